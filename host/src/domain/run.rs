@@ -1,0 +1,252 @@
+//! A run: what a plugin is given, and what it asks for.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    customer::Channel,
+    event::Event,
+    message::{NewMessage, Place},
+    status::DeliveryState,
+};
+use crate::{
+    clock::Timestamp,
+    ids::{CustomerId, Entity, MessageId, PluginName, RunId, TenantId},
+};
+
+/// Names the entity of a plugin: the unit of order, of state and of conflict.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EntityKey {
+    pub tenant: TenantId,
+    pub plugin: PluginName,
+    pub entity: Entity,
+}
+
+/// Shards are fixed for a store's life; they say which of several hosts should run an entity.
+pub const SHARDS: u16 = 1024;
+
+impl EntityKey {
+    pub fn shard(&self) -> u16 {
+        let mut hasher = blake3::Hasher::new();
+        for part in [self.tenant.as_str(), self.plugin.as_str(), self.entity.as_str()] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let [low, high, ..] = *hasher.finalize().as_bytes();
+        u16::from_le_bytes([low, high]) % SHARDS
+    }
+}
+
+/// A run that is to be made, not yet stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRun {
+    pub id: RunId,
+    pub key: EntityKey,
+    pub customer: Option<CustomerId>,
+    pub cause: Cause,
+    /// Later runs about the entity wait for this one while it is failing.
+    pub hold_up: bool,
+}
+
+/// A run that is stored and open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueuedRun {
+    /// The order of acceptance, over all entities.
+    pub seq: i64,
+    /// Executions so far.
+    pub attempts: u32,
+    pub not_before: Timestamp,
+    pub accepted: Timestamp,
+    pub run: NewRun,
+}
+
+/// What sets off a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    Event(Arc<Event>),
+    Timer(FiredTimer),
+    Delivery(Delivery),
+    Message(Arc<Incoming>),
+}
+
+impl Cause {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Cause::Event(_) => "event",
+            Cause::Timer(_) => "timer",
+            Cause::Delivery(_) => "delivery",
+            Cause::Message(_) => "message",
+        }
+    }
+}
+
+/// A timer that has come due.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FiredTimer {
+    pub key: String,
+    pub due: Timestamp,
+    pub expires: Option<Timestamp>,
+    pub customer: Option<CustomerId>,
+    /// JSON text.
+    pub data: String,
+    /// The plugin's version that set it, and its run.
+    pub set_by: String,
+    pub set_by_run: RunId,
+    /// The event to which the chain of runs goes back; what a message sent by the timer's run refers to.
+    pub origin: Option<crate::ids::EventId>,
+    pub generation: i64,
+}
+
+/// What has become of a message, for the plugin that sent it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub message: MessageId,
+    pub tag: Option<String>,
+    pub customer: Option<CustomerId>,
+    pub state: DeliveryState,
+    pub settled: bool,
+    pub channel: Channel,
+    pub time: Timestamp,
+    pub code: Option<String>,
+    pub detail: Option<String>,
+}
+
+/// What a customer wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incoming {
+    pub id: MessageId,
+    pub tenant: TenantId,
+    pub customer: Option<CustomerId>,
+    /// E.164 with the plus, or the channel's name for the sender.
+    pub sender: String,
+    pub sender_name: Option<String>,
+    pub channel: Channel,
+    pub provider: String,
+    pub provider_id: String,
+    pub time: Timestamp,
+    pub received: Timestamp,
+    /// `text`, `choice`, `image`, `audio`, `video`, `document`, `location`, …
+    pub kind: String,
+    pub text: String,
+    pub choice: Option<String>,
+    pub media: Vec<IncomingMedia>,
+    pub location: Option<Place>,
+    /// The provider's id of the message that it quotes or whose button was tapped.
+    pub quoted: Option<String>,
+    pub in_reply_to: Option<MessageId>,
+    pub tag: Option<String>,
+    /// Nothing was exchanged with this sender in the last 24 hours.
+    pub opening: bool,
+    pub window_ends: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncomingMedia {
+    pub id: String,
+    pub mime_type: String,
+    pub size: Option<u32>,
+    pub filename: Option<String>,
+}
+
+/// What a run reads of its entity: state and timers as the entity's last commit left them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EntitySnapshot {
+    /// 0 for an entity that no run has written yet.
+    pub version: i64,
+    pub state: BTreeMap<String, StateEntry>,
+    pub timers: BTreeMap<String, FiredTimer>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateEntry {
+    pub value: Arc<[u8]>,
+    pub customer: Option<CustomerId>,
+    pub expires: Option<Timestamp>,
+}
+
+/// What a run that ended well asks for. Nothing of it has happened yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    pub messages: Vec<NewMessage>,
+    /// By key, the last change of each.
+    pub state: BTreeMap<String, StateChange>,
+    pub timers: BTreeMap<String, TimerChange>,
+    pub events: Vec<EmittedEvent>,
+    pub cancels: Vec<MessageId>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum StateChange {
+    Set(StateEntry),
+    Remove,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum TimerChange {
+    Set { due: Timestamp, expires: Option<Timestamp>, data: String },
+    Cancel,
+}
+
+/// An event that a run raised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmittedEvent {
+    pub event_type: String,
+    pub subject: Option<String>,
+    pub customer: Option<CustomerId>,
+    pub dedup_key: Option<String>,
+    pub data: String,
+}
+
+/// Why a run did not end well. The four kinds stay apart in logs, figures and what follows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum RunFailure {
+    /// The plugin says that it is worth trying again.
+    Retry { message: String, after_ms: Option<u64> },
+    /// The plugin says that it is not.
+    Reject { message: String },
+    /// A trap: the plugin's own fault.
+    Fault { message: String, backtrace: Vec<String> },
+    /// A limit was reached: its name, what was allowed, and what to change.
+    Limit { limit: String, message: String },
+    /// The host's own trouble; never counted against the plugin.
+    Host { message: String },
+}
+
+impl RunFailure {
+    pub fn message(&self) -> &str {
+        match self {
+            RunFailure::Retry { message, .. }
+            | RunFailure::Reject { message }
+            | RunFailure::Fault { message, .. }
+            | RunFailure::Limit { message, .. }
+            | RunFailure::Host { message } => message,
+        }
+    }
+}
+
+/// What a run used of what it was allowed, and what it left in the log. Kept whether it ended well or not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    pub plugin_version: String,
+    #[serde(skip)]
+    pub took: Duration,
+    pub took_us: u64,
+    pub cpu_ticks: u32,
+    pub memory_bytes: u64,
+    pub host_calls: u32,
+    /// The end of what it wrote to the log, stderr included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogLine>,
+    /// Permissions that were refused, with the lines that would grant them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    pub level: String,
+    pub message: String,
+}

@@ -1,0 +1,163 @@
+//! May this customer get this message on this channel, now?
+
+use serde::{Deserialize, Serialize};
+
+use super::{Check, Refusal};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::{Channel, ConsentScope, Customer},
+        message::{NewMessage, Recipient, SmsPolicy},
+        purpose::Category,
+    },
+};
+
+/// What the tenant's operator decides about the rules.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Whether a service message needs a recorded consent, or only the absence of a refusal. WhatsApp asks for an opt-in
+    /// always; by registering the address the shop says that it has one, so `unless-refused` is the default.
+    pub service_consent: ServiceConsent,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceConsent {
+    #[default]
+    UnlessRefused,
+    Required,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { service_consent: ServiceConsent::UnlessRefused }
+    }
+}
+
+/// Everything that can be decided when a message is asked for. The checks are what the message keeps as its explanation.
+pub fn ask(
+    message: &NewMessage,
+    customer: Option<&Customer>,
+    now: Timestamp,
+    settings: &Settings,
+) -> Result<Vec<Check>, Refusal> {
+    let mut checks = vec![deadline(message, now)?];
+    let Some(customer) = customer else {
+        return match &message.to {
+            Recipient::Customer(id) => Err(Refusal::UnknownCustomer(id.to_string())),
+            Recipient::Phone(_) => Ok(checks),
+        };
+    };
+    let mut last_refusal = None;
+    let mut open = false;
+    for channel in channels(message) {
+        match on_channel(message, customer, channel, now, settings) {
+            Ok(passed) => {
+                checks.extend(passed);
+                open = true;
+            }
+            Err(refusal) => {
+                checks.push(Check::refused(refusal.code(), refusal.to_string()));
+                // A refused consent says more than a missing address: it is what a plugin should hear.
+                if !matches!((&last_refusal, &refusal), (Some(Refusal::NoConsent(_)), Refusal::NoAddress(_))) {
+                    last_refusal = Some(refusal);
+                }
+            }
+        }
+    }
+    match last_refusal {
+        Some(refusal) if !open => Err(refusal),
+        _ => Ok(checks),
+    }
+}
+
+/// The channels that a message may take, the preferred one first.
+pub fn channels(message: &NewMessage) -> impl Iterator<Item = Channel> {
+    let wanted: &[Channel] = match message.sms {
+        SmsPolicy::Fallback => &[Channel::Whatsapp, Channel::Sms],
+        SmsPolicy::Only => &[Channel::Sms],
+        SmsPolicy::Never => &[Channel::Whatsapp],
+    };
+    wanted.iter().copied()
+}
+
+/// Whether the message may go to this customer on this channel: an address, and consent.
+pub fn on_channel(
+    message: &NewMessage,
+    customer: &Customer,
+    channel: Channel,
+    now: Timestamp,
+    settings: &Settings,
+) -> Result<Vec<Check>, Refusal> {
+    let name = channel.as_str();
+    if customer.address(channel).is_none() {
+        return Err(Refusal::NoAddress(format!("customer `{}` has no {name} address", customer.id)));
+    }
+    let mut checks = vec![service_consent(customer, channel, settings)?];
+    if is_marketing(message) {
+        checks.push(marketing_consent(customer, channel)?);
+    }
+    if channel == Channel::Whatsapp {
+        checks.push(window(message, customer, now)?);
+    }
+    Ok(checks)
+}
+
+fn deadline(message: &NewMessage, now: Timestamp) -> Result<Check, Refusal> {
+    match message.expires {
+        Some(expires) if expires <= now => Err(Refusal::Expired),
+        Some(expires) => Ok(Check::passed("deadline", format!("it is of use until {expires}"))),
+        None => Ok(Check::passed("deadline", "it has none")),
+    }
+}
+
+/// What the provider files as marketing is marketing on every channel: SMS must not be a way round a refusal.
+pub fn is_marketing(message: &NewMessage) -> bool {
+    message.content.template.as_ref().is_some_and(|template| template.category == Category::Marketing)
+}
+
+fn service_consent(customer: &Customer, channel: Channel, settings: &Settings) -> Result<Check, Refusal> {
+    let name = channel.as_str();
+    match customer.consent(channel, ConsentScope::Service) {
+        Some(consent) if consent.granted => {
+            Ok(Check::passed("consent", format!("{name}: given by {} on {}", consent.source, consent.at)))
+        }
+        Some(consent) => Err(Refusal::NoConsent(format!(
+            "customer `{}` has stopped messages on {name} ({} on {})",
+            customer.id, consent.source, consent.at
+        ))),
+        None if settings.service_consent == ServiceConsent::Required => Err(Refusal::NoConsent(format!(
+            "customer `{}` has given no consent for {name}, and rules.service-consent is `required`",
+            customer.id
+        ))),
+        None => Ok(Check::passed("consent", format!("{name}: not refused; the address was registered for service"))),
+    }
+}
+
+fn marketing_consent(customer: &Customer, channel: Channel) -> Result<Check, Refusal> {
+    let name = channel.as_str();
+    match customer.consent(channel, ConsentScope::Marketing) {
+        Some(consent) if consent.granted => {
+            Ok(Check::passed("marketing", format!("{name}: agreed by {} on {}", consent.source, consent.at)))
+        }
+        Some(consent) => Err(Refusal::NoConsent(format!(
+            "the template is filed as marketing, and customer `{}` has withdrawn marketing consent on {name} ({} on {})",
+            customer.id, consent.source, consent.at
+        ))),
+        None => Err(Refusal::NoConsent(format!(
+            "the template is filed as marketing, and customer `{}` has given no marketing consent on {name}",
+            customer.id
+        ))),
+    }
+}
+
+fn window(message: &NewMessage, customer: &Customer, now: Timestamp) -> Result<Check, Refusal> {
+    match (customer.window_ends(now), &message.content.template) {
+        (Some(ends), _) => Ok(Check::passed("window", format!("the customer wrote; free content is allowed until {ends}"))),
+        (None, Some(template)) => {
+            Ok(Check::passed("window", format!("closed; the template `{}` may go out", template.name)))
+        }
+        (None, None) => Err(Refusal::TemplateNeeded),
+    }
+}

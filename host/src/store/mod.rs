@@ -1,0 +1,422 @@
+//! The store: where the stages meet, and the truth about what has happened.
+//!
+//! One verb per arrow between stages. A verb that changes something returns after its transaction is on disk; what it newly
+//! made to be done (runs, messages) it hands over in memory through [`Handover`], which is an optimisation and safe to lose:
+//! whoever works also reads the open work from the store. Decisions (which state follows, who is told) are taken by functions
+//! in `domain/`, so that every database decides alike; only the SQL differs.
+//!
+//! The store never makes a request, never runs a plugin and never reads the clock: times are given to it.
+
+pub mod handover;
+pub mod sqlite;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use handover::Handover;
+
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::{Address, Channel, Consent, Customer},
+        event::Event,
+        message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
+        run::{Cause, EntityKey, EntitySnapshot, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
+        status::{AttemptState, MessageState},
+    },
+    ids::{AttemptToken, CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+};
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Full disk, I/O error, a locked or read-only file, a lost connection: it may pass. Nothing was acknowledged.
+    #[error("the store at {place} cannot be used now: {reason}. {advice}")]
+    Unavailable { place: String, reason: String, advice: String },
+    /// The file is not ours, damaged, or from a newer version. It will not pass.
+    #[error("the store at {place} cannot be opened: {reason}. {advice}")]
+    Unusable { place: String, reason: String, advice: String },
+    /// A bug: a row that this code cannot have written.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+    /// The host is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An event with the runs that it sets off.
+#[derive(Clone, Debug)]
+pub struct RoutedEvent {
+    pub event: Arc<Event>,
+    pub runs: Vec<NewRun>,
+    /// Why a subscription that matched by type does not apply: for the event's page.
+    pub notes: Vec<String>,
+}
+
+/// What became of accepting an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    pub event: EventId,
+    /// The same source and id had been accepted before: nothing was done.
+    pub duplicate: bool,
+    pub runs: Vec<RunId>,
+}
+
+/// Everything that a finished run changes, in one transaction.
+#[derive(Clone, Debug)]
+pub struct RunCommit {
+    pub run: QueuedRun,
+    /// The entity's version that the run began with.
+    pub version: i64,
+    pub outcome: Outcome,
+    /// What was emitted, with the runs that it sets off.
+    pub emitted: Vec<RoutedEvent>,
+    /// The origin that timers of this run carry: the event its chain goes back to.
+    pub origin: Option<EventId>,
+    pub report: RunReport,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Committed {
+    /// It is on disk, and this is the entity now.
+    Done(Arc<EntitySnapshot>),
+    /// The run is not there any more (somebody else committed or discarded it): nothing was written.
+    Gone,
+    /// The entity was changed by something else: nothing was written, and the run has to be executed again.
+    Stale,
+}
+
+/// What becomes of a run that failed.
+#[derive(Clone, Debug)]
+pub struct RunFailed {
+    pub run: QueuedRun,
+    pub failure: RunFailure,
+    pub report: RunReport,
+    pub verdict: FailureVerdict,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureVerdict {
+    /// Execute it again, not before then.
+    Again(Timestamp),
+    /// Set it aside with its evidence.
+    SetAside,
+}
+
+/// Timers that were due and are runs now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fired {
+    pub runs: usize,
+    /// Timers that were too late to be of use and were dropped.
+    pub expired: usize,
+    /// When the next one is due.
+    pub next_due: Option<Timestamp>,
+}
+
+/// A change of a message, decided on `revision`.
+#[derive(Clone, Debug)]
+pub struct MessageChange {
+    pub tenant: TenantId,
+    pub message: MessageId,
+    pub revision: i64,
+    pub kind: MessageChangeKind,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub enum MessageChangeKind {
+    /// Write down an attempt that is about to be made; look again at `look_again` if nothing is heard.
+    Begin { attempt: Attempt, look_again: Timestamp },
+    /// What the provider answered to attempt `no`.
+    Answer { no: u32, answer: Answer, next: Next },
+    /// Nothing is sent now; why, and when to look again.
+    Hold { code: String, decision: serde_json::Value, until: Timestamp },
+    /// It ends here.
+    Settle { state: MessageState, code: Option<String>, decision: serde_json::Value },
+    /// It has arrived, or been accepted with nothing left to wait for: settled as it stands.
+    Close { code: Option<String> },
+}
+
+/// What came of a change.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    Done(Box<MessageRecord>),
+    /// Somebody else changed it meanwhile (a receipt, a cancellation): this is how it stands now.
+    Stale(Box<MessageRecord>),
+    /// No such message.
+    Gone,
+}
+
+/// A provider's report about an attempt, normalised. By nature late, repeated, batched and out of order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    pub tenant: TenantId,
+    pub provider: String,
+    /// What we gave the provider, where the report has it.
+    pub token: Option<AttemptToken>,
+    pub provider_id: Option<String>,
+    pub state: AttemptState,
+    /// When it happened, as the provider says.
+    pub time: Timestamp,
+    pub failure: Option<AttemptFailure>,
+    /// What the provider says it costs, category and model, where it does.
+    pub pricing: Option<serde_json::Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It moved something forward, or added to the story.
+    New,
+    /// Heard before.
+    Repeated,
+    /// It is about no attempt that is known yet: kept, and matched when the attempt's answer is recorded.
+    Parked,
+}
+
+/// What a customer wrote, and which plugins ask for messages that answer none.
+#[derive(Clone, Debug)]
+pub struct NewIncoming {
+    pub incoming: Incoming,
+    pub others: Vec<PluginName>,
+    /// A STOP or START that the text is, by the keywords of `channels.md` §5.4.
+    pub consent: Option<Consent>,
+}
+
+/// A customer's profile as the tenant gives it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CustomerProfile {
+    pub name: Option<String>,
+    pub locale: Option<String>,
+    pub timezone: Option<String>,
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    pub addresses: Vec<Address>,
+    /// Consents to record; those for another channel or scope stay as they are.
+    #[serde(default)]
+    pub consents: Vec<Consent>,
+}
+
+/// A page of a listing, latest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Paging {
+    /// Only what came before this `seq`.
+    pub before: Option<i64>,
+    pub limit: u32,
+}
+
+/// An event with what became of it.
+#[derive(Clone, Debug)]
+pub struct EventStory {
+    pub seq: i64,
+    pub event: Arc<Event>,
+    pub notes: Vec<String>,
+    pub runs: Vec<RunStory>,
+}
+
+/// A run as it stands or ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunStory {
+    pub seq: i64,
+    pub id: RunId,
+    pub plugin: PluginName,
+    pub entity: String,
+    pub customer: Option<CustomerId>,
+    /// `event`, `timer`, `delivery`, `message`.
+    pub kind: String,
+    /// The id of the event or message, or the timer's key.
+    pub cause: String,
+    pub state: RunState,
+    pub attempts: u32,
+    pub accepted: Timestamp,
+    /// When it ended, or is to be executed again.
+    pub at: Option<Timestamp>,
+    pub failure: Option<RunFailure>,
+    pub report: Option<RunReport>,
+    /// What it asked for, in words and numbers, where it ended well.
+    pub effects: Option<Effects>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Open: waiting, running, or to be executed again.
+    Open,
+    Done,
+    SetAside,
+    /// An operator discarded it.
+    Discarded,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Effects {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<MessageId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancels: Vec<MessageId>,
+}
+
+/// One line of a message's story: a receipt that was recorded.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReceiptLine {
+    pub attempt: u32,
+    pub state: AttemptState,
+    pub time: Timestamp,
+    pub received: Timestamp,
+    pub failure: Option<AttemptFailure>,
+    pub pricing: Option<serde_json::Value>,
+}
+
+/// Which messages to list.
+#[derive(Clone, Debug, Default)]
+pub struct MessageFilter {
+    pub customer: Option<CustomerId>,
+    pub state: Option<MessageState>,
+}
+
+/// Figures that are cheap to read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Figures {
+    pub events: i64,
+    pub open_runs: i64,
+    pub set_aside_runs: i64,
+    pub timers: i64,
+    pub open_messages: i64,
+    pub messages_by_state: BTreeMap<String, i64>,
+    pub double_deliveries: i64,
+    pub uncertain_attempts: i64,
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // ingress ------------------------------------------------------------------------------------------------------
+
+    /// Makes events and the runs that they set off durable; a repeat of tenant, source and id is a duplicate and does nothing.
+    async fn accept_events(&self, events: Vec<RoutedEvent>) -> Result<Vec<Accepted>>;
+
+    /// Makes a message durable that was asked for over HTTP. The id again is a duplicate: `false`.
+    async fn accept_message(&self, message: NewMessage) -> Result<bool>;
+
+    // run → commit -------------------------------------------------------------------------------------------------
+
+    /// Open runs after `after`, in order of acceptance. With `after` 0: all, as after a restart.
+    async fn open_runs(&self, after: i64, limit: u32) -> Result<Vec<QueuedRun>>;
+
+    /// What the runs of an entity read.
+    async fn load_entity(&self, key: &EntityKey, now: Timestamp) -> Result<Arc<EntitySnapshot>>;
+
+    /// All or nothing: deletes the run's row and requires that it was there, raises the entity's version and requires the one
+    /// the run began with, and writes every effect.
+    async fn commit_run(&self, commit: RunCommit) -> Result<Committed>;
+
+    /// Writes down a failed execution. `false` where the run is gone.
+    async fn fail_run(&self, failed: RunFailed) -> Result<bool>;
+
+    /// Makes runs of timers that are due at `now`, at most `limit` of them.
+    async fn fire_timers(&self, now: Timestamp, limit: u32) -> Result<Fired>;
+
+    // dispatch -----------------------------------------------------------------------------------------------------
+
+    /// Messages to plan now, after `after`, in order of commit. With `after` 0: all, as after a restart.
+    async fn open_messages(&self, after: i64, limit: u32) -> Result<Vec<MessageRecord>>;
+
+    /// Messages to look at again because their time has come, and the time of the next.
+    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)>;
+
+    /// Changes a message if it still has the revision that the change was decided on, and makes the runs of plugins that
+    /// asked to be told.
+    async fn change_message(&self, change: MessageChange) -> Result<Changed>;
+
+    /// Asks that a message not be sent, or not fall back. The dispatcher ends it.
+    async fn cancel_message(&self, tenant: &TenantId, message: MessageId, now: Timestamp) -> Result<bool>;
+
+    // receipt ------------------------------------------------------------------------------------------------------
+
+    /// Records what providers report: all of a batch in one transaction.
+    async fn record_receipts(&self, receipts: Vec<Receipt>, now: Timestamp) -> Result<Vec<Recorded>>;
+
+    /// Records what customers wrote: matched to the message it answers, the window opened, consents changed, runs made.
+    /// `true` for what is new.
+    async fn record_incoming(&self, incoming: Vec<NewIncoming>, now: Timestamp) -> Result<Vec<bool>>;
+
+    /// Remembers what a failure taught about an address or a customer.
+    async fn note_address(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        address: &str,
+        unusable_until: Option<Timestamp>,
+    ) -> Result<()>;
+
+    // customers ----------------------------------------------------------------------------------------------------
+
+    async fn put_customer(
+        &self,
+        tenant: &TenantId,
+        id: &CustomerId,
+        profile: CustomerProfile,
+        now: Timestamp,
+    ) -> Result<Arc<Customer>>;
+    async fn customer(&self, tenant: &TenantId, id: &CustomerId) -> Result<Option<Arc<Customer>>>;
+    async fn customers(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Arc<Customer>>>;
+    async fn record_consent(&self, tenant: &TenantId, id: &CustomerId, consent: Consent) -> Result<()>;
+    /// Erases the customer: profile, addresses, and every row that names them. `false` where there is none.
+    async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool>;
+
+    // what plugins and the rules ask -------------------------------------------------------------------------------
+
+    /// The customer's latest events of these types (exact, or a prefix that ends in `.*`), the latest first.
+    async fn history(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        event_type: &str,
+        limit: u32,
+    ) -> Result<Vec<Arc<Event>>>;
+    /// The message that this plugin sent this recipient under this key.
+    async fn message_by_dedup_key(
+        &self,
+        tenant: &TenantId,
+        plugin: &PluginName,
+        lane: &str,
+        key: &str,
+    ) -> Result<Option<MessageId>>;
+    async fn event(&self, tenant: &TenantId, id: EventId) -> Result<Option<Arc<Event>>>;
+    async fn incoming(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Arc<Incoming>>>;
+
+    // stories ------------------------------------------------------------------------------------------------------
+
+    async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>>;
+    async fn receipts(&self, tenant: &TenantId, id: MessageId) -> Result<Vec<ReceiptLine>>;
+    async fn messages(&self, tenant: &TenantId, filter: &MessageFilter, page: Paging) -> Result<Vec<MessageRecord>>;
+    async fn event_story(&self, tenant: &TenantId, id: EventId) -> Result<Option<EventStory>>;
+    async fn events(&self, tenant: &TenantId, page: Paging) -> Result<Vec<EventStory>>;
+    async fn run(&self, tenant: &TenantId, id: RunId) -> Result<Option<RunStory>>;
+    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>>;
+    /// The cause of a run that was set aside, to look at or execute elsewhere.
+    async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>>;
+    /// Opens a run again that was set aside, with its attempts forgotten. `false` where it is not set aside.
+    async fn replay_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool>;
+    /// Ends a run that was set aside without executing it.
+    async fn discard_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool>;
+    async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
+
+    // life ---------------------------------------------------------------------------------------------------------
+
+    /// Whether it can write now.
+    async fn check(&self) -> Result<()>;
+    /// Writes what is queued and lets go of the file.
+    async fn close(&self) -> Result<()>;
+}
