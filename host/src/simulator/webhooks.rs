@@ -2,10 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -75,7 +72,8 @@ pub(crate) struct Sender {
     client: reqwest::Client,
     options: WebhookOptions,
     permits: Semaphore,
-    retrying: AtomicUsize,
+    /// One permit for each webhook that waits for another try.
+    retries: Arc<Semaphore>,
     webhooks_max: usize,
     book: Mutex<Book>,
     batch: Mutex<Vec<(Value, About)>>,
@@ -120,7 +118,7 @@ impl Sender {
             client,
             options: options.webhooks,
             permits: Semaphore::new(options.webhooks.concurrency_max.max(1)),
-            retrying: AtomicUsize::new(0),
+            retries: Arc::new(Semaphore::new(RETRYING_MAX)),
             webhooks_max: options.keep.webhooks_max,
             book: Mutex::default(),
             batch: Mutex::default(),
@@ -269,25 +267,14 @@ async fn send(simulator: &Arc<Simulator>, mut sealed: Sealed, about: Vec<About>)
     if attempt(simulator, &sealed, seq, 1).await {
         return;
     }
-    if simulator.sender.retrying.fetch_add(1, Ordering::Relaxed) >= RETRYING_MAX {
-        simulator.sender.retrying.fetch_sub(1, Ordering::Relaxed);
-        give_up(simulator, seq);
-        return;
-    }
+    let Ok(permit) = Arc::clone(&simulator.sender.retries).try_acquire_owned() else {
+        return give_up(simulator, seq);
+    };
     let this = Arc::clone(simulator);
     simulator.spawn(async move {
-        // Counted down however this ends: a reset drops it in the middle.
-        let _counted = Counted(&this.sender.retrying);
         insist(&this, &sealed, seq).await;
+        drop(permit);
     });
-}
-
-struct Counted<'a>(&'a AtomicUsize);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 async fn insist(simulator: &Arc<Simulator>, sealed: &Sealed, seq: Option<u64>) {

@@ -5,21 +5,23 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use super::QueuedRun;
-use crate::domain::message::MessageRecord;
+use crate::{clock::Timestamp, domain::message::MessageRecord};
 
 /// The sending ends, held by the store.
 #[derive(Clone)]
 pub struct Handover {
     runs: Outlet<QueuedRun>,
     messages: Outlet<MessageRecord>,
-    /// A timer was set or a message is to be looked at again: whoever waits for a time should look at it anew.
-    pub times_changed: Arc<Notify>,
+    /// Told the due time of every timer that a commit sets.
+    pub timers_due: Arc<Due>,
+    /// Told the time of every `Next::At` that a commit sets.
+    pub messages_due: Arc<Due>,
     /// What happened, for whoever watches (the page, `?wait=`). Lagging watchers lose the oldest.
     pub changes: broadcast::Sender<Arc<Change>>,
 }
@@ -47,7 +49,7 @@ pub fn handover(capacity: usize, watched: usize) -> (Handover, Inlets) {
     let (messages, messages_in) = queue(capacity);
     let (changes, _) = broadcast::channel(watched);
     (
-        Handover { runs, messages, times_changed: Arc::new(Notify::new()), changes },
+        Handover { runs, messages, timers_due: Arc::default(), messages_due: Arc::default(), changes },
         Inlets { runs: runs_in, messages: messages_in },
     )
 }
@@ -69,6 +71,41 @@ impl Handover {
     pub fn changed(&self, change: Change) {
         // Nobody listening is the usual case and no error.
         let _ = self.changes.send(Arc::new(change));
+    }
+}
+
+/// Wakes who waits for the earliest of many times, only when an earlier one turns up.
+pub struct Due {
+    earliest: AtomicI64,
+    wake: Notify,
+}
+
+impl Default for Due {
+    fn default() -> Self {
+        Due { earliest: AtomicI64::new(i64::MAX), wake: Notify::new() }
+    }
+}
+
+impl Due {
+    /// Something is due at `at`.
+    pub fn at(&self, at: Timestamp) {
+        if self.earliest.fetch_min(at.0, Ordering::AcqRel) > at.0 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Forgets what was told before; call it before reading the store, so that what is told meanwhile is kept.
+    pub fn forget(&self) {
+        self.earliest.store(i64::MAX, Ordering::Release);
+    }
+
+    pub fn earliest(&self) -> Timestamp {
+        Timestamp(self.earliest.load(Ordering::Acquire))
+    }
+
+    /// Returns when an earlier time was told.
+    pub async fn earlier(&self) {
+        self.wake.notified().await;
     }
 }
 
