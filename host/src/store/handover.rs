@@ -99,8 +99,9 @@ impl Due {
         self.earliest.store(i64::MAX, Ordering::Release);
     }
 
-    pub fn earliest(&self) -> Timestamp {
-        Timestamp(self.earliest.load(Ordering::Acquire))
+    /// Takes note, without waking anybody, of what the store says is due next: who is told of a later time sleeps on.
+    pub fn known(&self, next: Timestamp) {
+        self.earliest.fetch_min(next.0, Ordering::AcqRel);
     }
 
     /// Returns when an earlier time was told.
