@@ -1,0 +1,307 @@
+//! One message through as many steps as can be taken now: plan, write down, make the attempt, write down what came of it.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Parts,
+    plan::{Facts, Plan, Planned, plan},
+    route::account_key,
+};
+use crate::{
+    channel::{Outgoing, Rendition},
+    clock::Timestamp,
+    domain::{
+        customer::{Channel, Customer},
+        message::{Answer, Attempt, AttemptFailure, MessageRecord, Next, Remember},
+        status::AttemptState,
+    },
+    ids::AttemptToken,
+    store::{self, Changed, MessageChange, MessageChangeKind},
+};
+
+/// How a message left memory.
+pub(super) struct Left {
+    pub record: Box<MessageRecord>,
+    /// The sender's pace: it stays in memory until then.
+    pub wait_until: Option<Timestamp>,
+}
+
+/// Steps taken with one message at a time. A plan that never comes to rest would be a bug; this keeps it from spinning.
+const STEPS_MAX: u32 = 32;
+/// How much later than the request's own time-out a planned attempt is looked at again.
+const ANSWER_MARGIN: Duration = Duration::from_secs(10);
+/// How long to wait when the store cannot be written.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) async fn deliver(parts: &Parts, record: MessageRecord, stop: &CancellationToken) -> Left {
+    let mut record = Box::new(record);
+    for _ in 0..STEPS_MAX {
+        if record.settled || record.next == Next::Nothing || stop.is_cancelled() {
+            return Left { record, wait_until: None };
+        }
+        match step(parts, record.clone()).await {
+            Ok(Step::Rests(record)) => return Left { record, wait_until: None },
+            Ok(Step::Goes(changed)) => record = changed,
+            Ok(Step::Paced(until)) => return Left { record, wait_until: Some(until) },
+            Err(error) => {
+                tracing::warn!(message = %record.message.id, %error, "a message waits for the store");
+                let until = parts.clock.now().plus(TROUBLE_PAUSE);
+                return Left { record, wait_until: Some(until) };
+            }
+        }
+    }
+    tracing::error!(message = %record.message.id, "a message does not come to rest; it is looked at again in a second");
+    let until = parts.clock.now().plus(TROUBLE_PAUSE);
+    Left { record, wait_until: Some(until) }
+}
+
+enum Step {
+    /// It waits in the store, or has ended.
+    Rests(Box<MessageRecord>),
+    /// There is more to do at once.
+    Goes(Box<MessageRecord>),
+    /// Not before then, by the sender's pace.
+    Paced(Timestamp),
+}
+
+async fn step(parts: &Parts, record: Box<MessageRecord>) -> store::Result<Step> {
+    let now = parts.clock.now();
+    let customer = match record.message.to.customer() {
+        Some(id) => parts.store.customer(&record.message.tenant, id).await?,
+        None => None,
+    };
+    let kind = match plan(&record, &facts(parts, customer.as_deref(), now)) {
+        Plan::Attempt(planned) => {
+            let account = account_key(&*planned.provider);
+            if let Err(until) = parts.pace.take(&account, planned.channel, &planned.address, now) {
+                return Ok(Step::Paced(until));
+            }
+            return attempt(parts, record, *planned, customer.as_deref(), now).await;
+        }
+        Plan::Wait { until, code, why } => {
+            MessageChangeKind::Hold { code: code.to_owned(), decision: serde_json::json!({ "why": why }), until }
+        }
+        Plan::Doubt { no } => {
+            let detail = "the host stopped after the attempt was written down and before its answer was".to_owned();
+            answer_change(parts, &record, no, Answer::Unknown { detail }, customer.as_deref(), now)
+        }
+        Plan::Settle { state, code, decision } => MessageChangeKind::Settle { state, code: Some(code), decision },
+        Plan::Close { code } => MessageChangeKind::Close { code: code.map(str::to_owned) },
+    };
+    let waits = matches!(kind, MessageChangeKind::Hold { .. });
+    Ok(match change(parts, &record, kind, now).await? {
+        Changed::Done(record) if waits || record.settled => Step::Rests(record),
+        Changed::Done(record) | Changed::Stale(record) => goes_or_rests(record, now),
+        Changed::Gone => Step::Rests(settled(record)),
+    })
+}
+
+fn facts<'a>(parts: &'a Parts, customer: Option<&'a Customer>, now: Timestamp) -> Facts<'a> {
+    Facts {
+        now,
+        customer,
+        providers: &parts.providers,
+        circuits: &parts.circuits,
+        prices: &parts.prices,
+        sms: &parts.sms,
+        rules: &parts.rules,
+        settings: &parts.settings,
+    }
+}
+
+fn goes_or_rests(record: Box<MessageRecord>, now: Timestamp) -> Step {
+    match record.next {
+        Next::Now => Step::Goes(record),
+        Next::At(at) if at <= now => Step::Goes(record),
+        Next::At(_) | Next::Nothing => Step::Rests(record),
+    }
+}
+
+/// Writes an attempt down, makes it, and writes down its answer.
+async fn attempt(
+    parts: &Parts,
+    record: Box<MessageRecord>,
+    planned: Planned,
+    customer: Option<&Customer>,
+    now: Timestamp,
+) -> store::Result<Step> {
+    let no = record.attempts.last().map_or(1, |last| last.no + 1);
+    let outgoing = outgoing(parts, &record, &planned, no, now).await?;
+    let look_again = now.plus(parts.attempt_timeout + ANSWER_MARGIN);
+    let provider = planned.provider.clone();
+    let begin = MessageChangeKind::Begin { attempt: written(planned, no, now), look_again };
+    let record = match change(parts, &record, begin, now).await? {
+        Changed::Done(record) => record,
+        Changed::Stale(record) => return Ok(Step::Goes(record)),
+        Changed::Gone => return Ok(Step::Rests(settled(record))),
+    };
+    let answer = provider.send(&outgoing).await;
+    let now = parts.clock.now();
+    learn(parts, &*provider, &outgoing, &record, &answer, now).await;
+    // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.
+    let mut record = record;
+    loop {
+        let kind = answer_change(parts, &record, no, answer.clone(), customer, now);
+        match change(parts, &record, kind, now).await {
+            Ok(Changed::Done(record)) => return Ok(goes_or_rests(record, now)),
+            // A receipt was faster than the answer: the answer still has to be written down.
+            Ok(Changed::Stale(newer)) => record = newer,
+            Ok(Changed::Gone) => return Ok(Step::Rests(settled(record))),
+            Err(store::Error::Closed) => return Err(store::Error::Closed),
+            Err(error) => {
+                tracing::warn!(message = %record.message.id, %error, "an answer cannot be written down yet");
+                tokio::time::sleep(TROUBLE_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn outgoing(
+    parts: &Parts,
+    record: &MessageRecord,
+    planned: &Planned,
+    no: u32,
+    now: Timestamp,
+) -> store::Result<Outgoing> {
+    let message = &record.message;
+    let quote = match message.quote {
+        Some(id) => parts.store.incoming(&message.tenant, id).await?.map(|incoming| incoming.provider_id.clone()),
+        None => None,
+    };
+    Ok(Outgoing {
+        token: AttemptToken { message: message.id, attempt: no },
+        to: planned.address.clone(),
+        body: match &planned.body {
+            Rendition::Whatsapp(rendered) => Rendition::Whatsapp(rendered.clone()),
+            Rendition::Sms(text) => Rendition::Sms(text.clone()),
+        },
+        quote,
+        expires: message.expires.map(|expires| expires.since(now)),
+    })
+}
+
+fn written(planned: Planned, no: u32, now: Timestamp) -> Attempt {
+    Attempt {
+        no,
+        channel: planned.channel,
+        provider: planned.provider.name().to_owned(),
+        account: planned.provider.account().to_owned(),
+        address: planned.address,
+        state: AttemptState::Planned,
+        provider_id: None,
+        rendition: planned.rendition,
+        parts: planned.parts,
+        price_micros: planned.price_micros,
+        planned: now,
+        answered: None,
+        failure: None,
+        decision: planned.decision,
+    }
+}
+
+/// What the answer changes, with when to look at the message again: found by planning on what will be known.
+fn answer_change(
+    parts: &Parts,
+    record: &MessageRecord,
+    no: u32,
+    answer: Answer,
+    customer: Option<&Customer>,
+    now: Timestamp,
+) -> MessageChangeKind {
+    let mut expected = record.clone();
+    if let Some(attempt) = expected.attempts.iter_mut().find(|attempt| attempt.no == no) {
+        attempt.answered = Some(now);
+        match &answer {
+            Answer::Accepted { .. } => attempt.state = attempt.state.after(AttemptState::Accepted),
+            Answer::Failed(failure) => {
+                attempt.state = attempt.state.after(AttemptState::Failed);
+                attempt.failure = Some(failure.clone());
+            }
+            Answer::Unknown { .. } => attempt.state = attempt.state.after(AttemptState::Uncertain),
+        }
+    }
+    let next = match plan(&expected, &facts(parts, customer, now)) {
+        Plan::Wait { until, .. } => Next::At(until),
+        _ => Next::Now,
+    };
+    MessageChangeKind::Answer { no, answer, next }
+}
+
+/// Remembers what an answer says beyond this message: of the account, and of the address.
+async fn learn(
+    parts: &Parts,
+    provider: &dyn crate::channel::Provider,
+    outgoing: &Outgoing,
+    record: &MessageRecord,
+    answer: &Answer,
+    now: Timestamp,
+) {
+    let account = account_key(provider);
+    let rest = Duration::from_secs(parts.settings.account_rest_s);
+    match answer {
+        Answer::Accepted { .. } => parts.circuits.works(&account),
+        Answer::Unknown { detail } => parts.circuits.unreachable(&account, detail, now, rest),
+        Answer::Failed(failure) => match failure.remember {
+            Remember::AccountBroken => parts.circuits.broken(&account, &words(failure), now, rest),
+            Remember::AddressUnusable => {
+                let until = now.plus(ADDRESS_REST);
+                let (tenant, channel) = (&record.message.tenant, provider.channel());
+                if let Err(error) = parts.store.note_address(tenant, channel, &outgoing.to, Some(until)).await {
+                    tracing::warn!(%error, "what was learned of an address is not kept; it will be learned again");
+                }
+            }
+            Remember::MarketingStopped | Remember::Stopped => stopped(parts, provider.channel(), record, failure, now).await,
+            Remember::Nothing if failure.code == "provider-down" => {
+                parts.circuits.unreachable(&account, &words(failure), now, rest);
+            }
+            Remember::Nothing => {}
+        },
+    }
+}
+
+/// A number that is not on WhatsApp may join: it is tried again after this time.
+const ADDRESS_REST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+async fn stopped(parts: &Parts, channel: Channel, record: &MessageRecord, failure: &AttemptFailure, now: Timestamp) {
+    use crate::domain::customer::{Consent, ConsentScope};
+    let Some(customer) = record.message.to.customer() else { return };
+    let scope = match failure.remember {
+        Remember::Stopped => ConsentScope::Service,
+        _ => ConsentScope::Marketing,
+    };
+    let source = format!("the provider says so: {}", words(failure));
+    let consent = Consent { channel, scope, granted: false, source, at: now };
+    if let Err(error) = parts.store.record_consent(&record.message.tenant, customer, consent).await {
+        tracing::error!(%error, "a customer's stop could not be recorded; the provider will refuse the next message too");
+    }
+}
+
+fn words(failure: &AttemptFailure) -> String {
+    let code = failure.provider_code.as_deref().unwrap_or("no code");
+    format!("{} ({code}): {}", failure.code, failure.detail.as_deref().unwrap_or("no further words"))
+}
+
+async fn change(
+    parts: &Parts,
+    record: &MessageRecord,
+    kind: MessageChangeKind,
+    now: Timestamp,
+) -> store::Result<Changed> {
+    let change = MessageChange {
+        tenant: record.message.tenant.clone(),
+        message: record.message.id,
+        revision: record.revision,
+        kind,
+        now,
+    };
+    parts.store.change_message(change).await
+}
+
+/// The message is not there any more (its customer was erased): nothing is left to do.
+fn settled(mut record: Box<MessageRecord>) -> Box<MessageRecord> {
+    record.settled = true;
+    record.next = Next::Nothing;
+    record
+}
