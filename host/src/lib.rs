@@ -1,1 +1,35 @@
+//! relais: a WebAssembly plugin host for message workflows.
+//!
+//! In reading order: the nouns, what bounds and names them, the stages that an event passes through, and what stands around.
 
+// The nouns and what they are made of.
+pub mod clock;
+pub mod domain;
+pub mod ids;
+pub mod secret;
+
+// The rules, the truth, and the sandbox.
+pub mod plugin;
+pub mod rules;
+pub mod store;
+
+// One direction: ingress → run → commit → dispatch → receipt. Stages do not import one another; they meet in the store.
+pub mod ingress;
+pub mod run;
+pub mod dispatch;
+pub mod channel;
+pub mod receipt;
+
+// What people and their tools look at.
+pub mod api;
+pub mod page;
+
+// Putting it together.
+pub mod config;
+pub mod host;
+
+// Not part of a host in production: nothing above knows of these.
+pub mod bench;
+pub mod cli;
+pub mod demo;
+pub mod simulator;

