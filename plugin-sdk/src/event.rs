@@ -44,6 +44,12 @@ impl Event {
         })
     }
 
+    /// What [`Message::because`](crate::Message::because) takes where an earlier event makes a message expected. Keep
+    /// it in the state when that event comes in.
+    pub fn reference(&self) -> String {
+        format!("{}#{}", self.source, self.id)
+    }
+
     /// An extension attribute.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

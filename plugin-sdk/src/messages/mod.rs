@@ -151,8 +151,8 @@ impl Message {
         Message::new(Recipient::Answer(to.id.clone()))
     }
 
-    /// What makes it expected, where that is not what set off this run: the `id` of an event, or the tenant's own
-    /// reference, `order/12345`.
+    /// What makes it expected, where that is not what set off this run: an earlier event that concerns the customer, by
+    /// its [`Event::reference`](crate::Event::reference), or the tenant's own reference, `order/12345`.
     pub fn because(mut self, reference: impl Into<String>) -> Message {
         self.because = Some(reference.into());
         self

@@ -31,6 +31,7 @@ fn take(run: &mut Transaction, message: &Message) -> Result<MessageId, SendError
         Some(id) => Some(run.store.customers.get(&id).cloned().ok_or(SendError::UnknownCustomer)?),
         None => None,
     };
+    check_expected(run, message, customer.as_ref())?;
     let (channel, by_template) = route(run, message, customer.as_ref(), template.as_ref())?;
     let to = customer.as_ref().map(|customer| customer.id.clone());
     if let Some(first) = first_with_key(run, message, to.as_deref()) {
@@ -81,6 +82,27 @@ fn check_permissions(run: &Transaction, message: &Message) -> Result<(), SendErr
             Err(SendError::NotPermitted(format!("permissions.templates does not name `{name}`")))
         }
         _ => Ok(()),
+    }
+}
+
+/// What set off the run makes a message to its customer expected. For anybody else, the plugin has to say what does.
+fn check_expected(run: &Transaction, message: &Message, customer: Option<&Customer>) -> Result<(), SendError> {
+    let Some(customer) = customer else { return Ok(()) };
+    match &message.because {
+        None if run.customer.as_ref() == Some(&customer.id) => Ok(()),
+        None => Err(SendError::NotExpected(format!(
+            "the run does not concern customer `{}`; say with `because` which event does",
+            customer.id
+        ))),
+        Some(reference) if reference.contains('#') => {
+            let concerns = |event: &crate::Event| event.customer.as_ref() == Some(&customer.id);
+            match run.store.history.iter().find(|event| event.reference() == *reference) {
+                Some(event) if concerns(event) => Ok(()),
+                Some(_) => Err(SendError::NotExpected(format!("event {reference} does not concern this customer"))),
+                None => Err(SendError::NotExpected(format!("there is no event {reference}"))),
+            }
+        }
+        Some(_) => Ok(()),
     }
 }
 
