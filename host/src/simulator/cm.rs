@@ -2,14 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::HeaderMap,
-    response::Response,
-    routing::post,
-};
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::Response, routing::post};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
@@ -130,9 +123,9 @@ fn legs_of(simulator: &Simulator, message: &Value) -> Vec<Leg> {
 
 /// The channel that is tried first, and whether SMS may follow.
 fn channels(simulator: &Simulator, message: &Value) -> (Channel, bool) {
-    let named: Option<Vec<String>> = field(message, "allowedChannels").and_then(Value::as_array).map(|list| {
-        list.iter().filter_map(Value::as_str).map(str::to_lowercase).collect()
-    });
+    let named: Option<Vec<String>> = field(message, "allowedChannels")
+        .and_then(Value::as_array)
+        .map(|list| list.iter().filter_map(Value::as_str).map(str::to_lowercase).collect());
     let allows = |channel: Channel, name: &str| match &named {
         Some(named) => named.iter().any(|found| found == name),
         None => simulator.options.cm.channels.contains(&channel),
@@ -156,7 +149,8 @@ fn answer_leg(simulator: &Arc<Simulator>, visit: &mut Visit, leg: Leg) -> Value 
 
 fn take(simulator: &Arc<Simulator>, leg: Leg) -> Result<(String, usize), Refusal> {
     let number = check(&leg)?;
-    let text = field(&leg.message, "body").and_then(|body| field(body, "content")).and_then(Value::as_str).unwrap_or_default();
+    let text =
+        field(&leg.message, "body").and_then(|body| field(body, "content")).and_then(Value::as_str).unwrap_or_default();
     let (_, parts) = sms_parts::parts(text);
     let (content, free_form) = match leg.channel {
         Channel::Sms => (sms(text), false),
@@ -213,7 +207,8 @@ fn check_from(message: &Value) -> Result<(), Refusal> {
     let from = from.as_str().unwrap_or_default();
     let digits = from.trim_start_matches('+');
     let number = digits.bytes().all(|byte| byte.is_ascii_digit()) && (1..=16).contains(&digits.len());
-    let name = from.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '-')) && (1..=11).contains(&from.len());
+    let name = from.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '-'))
+        && (1..=11).contains(&from.len());
     if number || name { Ok(()) } else { Err(Refusal(301, format!("The From {from:?} is invalid"))) }
 }
 
@@ -257,7 +252,8 @@ fn sms(text: &str) -> Content {
 
 /// What WhatsApp shows, and whether it is free-form.
 fn rich(simulator: &Simulator, message: &Value, fallback: &str) -> (Content, bool) {
-    let conversation = field(message, "richContent").and_then(|rich| field(rich, "conversation")).and_then(Value::as_array);
+    let conversation =
+        field(message, "richContent").and_then(|rich| field(rich, "conversation")).and_then(Value::as_array);
     let mut content = Content { kind: "text".into(), ..Content::default() };
     let mut free_form = true;
     for item in conversation.into_iter().flatten() {
@@ -266,7 +262,9 @@ fn rich(simulator: &Simulator, message: &Value, fallback: &str) -> (Content, boo
             content = self::template(simulator, template);
         } else if let Some(media) = field(item, "media") {
             content.media.push(attachment(media));
-        } else if let Some(interactive) = field(item, "interactive").and_then(|own| super::meta_interactive::check(own).ok()) {
+        } else if let Some(interactive) =
+            field(item, "interactive").and_then(|own| super::meta_interactive::check(own).ok())
+        {
             content = interactive;
         } else if let Some(place) = field(item, "location") {
             content.kind = "location".into();
@@ -278,7 +276,8 @@ fn rich(simulator: &Simulator, message: &Value, fallback: &str) -> (Content, boo
     if let (Some(first), true) = (content.media.first(), content.kind == "text") {
         content.kind = first.kind.clone();
     }
-    let nothing = content.text.is_none() && content.media.is_empty() && content.place.is_none() && content.template.is_none();
+    let nothing =
+        content.text.is_none() && content.media.is_empty() && content.place.is_none() && content.template.is_none();
     if nothing { (Content::text(fallback), free_form) } else { (content, free_form) }
 }
 
@@ -298,17 +297,29 @@ fn place(place: &Value) -> Place {
         value.unwrap_or_default()
     };
     let text = |name: &str| field(place, name).and_then(Value::as_str).map(str::to_owned);
-    Place { latitude: degrees("latitude"), longitude: degrees("longitude"), name: text("label").or_else(|| text("name")), address: text("address") }
+    Place {
+        latitude: degrees("latitude"),
+        longitude: degrees("longitude"),
+        name: text("label").or_else(|| text("name")),
+        address: text("address"),
+    }
 }
 
 fn template(simulator: &Simulator, own: &Value) -> Content {
     let name = field(own, "element_name").and_then(Value::as_str).unwrap_or_default();
-    let language = field(own, "language").and_then(|language| field(language, "code")).and_then(Value::as_str).unwrap_or_default();
+    let language =
+        field(own, "language").and_then(|language| field(language, "code")).and_then(Value::as_str).unwrap_or_default();
     let components = field(own, "components").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let parameters_of = |wanted: &str| {
-        let fits = |component: &&Value| field(component, "type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case(wanted));
+        let fits = |component: &&Value| {
+            field(component, "type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case(wanted))
+        };
         let component = components.iter().find(fits);
-        component.and_then(|component| field(component, "parameters")).and_then(Value::as_array).cloned().unwrap_or_default()
+        component
+            .and_then(|component| field(component, "parameters"))
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
     };
     let texts = |list: &[Value], name: &str| {
         list.iter().filter_map(|one| field(one, name)?.as_str()).map(str::to_owned).collect::<Vec<_>>()
@@ -318,7 +329,8 @@ fn template(simulator: &Simulator, own: &Value) -> Content {
     parameters.extend(texts(old, "default"));
     let rendered = match simulator.templates.look_up(name, language) {
         Known::Found(template) => {
-            let named: Vec<_> = parameters.iter().enumerate().map(|(at, text)| ((at + 1).to_string(), text.clone())).collect();
+            let named: Vec<_> =
+                parameters.iter().enumerate().map(|(at, text)| ((at + 1).to_string(), text.clone())).collect();
             Some(render(template.body(), &named))
         }
         Known::Anything | Known::Missing => None,
@@ -393,7 +405,13 @@ fn describe(reason: &Reason) -> String {
 }
 
 /// What a phone writes, as CM.com posts it.
-pub(crate) fn incoming(simulator: &Simulator, number: &str, name: &str, channel: Channel, content: &Content) -> Option<(String, Parcel)> {
+pub(crate) fn incoming(
+    simulator: &Simulator,
+    number: &str,
+    name: &str,
+    channel: Channel,
+    content: &Content,
+) -> Option<(String, Parcel)> {
     let url = simulator.settings().cm_url(&simulator.options.cm.webhook_secret)?;
     let picture = content.media.first();
     let of_picture = |read: fn(&EntryMedia) -> Option<&String>| picture.and_then(read).cloned().unwrap_or_default();

@@ -368,7 +368,8 @@ async fn list_webhooks(State(simulator): Shared, Query(filter): Query<webhooks::
 /// What Meta does when a webhook is entered in its settings.
 async fn verify_webhook(State(simulator): Shared) -> Answered<Json<Value>> {
     let url = simulator.settings().meta_url();
-    let url = url.ok_or_else(|| Error::Field { field: "webhook_base", problem: "is not set; PATCH /sim/settings".into() })?;
+    let url =
+        url.ok_or_else(|| Error::Field { field: "webhook_base", problem: "is not set; PATCH /sim/settings".into() })?;
     // Any number does; it only has to come back.
     let challenge = simulator.ids.media();
     let token = simulator.options.meta.verify_token.as_str();

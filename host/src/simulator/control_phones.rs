@@ -6,8 +6,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    Button, Channel, Content, Entry, EntryMedia, Error, Phone, Place, Provider, Simulator, Ticks, Write, cm, delivery, meta,
-    meta_hooks, phones, threads::Thread, twilio,
+    Button, Channel, Content, Entry, EntryMedia, Error, Phone, Place, Provider, Simulator, Ticks, Write, cm, delivery,
+    meta, meta_hooks, phones,
+    threads::Thread,
+    twilio,
     webhooks::{self, About, Outgoing},
 };
 
@@ -23,7 +25,10 @@ impl Simulator {
     pub fn put_phone(self: &Arc<Self>, phone: Phone) -> Result<(), Error> {
         let number = phones::e164(&phone.number).ok_or_else(|| Error::Field {
             field: "number",
-            problem: format!("`{}` is not a number with a plus and the country code, such as +33639981201", phone.number),
+            problem: format!(
+                "`{}` is not a number with a plus and the country code, such as +33639981201",
+                phone.number
+            ),
         })?;
         self.phones.put(Phone { number: number.clone(), ..phone });
         self.after_change(&number)
@@ -36,9 +41,9 @@ impl Simulator {
 
     /// Shows the change of a phone, and delivers what waited for it.
     pub(crate) fn after_change(self: &Arc<Self>, number: &str) -> Result<(), Error> {
-        let waiting = self.phones.with(number, |state| {
-            if state.phone.online { delivery::take_waiting(state) } else { Vec::new() }
-        })?;
+        let waiting = self
+            .phones
+            .with(number, |state| if state.phone.online { delivery::take_waiting(state) } else { Vec::new() })?;
         let view = self.phone_view(number)?;
         self.stream.send("phone", || view);
         delivery::deliver_waiting(self, waiting);
@@ -75,9 +80,10 @@ impl Simulator {
 
     /// What is on the screen, WhatsApp and SMS apart.
     pub fn thread(&self, number: &str) -> Result<Value, Error> {
-        self.phones.with(number, |state| {
-            json!({"number": number, "whatsapp": state.whatsapp.entries(), "sms": state.sms.entries()})
-        })
+        self.phones.with(
+            number,
+            |state| json!({"number": number, "whatsapp": state.whatsapp.entries(), "sms": state.sms.entries()}),
+        )
     }
 
     /// The phone writes. Returns once the bubble is on its screen; the webhook goes out by itself.
@@ -105,11 +111,13 @@ impl Simulator {
                 None => thread.newest_with_buttons(),
             };
             let entry = entry.filter(|entry| entry.ticks.delivered_at.is_some())?;
-            let found = entry.content.buttons.iter().find(|found| found.id == button || found.title == button).cloned()?;
+            let found =
+                entry.content.buttons.iter().find(|found| found.id == button || found.title == button).cloned()?;
             entry.tapped = Some(found.id.clone());
             Some((entry.clone(), found))
         })?;
-        let (entry, found) = tapped.ok_or_else(|| Error::Refused(format!("no message on the screen of {number} has a button `{button}`")))?;
+        let (entry, found) = tapped
+            .ok_or_else(|| Error::Refused(format!("no message on the screen of {number} has a button `{button}`")))?;
         if found.kind == "url" {
             return Err(Error::Refused(format!("the button `{button}` opens a link; nothing is sent")));
         }
@@ -149,7 +157,8 @@ impl Simulator {
             let media = self.picture(provider, picture.url)?;
             Content { kind: "image".into(), text: picture.caption, media: vec![media], ..Content::default() }
         } else if let Some(spot) = write.location {
-            let place = Place { latitude: spot.latitude, longitude: spot.longitude, name: spot.name, address: spot.address };
+            let place =
+                Place { latitude: spot.latitude, longitude: spot.longitude, name: spot.name, address: spot.address };
             Content { kind: "location".into(), place: Some(place), ..Content::default() }
         } else {
             Content::text(write.text.unwrap_or_default())
@@ -167,14 +176,30 @@ impl Simulator {
         if provider == Provider::Meta {
             let id = self.ids.media();
             self.media.put(id.clone(), Bytes::from_static(PICTURE), "image/png".into());
-            return Ok(EntryMedia { kind: "image".into(), url: Some(format!("/sim/media/{id}")), id: Some(id), filename: None, mime_type });
+            return Ok(EntryMedia {
+                kind: "image".into(),
+                url: Some(format!("/sim/media/{id}")),
+                id: Some(id),
+                filename: None,
+                mime_type,
+            });
         }
-        let url = url.ok_or_else(|| Error::Field { field: "image.url", problem: "cm and twilio pass on a link; give one".into() })?;
+        let url = url.ok_or_else(|| Error::Field {
+            field: "image.url",
+            problem: "cm and twilio pass on a link; give one".into(),
+        })?;
         Ok(EntryMedia { kind: "image".into(), url: Some(url), id: None, filename: None, mime_type })
     }
 
     /// Puts what the phone says on its screen and has the provider post it.
-    fn say(self: &Arc<Self>, number: &str, channel: Channel, provider: Provider, content: Content, own: Value) -> Result<Entry, Error> {
+    fn say(
+        self: &Arc<Self>,
+        number: &str,
+        channel: Channel,
+        provider: Provider,
+        content: Content,
+        own: Value,
+    ) -> Result<Entry, Error> {
         let now = self.now();
         let id = match provider {
             Provider::Meta => self.ids.wamid_in(number),
@@ -196,7 +221,8 @@ impl Simulator {
         let name = self.phones.with(number, |state| {
             if channel == Channel::Whatsapp {
                 state.wrote_at.insert(provider, now);
-            } else if let (Provider::Twilio, Some(stops)) = (provider, content.text.as_deref().and_then(twilio::stops)) {
+            } else if let (Provider::Twilio, Some(stops)) = (provider, content.text.as_deref().and_then(twilio::stops))
+            {
                 state.phone.stopped = stops;
             }
             entry.seq = state.thread_mut(channel).push(entry.clone(), self.phones.entries_max());

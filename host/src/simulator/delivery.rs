@@ -33,10 +33,19 @@ pub(crate) struct Carried {
 
 /// What the receipts need beyond that, by provider.
 pub(crate) enum Wire {
-    Meta { category: &'static str, free: bool },
+    Meta {
+        category: &'static str,
+        free: bool,
+    },
     /// `sms` is the text that goes out by SMS should WhatsApp fail.
-    Cm { to: String, sms: Option<String> },
-    Twilio { to: String, callback: Option<String> },
+    Cm {
+        to: String,
+        sms: Option<String>,
+    },
+    Twilio {
+        to: String,
+        callback: Option<String>,
+    },
 }
 
 /// A message that was just taken.
@@ -325,7 +334,12 @@ fn answer_by_itself(simulator: &Arc<Simulator>, carried: &Carried) {
         let done = match (&rule.tap, rule.answer) {
             (Some(button), _) => this.tap(&number, Some(&id), button).await.map(drop),
             (None, Some(text)) => {
-                let write = super::Write { channel: Some(channel), provider: Some(provider), text: Some(text), ..Default::default() };
+                let write = super::Write {
+                    channel: Some(channel),
+                    provider: Some(provider),
+                    text: Some(text),
+                    ..Default::default()
+                };
                 this.write(&number, write).await.map(drop)
             }
             (None, None) => Ok(()),

@@ -86,7 +86,12 @@ pub(crate) fn failure(troubles: &[Kind], usually: impl Fn(i64) -> How) -> Option
 }
 
 /// Answers, after as long as the settings and trouble say.
-pub(crate) async fn answer(simulator: &Arc<Simulator>, visit: Visit, said: Said, retry_after_s: Option<u32>) -> Response {
+pub(crate) async fn answer(
+    simulator: &Arc<Simulator>,
+    visit: Visit,
+    said: Said,
+    retry_after_s: Option<u32>,
+) -> Response {
     let accepted = !visit.ids.is_empty();
     let (closes, hangs, delay_ms) = after(&visit.troubles, accepted);
     let settings = simulator.settings();

@@ -106,7 +106,10 @@ fn take(simulator: &Arc<Simulator>, visit: &mut Visit, checked: Checked) -> Resu
     let open = wrote_at.is_some_and(|at| now.since(at) < WINDOW);
     let outside = !open && checked.template.is_none() && settings.window != Window::Off;
     if outside && settings.window == Window::Sync {
-        return Err(Problem::new(131047, "More than 24 hours have passed since the customer last replied to this number"));
+        return Err(Problem::new(
+            131047,
+            "More than 24 hours have passed since the customer last replied to this number",
+        ));
     }
     let id = simulator.ids.wamid_out(&number);
     visit.ids.push(id.clone());
@@ -115,7 +118,9 @@ fn take(simulator: &Arc<Simulator>, visit: &mut Visit, checked: Checked) -> Resu
         "contacts": [contact(&visit.body, &number)],
         "messages": [{"id": id}],
     });
-    if let (Some(_), Some(message)) = (&checked.template, answer.pointer_mut("/messages/0").and_then(Value::as_object_mut)) {
+    if let (Some(_), Some(message)) =
+        (&checked.template, answer.pointer_mut("/messages/0").and_then(Value::as_object_mut))
+    {
         message.insert("message_status".into(), "accepted".into());
     }
     let mut fate = Fate::of(&visit.troubles);
@@ -144,7 +149,9 @@ fn whom(simulator: &Simulator, visit: &Visit) -> Result<String, Problem> {
         (Some(number), _, _) => number.clone(),
         (None, None, None) => return Err(Problem::missing("to")),
         (None, Some(to), _) => return Err(Problem::value(format!("to: {to} is not a valid telephone number"))),
-        (None, None, Some(user)) => return Err(Problem::value(format!("recipient: {user} is not known to this business"))),
+        (None, None, Some(user)) => {
+            return Err(Problem::value(format!("recipient: {user} is not known to this business")));
+        }
     };
     if number.trim_start_matches('+') == simulator.options.meta.display_phone_number {
         return Err(Problem::new(131021, "Recipient and sender are the same"));
@@ -229,7 +236,9 @@ fn admit(simulator: &Simulator, version: &str, headers: &HeaderMap, id: &str, ow
         return Err(Problem::new(190, "Invalid OAuth access token - Cannot parse access token"));
     }
     if id != own_id {
-        let details = format!("Unsupported request. Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this operation");
+        let details = format!(
+            "Unsupported request. Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this operation"
+        );
         return Err(Problem::new(100, details));
     }
     Ok(())
@@ -270,7 +279,9 @@ async fn upload(
     let Some(parts) = multipart(content_type, &body) else {
         return problem(&simulator, &Problem::new(100, "The body must be multipart/form-data."));
     };
-    let text = |name: &str| parts.iter().find(|part| part.name == name).map(|part| String::from_utf8_lossy(&part.bytes).into_owned());
+    let text = |name: &str| {
+        parts.iter().find(|part| part.name == name).map(|part| String::from_utf8_lossy(&part.bytes).into_owned())
+    };
     if text("messaging_product").as_deref() != Some("whatsapp") {
         return problem(&simulator, &Problem::new(100, "The parameter messaging_product is required."));
     }
@@ -323,7 +334,11 @@ async fn media_delete(
 }
 
 /// The URL that Meta gives for a file needs the token like everything else.
-async fn media_content(State(simulator): State<Arc<Simulator>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+async fn media_content(
+    State(simulator): State<Arc<Simulator>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     match refuse(&simulator, &headers, &id, &id) {
         Some(refused) => refused,
         None => file(&simulator, &id),
@@ -332,7 +347,8 @@ async fn media_content(State(simulator): State<Arc<Simulator>>, Path(id): Path<S
 
 pub(crate) fn file(simulator: &Simulator, id: &str) -> Response {
     let Some(file) = simulator.media.get(id) else { return StatusCode::NOT_FOUND.into_response() };
-    let mime_type = HeaderValue::from_str(&file.mime_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let mime_type =
+        HeaderValue::from_str(&file.mime_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     // A page of the simulator's origin must not run what somebody uploaded as HTML.
     let sandbox = [(header::CONTENT_SECURITY_POLICY, "sandbox"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (sandbox, [(header::CONTENT_TYPE, mime_type)], file.bytes).into_response()

@@ -49,7 +49,17 @@ const KEYS: [&str; 8] = [
 ];
 
 const TYPES: [&str; 11] = [
-    "text", "template", "image", "audio", "video", "document", "sticker", "location", "contacts", "interactive", "reaction",
+    "text",
+    "template",
+    "image",
+    "audio",
+    "video",
+    "document",
+    "sticker",
+    "location",
+    "contacts",
+    "interactive",
+    "reaction",
 ];
 
 /// Whom the message is for. A number without a plus gets the country of the business, as Meta does it.
@@ -166,7 +176,9 @@ pub(crate) fn attachment(simulator: &Simulator, kind: &str, own: &Value) -> Resu
 
 fn web_link(kind: &str, link: &str) -> Result<String, Problem> {
     let is_web = url::Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    is_web.then(|| link.to_owned()).ok_or_else(|| Problem::new(100, format!("Param {kind}['link'] is not a valid URL.")))
+    is_web
+        .then(|| link.to_owned())
+        .ok_or_else(|| Problem::new(100, format!("Param {kind}['link'] is not a valid URL.")))
 }
 
 fn location(own: &Value) -> Result<Content, Problem> {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 /// The names on contact cards, one a line.
 pub(crate) fn names(cards: &Value) -> String {
-    let names = cards.as_array().into_iter().flatten().filter_map(|card| card.pointer("/name/formatted_name")?.as_str());
+    let names =
+        cards.as_array().into_iter().flatten().filter_map(|card| card.pointer("/name/formatted_name")?.as_str());
     names.collect::<Vec<_>>().join("\n")
 }

@@ -52,9 +52,13 @@ fn error(reason: &Reason) -> Value {
         Reason::Code(_, details) => meta_errors::in_status(code, details.as_deref()),
         Reason::OutsideWindow => meta_errors::in_status(
             code,
-            Some("Message failed to send because more than 24 hours have passed since the customer last replied to this number."),
+            Some(
+                "Message failed to send because more than 24 hours have passed since the customer last replied to this number.",
+            ),
         ),
-        Reason::NoWhatsapp | Reason::Blocked | Reason::NoSms => meta_errors::in_status(code, Some("Message Undeliverable.")),
+        Reason::NoWhatsapp | Reason::Blocked | Reason::NoSms => {
+            meta_errors::in_status(code, Some("Message Undeliverable."))
+        }
     }
 }
 
@@ -76,7 +80,13 @@ fn pricing(carried: &Carried, tick: Tick) -> Option<Value> {
 }
 
 /// A message of a user. `message` holds what depends on its type.
-pub(crate) fn message(simulator: &Simulator, number: &str, name: &str, id: &str, message: Value) -> Option<(String, Parcel)> {
+pub(crate) fn message(
+    simulator: &Simulator,
+    number: &str,
+    name: &str,
+    id: &str,
+    message: Value,
+) -> Option<(String, Parcel)> {
     let url = simulator.settings().meta_url()?;
     let wa_id = number.trim_start_matches('+');
     let user = user_id(number);

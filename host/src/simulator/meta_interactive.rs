@@ -26,7 +26,12 @@ pub(crate) fn check(own: &Value) -> Result<Content, Problem> {
             content.kind = "cta-url".into();
             content.buttons = vec![link(action)?];
         }
-        "location_request_message" | "flow" | "product" | "product_list" | "catalog_message" | "order_details"
+        "location_request_message"
+        | "flow"
+        | "product"
+        | "product_list"
+        | "catalog_message"
+        | "order_details"
         | "order_status" => content.kind = kind.into(),
         other => return Err(Problem::value(format!("interactive['type'] is not valid: {other}"))),
     }
@@ -36,9 +41,9 @@ pub(crate) fn check(own: &Value) -> Result<Content, Problem> {
 /// Header, body and footer. Media headers are shown by their link.
 fn frame(own: &Value) -> Result<Content, Problem> {
     let part = |name: &str, pointer: &str, characters_max: usize| match own.pointer(pointer).and_then(Value::as_str) {
-        Some(text) if text.chars().count() > characters_max => {
-            Err(Problem::value(format!("interactive['{name}']: length invalid. Min length: 1, Max length: {characters_max}")))
-        }
+        Some(text) if text.chars().count() > characters_max => Err(Problem::value(format!(
+            "interactive['{name}']: length invalid. Min length: 1, Max length: {characters_max}"
+        ))),
         text => Ok(text.map(str::to_owned)),
     };
     // The bound for lists is said to be 4096; 1024 is what all sources agree on for the rest.

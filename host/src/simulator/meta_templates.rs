@@ -47,8 +47,12 @@ pub(crate) fn check(simulator: &Simulator, own: &Value) -> Result<Checked, Probl
         kind: "template".into(),
         text: rendered.clone(),
         media: header_media(simulator, components)?,
-        header: template.as_ref().and_then(|template| Some(template.component("HEADER")?.get("text")?.as_str()?.to_owned())),
-        footer: template.as_ref().and_then(|template| Some(template.component("FOOTER")?.get("text")?.as_str()?.to_owned())),
+        header: template
+            .as_ref()
+            .and_then(|template| Some(template.component("HEADER")?.get("text")?.as_str()?.to_owned())),
+        footer: template
+            .as_ref()
+            .and_then(|template| Some(template.component("FOOTER")?.get("text")?.as_str()?.to_owned())),
         buttons: buttons(template.as_ref(), components),
         template: Some(UsedTemplate {
             name: name.into(),
@@ -81,7 +85,9 @@ fn check_against(template: &Template, parameters: &[(String, String)]) -> Result
     let wanted = template.placeholders();
     if wanted.len() != parameters.len() {
         let (given, wanted) = (parameters.len(), wanted.len());
-        let details = format!("body: number of localizable_params ({given}) does not match the expected number of params ({wanted})");
+        let details = format!(
+            "body: number of localizable_params ({given}) does not match the expected number of params ({wanted})"
+        );
         return Err(Problem::new(132000, details));
     }
     match parameters.iter().find(|(name, _)| !wanted.contains(name)) {
@@ -150,7 +156,8 @@ fn buttons(template: Option<&Template>, components: &[Value]) -> Vec<Button> {
     };
     let shown = declared.iter().enumerate().map(|(index, declared)| {
         let title = declared.get("text").and_then(Value::as_str).unwrap_or_default();
-        let quick = declared.get("type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("QUICK_REPLY"));
+        let quick =
+            declared.get("type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("QUICK_REPLY"));
         // A quick reply without a payload answers with its own text.
         button(payload(index).unwrap_or(title), title, if quick { "quick-reply" } else { "url" })
     });
@@ -183,7 +190,10 @@ pub(crate) async fn create(
     }
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if template.name.is_empty() || template.name.len() > 512 || !template.name.chars().all(valid) {
-        return meta::problem(&simulator, &Problem::new(100, "Param name must match [a-z0-9_], at most 512 characters."));
+        return meta::problem(
+            &simulator,
+            &Problem::new(100, "Param name must match [a-z0-9_], at most 512 characters."),
+        );
     }
     if template.language.is_empty() {
         return meta::problem(&simulator, &Problem::missing("language"));

@@ -61,7 +61,7 @@ pub use self::{
     },
     phones::{Channel, Error, Phone, Provider, Rule, Write},
     templates::Template,
-    threads::{Button, Content, Entry, Media as EntryMedia, Place, Ticks, Tick, UsedTemplate},
+    threads::{Button, Content, Entry, Media as EntryMedia, Place, Tick, Ticks, UsedTemplate},
     trouble::{Kind, Trouble},
     webhooks::Webhook,
 };

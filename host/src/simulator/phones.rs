@@ -244,7 +244,8 @@ impl PhoneBook {
 pub(crate) fn e164(text: &str) -> Option<String> {
     let plain: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.')).collect();
     let digits = plain.strip_prefix('+').or_else(|| plain.strip_prefix("00"))?;
-    let valid = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+    let valid =
+        (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
     valid.then(|| format!("+{digits}"))
 }
 

@@ -69,15 +69,9 @@ mod tests {
     fn meta_signatures_match_the_vectors() {
         let secret = "relais-demo-app-secret";
         let empty = br#"{"object":"whatsapp_business_account","entry":[]}"#;
-        assert_eq!(
-            meta(secret, empty),
-            "sha256=c7e80417e84bbd03b43c91a14872788337b1fc8a59540caac1028bec4a2de457"
-        );
+        assert_eq!(meta(secret, empty), "sha256=c7e80417e84bbd03b43c91a14872788337b1fc8a59540caac1028bec4a2de457");
         let escaped = br#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"messaging_product":"whatsapp","metadata":{"display_phone_number":"33100000000","phone_number_id":"2"},"contacts":[{"profile":{"name":"Zo\u00e9"},"wa_id":"33600000001"}],"messages":[{"from":"33600000001","id":"wamid.TEST","timestamp":"1760000000","type":"text","text":{"body":"Bient\u00f4t pr\u00eat ?"}}]}}]}]}"#;
-        assert_eq!(
-            meta(secret, escaped),
-            "sha256=28e19d09926ee60d291308ebedac87536b3bd5cb211e3177184171b614f7ff7b"
-        );
+        assert_eq!(meta(secret, escaped), "sha256=28e19d09926ee60d291308ebedac87536b3bd5cb211e3177184171b614f7ff7b");
     }
 
     #[test]

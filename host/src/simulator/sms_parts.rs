@@ -16,11 +16,7 @@ pub(crate) fn parts(text: &str) -> (&'static str, usize) {
 }
 
 fn gsm_units(character: char) -> Option<usize> {
-    if BASIC.contains(character) {
-        Some(1)
-    } else {
-        EXTENDED.contains(character).then_some(2)
-    }
+    if BASIC.contains(character) { Some(1) } else { EXTENDED.contains(character).then_some(2) }
 }
 
 /// A character of two units is not cut in half: it opens the next part.
@@ -28,9 +24,13 @@ fn count(units: &[usize], alone_max: usize, joined_max: usize) -> usize {
     if units.iter().sum::<usize>() <= alone_max {
         return 1;
     }
-    let (parts, _) = units.iter().fold((1, 0), |(parts, used), unit| {
-        if used + unit > joined_max { (parts + 1, *unit) } else { (parts, used + unit) }
-    });
+    let (parts, _) =
+        units.iter().fold(
+            (1, 0),
+            |(parts, used), unit| {
+                if used + unit > joined_max { (parts + 1, *unit) } else { (parts, used + unit) }
+            },
+        );
     parts
 }
 

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, KeepAlive, KeepAliveStream, Sse};
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -50,8 +50,7 @@ impl Stream {
     pub(crate) fn listen(
         &self,
         snapshot: impl FnOnce() -> Value,
-    ) -> Sse<BoxStream<'static, Result<Event, Infallible>>> {
-        // Boxed, so that what is returned does not hold on to `snapshot`.
+    ) -> Sse<KeepAliveStream<BoxStream<'static, Result<Event, Infallible>>>> {
         let receiver = self.sender.subscribe();
         let first = Event::default().event("snapshot").data(snapshot().to_string());
         let rest = BroadcastStream::new(receiver).map(|said| match said {

@@ -81,7 +81,8 @@ pub(crate) enum Known {
 
 impl Templates {
     pub(crate) fn put(&self, mut template: Template) -> Template {
-        template.category = if template.category.is_empty() { "UTILITY".into() } else { template.category.to_uppercase() };
+        template.category =
+            if template.category.is_empty() { "UTILITY".into() } else { template.category.to_uppercase() };
         template.status = if template.status.is_empty() { "APPROVED".into() } else { template.status.to_uppercase() };
         let hash = blake3::hash(format!("{}\n{}", template.name, template.language).as_bytes());
         let number = hash.as_bytes().iter().take(6).fold(0u64, |number, byte| number << 8 | u64::from(*byte));

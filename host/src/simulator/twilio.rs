@@ -133,7 +133,8 @@ fn take(
     let answer = resource(simulator, form, &id, &from, to);
     let mut fate = Fate::of(&visit.troubles);
     fate.failure = door::failure(&visit.troubles, usually);
-    let outside = channel == Channel::Whatsapp && free_form && !cm::window_is_open(simulator, Provider::Twilio, &number);
+    let outside =
+        channel == Channel::Whatsapp && free_form && !cm::window_is_open(simulator, Provider::Twilio, &number);
     let draft = Draft {
         id,
         provider: Provider::Twilio,
@@ -165,7 +166,9 @@ fn sender(simulator: &Simulator, form: &Form, to: &str, channel: Channel) -> Res
     let from = match (form.get("From"), form.get("MessagingServiceSid")) {
         (Some(from), _) => from.to_owned(),
         (None, Some(service)) if service.starts_with("MG") => simulator.options.twilio.number.clone(),
-        (None, Some(service)) => return Err(Refusal(21701, format!("The Messaging Service {service} does not exist."))),
+        (None, Some(service)) => {
+            return Err(Refusal(21701, format!("The Messaging Service {service} does not exist.")));
+        }
         (None, None) => return Err(Refusal(21603, "A 'From' phone number is required.".into())),
     };
     if from == to {
@@ -177,9 +180,10 @@ fn sender(simulator: &Simulator, form: &Form, to: &str, channel: Channel) -> Res
         Channel::Whatsapp if !known || address(&from).0 != channel => {
             Err(Refusal(63007, format!("Twilio could not find a Channel with the specified From address {from}")))
         }
-        Channel::Sms if !known || !is_sms_sender(&from) => {
-            Err(Refusal(21212, format!("The 'From' number {from} is not a valid phone number, shortcode, or alphanumeric sender ID.")))
-        }
+        Channel::Sms if !known || !is_sms_sender(&from) => Err(Refusal(
+            21212,
+            format!("The 'From' number {from} is not a valid phone number, shortcode, or alphanumeric sender ID."),
+        )),
         Channel::Whatsapp | Channel::Sms => Ok(from),
     }
 }
@@ -188,7 +192,9 @@ fn sender(simulator: &Simulator, form: &Form, to: &str, channel: Channel) -> Res
 fn is_sms_sender(from: &str) -> bool {
     let digits = from.bytes().all(|byte| byte.is_ascii_digit());
     let name = from.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '&' | '-' | '_' | '+'));
-    address(from).1.is_some() || (digits && (3..=8).contains(&from.len())) || (!digits && name && (1..=11).contains(&from.len()))
+    address(from).1.is_some()
+        || (digits && (3..=8).contains(&from.len()))
+        || (!digits && name && (1..=11).contains(&from.len()))
 }
 
 fn check_content(form: &Form) -> Result<(), Refusal> {
@@ -349,7 +355,14 @@ pub(crate) fn report(simulator: &Simulator, carried: &Carried, report: &Report) 
 }
 
 /// What a phone writes, as Twilio posts it.
-pub(crate) fn incoming(simulator: &Simulator, number: &str, name: &str, id: &str, channel: Channel, content: &Content) -> Option<(String, Parcel)> {
+pub(crate) fn incoming(
+    simulator: &Simulator,
+    number: &str,
+    name: &str,
+    id: &str,
+    channel: Channel,
+    content: &Content,
+) -> Option<(String, Parcel)> {
     let url = simulator.settings().twilio_url()?;
     let prefix = if channel == Channel::Whatsapp { "whatsapp:" } else { "" };
     let text = content.text.clone().unwrap_or_default();

@@ -133,7 +133,10 @@ impl Sender {
                 && filter.state.is_none_or(|state| state == webhook.state)
                 && filter.after.is_none_or(|after| webhook.seq > after)
                 && filter.number.as_ref().is_none_or(|number| about(webhook, &|about| about.number == *number))
-                && filter.token.as_ref().is_none_or(|token| about(webhook, &|about| about.token.as_ref() == Some(token)))
+                && filter
+                    .token
+                    .as_ref()
+                    .is_none_or(|token| about(webhook, &|about| about.token.as_ref() == Some(token)))
         };
         let limit = filter.limit.unwrap_or(usize::MAX);
         let webhooks: Vec<Webhook> = book.webhooks.iter().filter(fits).take(limit).cloned().collect();
