@@ -13,6 +13,7 @@
 //! nothing twice: one call of [`Provider::send`] is one request to send, whatever comes of it.
 
 pub mod cm;
+pub mod exchange;
 pub mod failure;
 pub mod meta;
 pub mod phone;

@@ -71,8 +71,6 @@ pub enum Error {
     AudioAlone,
     #[error("an attachment and a place do not fit one message; send two")]
     AttachmentAndPlace,
-    #[error("choices and a place without a text do not fit one message; give a text")]
-    NoPlace,
     #[error("the attachment's type {mime_type} is not one that WhatsApp takes as {kind}; it takes {takes}")]
     MediaType { mime_type: String, kind: &'static str, takes: &'static str },
     #[error("the template `{template}` has {expected} in its header, and the attachment is {given}")]
@@ -148,8 +146,7 @@ fn interactive(content: &Content, body: Option<&str>) -> Result<Rendered, Error>
     let body = match (body, &content.location) {
         (Some(text), Some(place)) => with_map(text, place),
         (Some(text), None) => text.to_owned(),
-        (None, Some(_)) => return Err(Error::NoPlace),
-        (None, None) => return Err(Error::ChoicesWithoutText),
+        (None, _) => return Err(Error::ChoicesWithoutText),
     };
     limit("text", &body, CAPTION_CHARS_MAX)?;
     let mut payload = Map::new();
