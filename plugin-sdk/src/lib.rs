@@ -1,4 +1,112 @@
 //! Write relais plugins in Rust.
+//!
+//! A plugin is told what happens (an event, a timer, a receipt, an answer) and asks for what is to follow: messages,
+//! timers, state, further events. It implements [`Plugin`], is exported with one line, and is built for
+//! `wasm32-wasip2`. This is a whole one, with the test that a `cargo test` runs:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use relais_plugin::{Event, Message, Outcome, Plugin, Purpose, SendResult, Timer, plugin, state, timers};
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// Tells customers that their repair is done, and once more after three days if they have not come.
+//! struct RepairDone;
+//!
+//! plugin!(RepairDone);
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Repair {
+//!     ticket: String,
+//!     what: String,
+//! }
+//!
+//! impl Plugin for RepairDone {
+//!     fn on_event(event: Event) -> Outcome {
+//!         let repair: Repair = event.data()?; // what does not fit is rejected, with the field's path
+//!         match event.verb() {
+//!             "done" => {
+//!                 tell(event.customer_id()?, &repair, "is ready for you")?;
+//!                 timers::after("again", Duration::from_hours(72)).data(&repair)?.set();
+//!                 state::set("done", &event.time)
+//!             }
+//!             _ => {
+//!                 timers::cancel("again"); // it was fetched
+//!                 Ok(())
+//!             }
+//!         }
+//!     }
+//!
+//!     fn on_timer(timer: Timer) -> Outcome {
+//!         tell(timer.customer_id()?, &timer.data()?, "is still waiting for you")
+//!     }
+//! }
+//!
+//! fn tell(customer: &str, repair: &Repair, how_it_is: &str) -> Outcome {
+//!     Message::to(customer, Purpose::Alert)
+//!         .template("repair_done") // for WhatsApp, when the customer has not written for 24 hours
+//!         .param("what", &repair.what)
+//!         .text(format!("Your {} {how_it_is}. Ticket {}.", repair.what, repair.ticket))
+//!         .fallback_after(Duration::from_mins(30)) // then by SMS
+//!         .tag(&repair.ticket)
+//!         .send()
+//!         .or_skip()?; // no consent, no address: logged, and no failure
+//!     Ok(())
+//! }
+//!
+//! # const MANIFEST: &str = r#"
+//! # manifest = 1
+//! # [plugin]
+//! # name = "repair-done"
+//! # version = "1.0.0"
+//! # world = "relais:plugin@1.0.0-draft.2"
+//! # component = "repair-done.wasm"
+//! # [[on-event]]
+//! # types = ["com.example.repair.*"]
+//! # entity = "repair/{data.ticket}"
+//! # [on-timer]
+//! # [permissions]
+//! # purposes = ["alert"]
+//! # channels = ["whatsapp", "sms"]
+//! # templates = ["repair_done"]
+//! # [[templates]]
+//! # name = "repair_done"
+//! # category = "utility"
+//! # language = "en"
+//! # params = ["what"]
+//! # [templates.texts]
+//! # en = "Your {what} has been repaired."
+//! # "#;
+//! // In a crate of your own this is a `#[test]`, and MANIFEST is `include_str!("../plugin.toml")`.
+//! use relais_plugin::testing::{Customer, World};
+//!
+//! let mut world = World::from_manifest::<RepairDone>(MANIFEST);
+//! world.add(Customer::new("4711"));
+//!
+//! let bicycle = serde_json::json!({"ticket": "R-9", "what": "bicycle"});
+//! world.event("com.example.repair.done").customer("4711").data(bicycle.clone()).post();
+//! assert_eq!(world.last_message().body, "Your bicycle has been repaired.");
+//!
+//! world.advance(Duration::from_hours(72)); // the test moves the clock, and the timer fires
+//! assert_eq!(world.messages().len(), 2);
+//!
+//! world.event("com.example.repair.fetched").customer("4711").data(bicycle).post();
+//! world.advance(Duration::from_hours(72));
+//! assert_eq!(world.messages().len(), 2);
+//! ```
+//!
+//! Four things to know:
+//!
+//! - **A run is a transaction.** What a handler asks for is kept if it returns `Ok`, or else not at all: see [`Error`]
+//!   for the two ways to fail. A panic is a failure too, and its message is in the host's log.
+//! - **A run is about one entity**: the customer, unless the manifest says otherwise (`entity = "repair/{data.ticket}"`).
+//!   [`state`] and [`timers`] belong to it, and its runs never overlap.
+//! - **Time stands still in a run**, at [`run::now`]. [`run::random`] and [`run::code`] give the same in every
+//!   execution, so a run that is executed twice asks for the same things.
+//! - **The manifest says what is permitted**: `MANIFEST.md` beside this crate describes it, and `README.md` leads to a
+//!   first plugin in ten minutes.
+
+#![warn(missing_docs)]
 
 pub mod calendar;
 pub mod customers;

@@ -17,6 +17,9 @@ mod store;
 mod transaction;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 pub use customer::Customer;
 pub use store::{Refusal, Sent};
 pub use world::{NewEvent, World};
