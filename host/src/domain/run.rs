@@ -243,6 +243,19 @@ pub struct RunReport {
     /// Permissions that were refused, with the lines that would grant them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<String>,
+    /// Messages that the rules did not take, with the reason that the plugin was told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedMessage>,
+}
+
+/// A message that was asked for and not taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedMessage {
+    /// The customer, or the number.
+    pub to: String,
+    /// The case of the contract's `send-error`: `no-consent`, `not-expected`, …
+    pub code: String,
+    pub why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
