@@ -183,6 +183,6 @@ fn on_whatsapp(record: &MessageRecord, facts: &Facts<'_>) -> Result<Rendered, Cl
         checks: Vec::new(),
         opens: None,
     })?;
-    let kind = if free { rendered.kind().to_owned() } else { "template".to_owned() };
+    let kind = rendered.kind.to_owned();
     Ok((Rendition::Whatsapp(rendered), kind, 1, category))
 }

@@ -1,0 +1,162 @@
+//! A host, put together: the store in the middle, the stages around it, one listener in front.
+
+mod directory;
+mod own_secret;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context;
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api,
+    channel::{self, Provider, cm::Cm, meta::Meta, price, twilio::Twilio},
+    clock::Clock,
+    config::Config,
+    dispatch,
+    ids::TenantId,
+    ingress, page,
+    plugin::Plugins,
+    receipt, run,
+    store::{Store, handover, sqlite::SqliteStore},
+};
+use directory::PluginDirectory;
+
+/// A host that runs.
+pub struct Running {
+    pub address: SocketAddr,
+    pub store: Arc<dyn Store>,
+    pub plugins: Arc<Plugins>,
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts everything, and returns once the listener answers. Cancelling `stop` ends it: [`Running::ended`] waits for that.
+pub async fn start(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<Running> {
+    start_with_page(config, clock, listener, stop, None).await
+}
+
+/// The same, with a page that shows the telephones behind `phones`, a URL.
+pub async fn start_with_page(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    listener: TcpListener,
+    stop: CancellationToken,
+    phones: Option<String>,
+) -> anyhow::Result<Running> {
+    let address = listener.local_addr()?;
+    let (hand, inlets) = handover::handover(config.store.handover_max, config.store.watch_lag_max);
+    let opened = SqliteStore::open(&config.store.path, config.store.sqlite.clone(), hand.clone(), clock.now())?;
+    let store: Arc<dyn Store> = Arc::new(opened);
+    let host_secret = own_secret::load(&config.host_secret_file())?;
+    let plugins = Plugins::start(&config.plugins, config.rules.clone(), host_secret, store.clone(), clock.clone())
+        .await
+        .context("the plugins cannot be loaded")?;
+
+    let run_parts = run::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        plugins: plugins.clone(),
+        settings: config.run.clone(),
+    };
+    let dispatch_parts = dispatch::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        providers: providers(&config)?,
+        prices: prices(&config)?,
+        sms: config.sms.clone(),
+        rules: config.rules.clone(),
+        attempt_timeout: std::time::Duration::from_millis(config.http.timeout_ms),
+        circuits: dispatch::Circuits::default(),
+        pace: dispatch::Pace::new(&config.dispatch),
+        settings: config.dispatch.clone(),
+    };
+    let tasks = vec![
+        ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), stop.clone()))),
+        ("dispatch", tokio::spawn(dispatch::work(dispatch_parts, inlets.messages, hand.clone(), stop.clone()))),
+    ];
+
+    let router = router(&config, &store, &clock, &plugins, &hand, &stop, phones)?;
+    let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), stop.cancelled_owned()));
+    tracing::info!(%address, store = %config.store.path.display(), "the host is ready");
+    Ok(Running { address, store, plugins, tasks, server })
+}
+
+impl Running {
+    /// Returns when everything has ended after a stop, and what was written is on disk.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        let served = self.server.await.context("the listener ended badly");
+        for (name, task) in self.tasks {
+            task.await.with_context(|| format!("the {name} stage ended badly"))?;
+        }
+        self.store.close().await?;
+        tracing::info!("the host has stopped; what was not finished is in the store");
+        Ok(served??)
+    }
+}
+
+fn router(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    plugins: &Arc<Plugins>,
+    hand: &handover::Handover,
+    stop: &CancellationToken,
+    phones: Option<String>,
+) -> anyhow::Result<Router> {
+    let state = ingress::AppState {
+        store: store.clone(),
+        clock: clock.clone(),
+        directory: Arc::new(PluginDirectory { plugins: plugins.clone(), tenant: config.plugins.tenant.clone() }),
+        settings: Arc::new(config.ingress.clone()),
+        changes: hand.changes.clone(),
+        rules: Arc::new(config.rules.clone()),
+        counters: Arc::default(),
+        closing: stop.clone(),
+    };
+    let listeners = plugins.clone();
+    let receipts = receipt::ReceiptState::new(
+        store.clone(),
+        clock.clone(),
+        TenantId::default_tenant(),
+        &config.accounts,
+        config.server.public_url.clone(),
+        Arc::new(move || listeners.listeners()),
+    );
+    let page = page::Settings { phones, open: config.ingress.open };
+    Ok(ingress::router(state.clone()).merge(api::router(state)).merge(receipt::router(receipts)).merge(page::router(page)))
+}
+
+/// All accounts, in the order of preference: as the configuration has them, and for SMS CM.com before Twilio.
+fn providers(config: &Config) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
+    let client = channel::http_client(&config.http)?;
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for account in &config.accounts.meta {
+        providers.push(Arc::new(Meta::new(account, client.clone())?));
+    }
+    for account in &config.accounts.cm {
+        providers.push(Arc::new(Cm::new(account, client.clone())?));
+    }
+    for account in &config.accounts.twilio {
+        let public_url = config.server.public_url.as_deref().unwrap_or_default();
+        providers.push(Arc::new(Twilio::new(account, public_url, client.clone())?));
+    }
+    Ok(providers)
+}
+
+fn prices(config: &Config) -> anyhow::Result<price::Table> {
+    match &config.prices.file {
+        None => Ok(price::Table::built_in()),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the prices in {}", path.display()))?;
+            price::Table::parse(&text).with_context(|| format!("the prices in {}", path.display()))
+        }
+    }
+}
