@@ -152,7 +152,8 @@ impl Message {
     }
 
     /// What makes it expected, where that is not what set off this run: an earlier event that concerns the customer, by
-    /// its [`Event::reference`](crate::Event::reference), or the tenant's own reference, `order/12345`.
+    /// its [`Event::reference`](crate::Event::reference), or a message of the conversation, by its identifier. It need
+    /// not be called where the entity keeps an entry about the customer: that will do.
     pub fn because(mut self, reference: impl Into<String>) -> Message {
         self.because = Some(reference.into());
         self

@@ -81,10 +81,11 @@ pub(crate) fn state_get(key: &str) -> Option<Vec<u8>> {
     })
 }
 
-pub(crate) fn state_set(key: &str, value: Vec<u8>, ttl: Option<Duration>, _customer: Option<String>) {
+pub(crate) fn state_set(key: &str, value: Vec<u8>, ttl: Option<Duration>, customer: Option<String>) {
     current(|run| {
         let until = ttl.map(|ttl| run.now + ttl);
-        run.store.state.insert((run.entity.clone(), key.to_owned()), Kept { value, until });
+        let customer = customer.or_else(|| run.customer.clone());
+        run.store.state.insert((run.entity.clone(), key.to_owned()), Kept { value, customer, until });
     });
 }
 

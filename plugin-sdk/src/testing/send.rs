@@ -85,24 +85,27 @@ fn check_permissions(run: &Transaction, message: &Message) -> Result<(), SendErr
     }
 }
 
-/// What set off the run makes a message to its customer expected. For anybody else, the plugin has to say what does.
+/// What set off the run makes a message to its customer expected, and what the entity keeps about a customer makes one to
+/// that customer. For anybody else, the plugin has to say what does.
 fn check_expected(run: &Transaction, message: &Message, customer: Option<&Customer>) -> Result<(), SendError> {
     let Some(customer) = customer else { return Ok(()) };
-    match &message.because {
-        None if run.customer.as_ref() == Some(&customer.id) => Ok(()),
-        None => Err(SendError::NotExpected(format!(
-            "the run does not concern customer `{}`; say with `because` which event does",
-            customer.id
-        ))),
-        Some(reference) if reference.contains('#') => {
-            let concerns = |event: &crate::Event| event.customer.as_ref() == Some(&customer.id);
-            match run.store.history.iter().find(|event| event.reference() == *reference) {
-                Some(event) if concerns(event) => Ok(()),
-                Some(_) => Err(SendError::NotExpected(format!("event {reference} does not concern this customer"))),
-                None => Err(SendError::NotExpected(format!("there is no event {reference}"))),
-            }
+    let wrong = |why: String| Err(SendError::NotExpected(why));
+    let Some(reference) = &message.because else {
+        if run.customer.as_ref() == Some(&customer.id) || run.known.contains(&customer.id) {
+            return Ok(());
         }
-        Some(_) => Ok(()),
+        let id = &customer.id;
+        return wrong(format!(
+            "neither what set off the run nor what `{}` keeps concerns customer `{id}`; say with `because` what does",
+            run.entity
+        ));
+    };
+    let event = run.store.history.iter().find(|event| event.reference() == *reference).map(|event| &event.customer);
+    let message = run.store.messages.iter().find(|sent| sent.id.as_str() == reference).map(|sent| &sent.customer);
+    match event.or(message) {
+        Some(Some(concerned)) if *concerned == customer.id => Ok(()),
+        Some(_) => wrong(format!("{reference} does not concern customer `{}`", customer.id)),
+        None => wrong(format!("there is no event and no message {reference}")),
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Store {
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(crate) value: Vec<u8>,
+    /// Whom it is about.
+    pub(crate) customer: Option<String>,
     pub(crate) until: Option<Instant>,
 }
 

@@ -1,6 +1,7 @@
 //! One run: a copy of the store, the call, and then the copy in the original's place or thrown away.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -17,6 +18,8 @@ pub(crate) struct Transaction {
     pub(crate) entity: String,
     pub(crate) customer: Option<String>,
     pub(crate) now: Instant,
+    /// Whom the entity's entries are about, as the run found them.
+    pub(crate) known: BTreeSet<String>,
     pub(crate) store: Store,
     pub(crate) messages: usize,
     pub(crate) timers: usize,

@@ -286,7 +286,10 @@ impl World {
 
     fn run(&mut self, entity: &str, customer: Option<String>, call: impl FnOnce() -> Outcome) -> Outcome {
         self.runs += 1;
+        let kept = self.store.state.iter().filter(|((of, _), _)| of == entity);
+        let alive = kept.filter(|(_, kept)| kept.until.is_none_or(|until| until > self.now));
         let transaction = Transaction {
+            known: alive.filter_map(|(_, kept)| kept.customer.clone()).collect(),
             manifest: Rc::clone(&self.manifest),
             config: self.config.to_string(),
             id: format!("run-{}", self.runs),
