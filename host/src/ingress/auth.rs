@@ -26,9 +26,13 @@ pub struct UrlCaller(pub Caller);
 /// A configuration under which nobody should listen.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Refused {
-    #[error("{0} can be reached from other machines, and `open` lets anybody in. Listen on 127.0.0.1, or set keys and `open = false`")]
+    #[error(
+        "{0} can be reached from other machines, and `open` lets anybody in. Listen on 127.0.0.1, or set keys and `open = false`"
+    )]
     OpenToTheWorld(SocketAddr),
-    #[error("nobody could come in: there is no API key. Add one under [[ingress.keys]], or set `open = true` on loopback")]
+    #[error(
+        "nobody could come in: there is no API key. Add one under [[ingress.keys]], or set `open = true` on loopback"
+    )]
     NoKeys,
     #[error("the API key `{0}` has fewer than {SECRET_BYTES_MIN} characters and could be guessed; draw a longer one")]
     ShortKey(String),
@@ -68,16 +72,18 @@ pub fn caller(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> Result<Cal
 
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let token = value.to_str().ok().and_then(|text| text.split_once(' ')).and_then(|(scheme, token)| {
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()));
     match token {
         Some(token) if !token.is_empty() => Ok(Some(token)),
         _ => Err(Problem::unauthorized("the header is no bearer token")),
     }
 }
 
-fn by_key(settings: &Settings, token: &str) -> Result<Caller, Problem> {
+pub(super) fn by_key(settings: &Settings, token: &str) -> Result<Caller, Problem> {
     if settings.open && settings.keys.is_empty() {
         return Ok(anybody());
     }
@@ -185,7 +191,8 @@ mod tests {
         let settings = keys();
         assert_eq!(&*ask(&settings, &[("authorization", "Bearer 0123456789abcdef-b")]).unwrap().tenant, "lyon");
         assert_eq!(&*ask(&settings, &[("authorization", "bearer 0123456789abcdef-a")]).unwrap().tenant, "paris");
-        for wrong in ["Bearer 0123456789abcdef", "Bearer ", "Bearer", "Basic 0123456789abcdef-a", "0123456789abcdef-a"] {
+        for wrong in ["Bearer 0123456789abcdef", "Bearer ", "Bearer", "Basic 0123456789abcdef-a", "0123456789abcdef-a"]
+        {
             assert_eq!(ask(&settings, &[("authorization", wrong)]).unwrap_err(), 401, "{wrong}");
         }
         assert_eq!(ask(&settings, &[]).unwrap_err(), 401);

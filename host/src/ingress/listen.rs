@@ -24,8 +24,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-pub(super) use body::TooSlow;
 pub use super::settings::ListenLimits;
+pub(super) use body::TooSlow;
 use body::{Held, Timed};
 use places::Places;
 use socket::{Activity, Socket};
@@ -45,7 +45,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let grace = limits.grace;
-    let connections_max = u32::try_from(limits.connections_max).unwrap_or(u32::MAX).clamp(1, Semaphore::MAX_PERMITS as u32);
+    let connections_max =
+        u32::try_from(limits.connections_max).unwrap_or(u32::MAX).clamp(1, Semaphore::MAX_PERMITS as u32);
     let server = Arc::new(Server {
         protocol: protocol(&limits),
         places: Places::new(limits.connections_per_ip_max),

@@ -232,8 +232,7 @@ pub fn with_fallbacks(router: Router) -> Router {
 }
 
 async fn no_route(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at `{}`", excerpt(uri.path())))
-        .fix("/openapi.json lists every path")
+    Problem::not_found(format!("there is nothing at `{}`", excerpt(uri.path()))).fix("/openapi.json lists every path")
 }
 
 async fn no_method(method: Method, uri: Uri) -> Problem {

@@ -67,7 +67,11 @@ impl<'r, 'a> Draft<'r, 'a> {
             Scalar::Integer(value) if !is_core(name) => Cow::Owned(self.integer(name, value)?),
             other => {
                 let detail = format!("`{}{}` is {}", self.prefix, excerpt(name), kind(&other));
-                return Err(self.bad(name, detail, "give a string; extensions may also be Booleans and 32-bit integers"));
+                return Err(self.bad(
+                    name,
+                    detail,
+                    "give a string; extensions may also be Booleans and 32-bit integers",
+                ));
             }
         };
         self.check_text(name, &text)?;
@@ -138,13 +142,21 @@ impl<'r, 'a> Draft<'r, 'a> {
     fn other(&mut self, name: &str, text: Cow<'a, str>) -> Result<bool, Problem> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
             let detail = format!("`{}` is no name of an attribute", excerpt(name));
-            return Err(self.bad(name, detail, "names have only the letters a to z and digits; everything else goes into `data`"));
+            return Err(self.bad(
+                name,
+                detail,
+                "names have only the letters a to z and digits; everything else goes into `data`",
+            ));
         }
         if name == "data" {
             return Err(self.bad(name, "`data` is no attribute", "send the data as the body"));
         }
         if name == "dataschema" && url::Url::parse(&text).is_err() {
-            return Err(self.bad(name, format!("`{}` is no absolute URI", excerpt(&text)), "give a URI with its scheme"));
+            return Err(self.bad(
+                name,
+                format!("`{}` is no absolute URI", excerpt(&text)),
+                "give a URI with its scheme",
+            ));
         }
         let attributes_max = self.reader.settings.attributes_max;
         if self.others.len() >= attributes_max {
@@ -160,7 +172,11 @@ impl<'r, 'a> Draft<'r, 'a> {
 
     fn check_text(&self, name: &str, text: &str) -> Result<(), Problem> {
         if text.is_empty() && (is_core(name) || name == "customer") {
-            return Err(self.bad(name, format!("`{}{name}` is empty", self.prefix), "give it a value, or leave it out if it is optional"));
+            return Err(self.bad(
+                name,
+                format!("`{}{name}` is empty", self.prefix),
+                "give it a value, or leave it out if it is optional",
+            ));
         }
         let bytes_max = self.reader.settings.attribute_bytes_max;
         if text.len() > bytes_max {
@@ -177,7 +193,9 @@ impl<'r, 'a> Draft<'r, 'a> {
     fn integer(&self, name: &str, value: i64) -> Result<String, Problem> {
         match i32::try_from(value) {
             Ok(value) => Ok(value.to_string()),
-            Err(_) => Err(self.bad(name, format!("`{name}` is {value}, which 32 bits do not hold"), "send it as a string")),
+            Err(_) => {
+                Err(self.bad(name, format!("`{name}` is {value}, which 32 bits do not hold"), "send it as a string"))
+            }
         }
     }
 
@@ -231,21 +249,13 @@ impl<'r, 'a> Draft<'r, 'a> {
         }
     }
 
-    fn bad(
-        &self,
-        name: &str,
-        detail: impl Into<Cow<'static, str>>,
-        fix: impl Into<Cow<'static, str>>,
-    ) -> Problem {
+    fn bad(&self, name: &str, detail: impl Into<Cow<'static, str>>, fix: impl Into<Cow<'static, str>>) -> Problem {
         Problem::bad_field(format!("{}{}", self.prefix, excerpt(name)), detail).fix(fix)
     }
 }
 
 fn is_core(name: &str) -> bool {
-    matches!(
-        name,
-        "id" | "source" | "specversion" | "type" | "subject" | "time" | "datacontenttype" | "dataschema"
-    )
+    matches!(name, "id" | "source" | "specversion" | "type" | "subject" | "time" | "datacontenttype" | "dataschema")
 }
 
 fn kind(value: &Scalar<'_>) -> &'static str {

@@ -16,7 +16,8 @@ use crate::ingress::{
 pub(super) fn from_json(media_type: Option<&str>, raw: &RawValue, depth_max: usize) -> Result<Arc<str>, Problem> {
     let text = raw.get();
     if !media_type.is_none_or(is_json) && !text.starts_with('"') && text != "null" {
-        let detail = format!("`datacontenttype` is `{}`, and `data` is no string", excerpt(media_type.unwrap_or_default()));
+        let detail =
+            format!("`datacontenttype` is `{}`, and `data` is no string", excerpt(media_type.unwrap_or_default()));
         return Err(Problem::bad_field("data", detail)
             .fix("make `data` a string, send bytes as `data_base64`, or correct `datacontenttype`"));
     }

@@ -27,9 +27,8 @@ pub(super) fn read(reader: &Reader<'_>, headers: &HeaderMap, body: &[u8]) -> Res
             return Err(Problem::bad_field("ce-datacontenttype", "in binary mode the content type is the data's")
                 .fix("send it as `Content-Type`"));
         }
-        let text = decode(value.as_bytes()).map_err(|(detail, fix)| {
-            Problem::bad_field(format!("{PREFIX}{}", excerpt(name)), detail).fix(fix)
-        })?;
+        let text = decode(value.as_bytes())
+            .map_err(|(detail, fix)| Problem::bad_field(format!("{PREFIX}{}", excerpt(name)), detail).fix(fix))?;
         draft.set(name, Scalar::Text(text))?;
     }
     let media_type = headers.contains_key(header::CONTENT_TYPE).then(|| content_type(headers));
@@ -66,7 +65,8 @@ fn decode(value: &[u8]) -> Result<Cow<'_, str>, Wrong> {
 
 fn unquote(value: &[u8]) -> Result<Cow<'_, [u8]>, Wrong> {
     let [b'"', inner @ ..] = value else { return Ok(Cow::Borrowed(value)) };
-    let open = ("it begins with a quote and does not end with one", "quote all of it, or percent-encode the quote as %22");
+    let open =
+        ("it begins with a quote and does not end with one", "quote all of it, or percent-encode the quote as %22");
     let mut plain = Vec::with_capacity(inner.len());
     let mut rest = inner.iter();
     loop {

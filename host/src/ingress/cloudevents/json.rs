@@ -29,9 +29,9 @@ pub(super) fn batch(reader: &Reader<'_>, body: &[u8]) -> Result<Vec<Event>, Prob
     let envelopes = read.and_then(|envelopes| parser.end().map(|()| envelopes)).map_err(|error| {
         let problem = Problem::bad_json(&error);
         match reached.get() {
-            Some(index) if index >= events_max => problem
-                .field("(batch)")
-                .fix(format!("send at most {events_max} events in one batch")),
+            Some(index) if index >= events_max => {
+                problem.field("(batch)").fix(format!("send at most {events_max} events in one batch"))
+            }
             Some(index) => problem.at_index(index),
             None => problem,
         }
@@ -72,7 +72,9 @@ impl Envelope<'_> {
             (None, None | Some(Scalar::Null)) => Arc::from("null"),
             (None, Some(Scalar::Text(base64))) => data::from_base64(media_type, &base64, depth_max)?,
             (_, Some(_)) => {
-                return Err(Problem::bad_field("data_base64", "`data_base64` is no string").fix("send base64 as a string"));
+                return Err(
+                    Problem::bad_field("data_base64", "`data_base64` is no string").fix("send base64 as a string")
+                );
             }
         };
         draft.finish(data)
@@ -211,7 +213,10 @@ impl<'de> Visitor<'de> for Batch<'_> {
         self.reached.set(Some(0));
         while let Some(envelope) = seq.next_element()? {
             if envelopes.len() >= self.events_max {
-                return Err(serde::de::Error::custom(format_args!("the batch has more than {} events", self.events_max)));
+                return Err(serde::de::Error::custom(format_args!(
+                    "the batch has more than {} events",
+                    self.events_max
+                )));
             }
             envelopes.push(envelope);
             self.reached.set(Some(envelopes.len()));

@@ -100,8 +100,7 @@ impl Socket {
             self.reading.clear();
             return Poll::Pending;
         }
-        let timeout =
-            if self.in_header && self.http2 != Some(true) { self.header_timeout } else { self.idle_timeout };
+        let timeout = if self.in_header && self.http2 != Some(true) { self.header_timeout } else { self.idle_timeout };
         self.reading.poll(context, timeout)
     }
 

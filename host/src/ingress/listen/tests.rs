@@ -81,11 +81,8 @@ async fn a_header_that_comes_too_slowly_ends_the_connection() {
 
 #[tokio::test]
 async fn an_idle_connection_outlives_the_header_deadline_and_ends_at_its_own() {
-    let limits = ListenLimits {
-        header_timeout: Duration::from_millis(20),
-        idle_timeout: Duration::from_millis(400),
-        ..brief()
-    };
+    let limits =
+        ListenLimits { header_timeout: Duration::from_millis(20), idle_timeout: Duration::from_millis(400), ..brief() };
     let running = start(limits).await;
     let mut stream = ask(running.address, GET).await;
     read_answer(&mut stream).await;

@@ -1,0 +1,153 @@
+use serde_json::{Map, Value, json};
+
+use super::{time, time_or_null};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        message::{
+            Attachment, Attempt, AttemptFailure, Because, Content, MediaSource, MessageRecord, Next, Recipient, Retry,
+            Template,
+        },
+        status::MessageState,
+    },
+};
+
+/// A message as it was asked for and as it stands.
+pub(crate) fn message(record: &MessageRecord) -> Value {
+    let message = &record.message;
+    let author = message
+        .author
+        .as_ref()
+        .map(|author| json!({"run": author.run, "plugin": author.plugin, "entity": author.entity}));
+    let to = match &message.to {
+        Recipient::Customer(id) => json!({"customer": id}),
+        Recipient::Phone(number) => json!({"phone": number}),
+    };
+    json!({
+        "id": message.id,
+        "seq": record.seq,
+        "state": record.state,
+        "settled": record.settled,
+        "code": record.code,
+        "decision": record.decision,
+        "next_at": time_or_null(next_at(record.next)),
+        "cancel": record.cancel,
+        "created": time(message.created),
+        "author": author,
+        "to": to,
+        "purpose": message.purpose,
+        "because": because(&message.because),
+        "content": content(&message.content),
+        "sms": message.sms,
+        "fallback_after_ms": message.fallback_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        "expires": time_or_null(message.expires),
+        "dedup_key": message.dedup_key,
+        "tag": message.tag,
+        "quote": message.quote,
+        "attempts": record.attempts.iter().map(attempt).collect::<Vec<_>>(),
+    })
+}
+
+/// When the dispatcher looks at it again, where it waits for a time.
+pub(crate) fn next_at(next: Next) -> Option<Timestamp> {
+    match next {
+        Next::At(at) => Some(at),
+        Next::Now | Next::Nothing => None,
+    }
+}
+
+pub(crate) fn because(because: &Because) -> Value {
+    match because {
+        Because::Event(id) => json!({"event": id}),
+        Because::Incoming(id) => json!({"incoming": id}),
+        Because::Message(id) => json!({"message": id}),
+        Because::Timer { key, set_by } => json!({"timer": {"key": key, "set_by": set_by}}),
+        Because::Reference(text) => json!({"reference": text}),
+    }
+}
+
+/// A message's state in the words of a sentence.
+pub(crate) fn state_word(state: MessageState) -> &'static str {
+    match state {
+        MessageState::FallingBack => "falling back to the next channel",
+        other => other.as_str(),
+    }
+}
+
+fn content(content: &Content) -> Value {
+    json!({
+        "text": content.text,
+        "template": content.template.as_ref().map(template),
+        "attachment": content.attachment.as_ref().map(attachment),
+        "location": content.location,
+        "choices": content.choices,
+        "sms_text": content.sms_text,
+    })
+}
+
+fn template(template: &Template) -> Value {
+    // An array, because their order is the template's and an object in JSON has none.
+    let params: Vec<Value> =
+        template.params.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    json!({
+        "name": template.name,
+        "category": template.category,
+        "language": template.language,
+        "params": params,
+        "body": template.body,
+        "header": template.header,
+        "buttons": template.buttons,
+    })
+}
+
+/// Bytes are not repeated: they may be megabytes, and whoever lists messages wants none of them.
+fn attachment(attachment: &Attachment) -> Value {
+    let mut view = Map::new();
+    match &attachment.source {
+        MediaSource::Url(url) => view.insert("url".to_owned(), json!(url)),
+        MediaSource::Bytes(base64) => view.insert("bytes".to_owned(), json!(bytes_of(base64))),
+    };
+    view.insert("mime_type".to_owned(), json!(attachment.mime_type));
+    view.insert("filename".to_owned(), json!(attachment.filename));
+    Value::Object(view)
+}
+
+fn bytes_of(base64: &str) -> usize {
+    base64.trim_end_matches('=').len() * 3 / 4
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    json!({
+        "no": attempt.no,
+        "channel": attempt.channel,
+        "provider": attempt.provider,
+        "account": attempt.account,
+        "address": attempt.address,
+        "state": attempt.state,
+        "provider_id": attempt.provider_id,
+        "rendition": attempt.rendition,
+        "parts": attempt.parts,
+        "price_micros": attempt.price_micros,
+        "planned": time(attempt.planned),
+        "answered": time_or_null(attempt.answered),
+        "failure": attempt.failure.as_ref().map(failure),
+        "decision": attempt.decision,
+    })
+}
+
+pub(crate) fn failure(failure: &AttemptFailure) -> Value {
+    let (retry, after_ms) = match failure.retry {
+        Retry::Never => ("never", None),
+        Retry::Later { after_ms } => ("later", Some(after_ms)),
+        Retry::AsTemplate => ("as-template", None),
+    };
+    json!({
+        "code": failure.code,
+        "provider_code": failure.provider_code,
+        "detail": failure.detail,
+        "retry": retry,
+        "retry_after_ms": after_ms,
+        "sms": failure.sms,
+        "remember": failure.remember,
+    })
+}

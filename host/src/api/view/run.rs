@@ -1,0 +1,53 @@
+use serde_json::{Value, json};
+
+use super::{time, time_or_null};
+use crate::{domain::run::Incoming, store::RunStory};
+
+/// A run as it stands or ended.
+pub(crate) fn run(run: &RunStory) -> Value {
+    json!({
+        "seq": run.seq,
+        "id": run.id,
+        "plugin": run.plugin,
+        "entity": run.entity,
+        "customer": run.customer,
+        "kind": run.kind,
+        "cause": run.cause,
+        "state": run.state,
+        "attempts": run.attempts,
+        "accepted": time(run.accepted),
+        "at": time_or_null(run.at),
+        "failure": run.failure,
+        "report": run.report,
+        "effects": run.effects,
+    })
+}
+
+/// What a customer wrote.
+pub(crate) fn incoming(incoming: &Incoming) -> Value {
+    let media: Vec<Value> = incoming
+        .media
+        .iter()
+        .map(|media| {
+            json!({"id": media.id, "mime_type": media.mime_type, "bytes": media.size, "filename": media.filename})
+        })
+        .collect();
+    json!({
+        "id": incoming.id,
+        "customer": incoming.customer,
+        "sender": incoming.sender,
+        "sender_name": incoming.sender_name,
+        "channel": incoming.channel,
+        "provider": incoming.provider,
+        "time": time(incoming.time),
+        "received": time(incoming.received),
+        "kind": incoming.kind,
+        "text": incoming.text,
+        "choice": incoming.choice,
+        "media": media,
+        "location": incoming.location,
+        "in_reply_to": incoming.in_reply_to,
+        "opening": incoming.opening,
+        "window_ends": time_or_null(incoming.window_ends),
+    })
+}

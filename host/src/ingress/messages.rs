@@ -1,0 +1,188 @@
+//! `POST /v1/messages`: the one API without a plugin. The rules are the same as for a plugin's messages.
+
+pub(crate) mod body;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::Serialize;
+
+use super::{
+    AppState,
+    auth::Caller,
+    problem::Problem,
+    request::{At, read_json},
+};
+use crate::{
+    api::view::answer,
+    clock::Timestamp,
+    domain::message::{Because, NewMessage, Recipient},
+    ids::MessageId,
+    rules::{self, Check, Refusal},
+};
+
+/// Longer than any key in use (a UUID has 36), short enough to be repeated in an error.
+const KEY_CHARS_MAX: usize = 255;
+
+#[derive(Serialize)]
+struct Taken {
+    id: MessageId,
+    duplicate: bool,
+    /// Which rules were looked at, and why it passed; nothing for a repeat.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<Check>,
+}
+
+pub(super) async fn accept(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let taken = take(&state, &caller, &headers, body).await;
+    let taken = taken.inspect_err(|_| state.counters.messages_refused.add(1))?;
+    if taken.duplicate {
+        state.counters.messages_repeated.add(1);
+        return Ok(answer(StatusCode::OK, &taken));
+    }
+    state.counters.messages_accepted.add(1);
+    Ok(answer(StatusCode::ACCEPTED, &taken))
+}
+
+async fn take(state: &AppState, caller: &Caller, headers: &HeaderMap, body: Body) -> Result<Taken, Problem> {
+    let id = message_id(caller, headers)?;
+    let asked: body::Asked = read_json(headers, body, state.settings.json_bytes_max).await?;
+    let now = state.clock.now();
+    let reference = asked.because.reference()?;
+    let mut message = asked.into_message(id, &caller.tenant, state.settings.default_region.as_deref(), now)?;
+    if let Some(before) = state.store.message(&caller.tenant, id).await? {
+        return repeated(&before.message, message);
+    }
+    let (because, expected, asked_at) = expected(state, caller, &message, reference).await?;
+    message.because = because;
+    let mut checks = check(state, &message, asked_at, now).await?;
+    checks.insert(0, expected);
+    let duplicate = !state.store.accept_message(message).await?;
+    Ok(Taken { id, duplicate, checks })
+}
+
+fn message_id(caller: &Caller, headers: &HeaderMap) -> Result<MessageId, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        let mut drawn = [0; 16];
+        getrandom::fill(&mut drawn).map_err(|error| Problem::internal(&error))?;
+        // The colon keeps drawn keys apart from any that a caller could send as 16 bytes.
+        let key = drawn.iter().fold("drawn:".to_owned(), |key, byte| format!("{key}{byte:02x}"));
+        return Ok(MessageId::of_request(&caller.tenant, &key));
+    };
+    match value.to_str().map(str::trim) {
+        Ok(key) if !key.is_empty() && key.len() <= KEY_CHARS_MAX => {
+            Ok(MessageId::of_request(&caller.tenant, &format!("given:{key}")))
+        }
+        _ => Err(Problem::bad_field("idempotency-key", "the key is empty, too long or not ASCII")
+            .fix(format!("send 1 to {KEY_CHARS_MAX} ASCII characters that are new for every message"))),
+    }
+}
+
+/// The same key has to mean the same message, or one of the two would be lost in silence.
+fn repeated(before: &NewMessage, mut now: NewMessage) -> Result<Taken, Problem> {
+    now.created = before.created;
+    now.because = before.because.clone();
+    if now != *before {
+        return Err(Problem::conflict("the idempotency key was used for another message")
+            .field("idempotency-key")
+            .fix("use a new key for every message, and repeat a message exactly"));
+    }
+    Ok(Taken { id: before.id, duplicate: true, checks: Vec::new() })
+}
+
+/// What makes it expected, as it was found.
+async fn expected(
+    state: &AppState,
+    caller: &Caller,
+    message: &NewMessage,
+    reference: body::Reference,
+) -> Result<(Because, Check, Option<Timestamp>), Problem> {
+    let reference = match reference {
+        body::Reference::Own(text) => {
+            let key = caller.key.as_deref().unwrap_or("nobody's key");
+            let check = Check::passed("expected", format!("the shop's own reference `{text}`, given with {key}"));
+            return Ok((Because::Reference(text), check, None));
+        }
+        body::Reference::Stored(text) => text,
+    };
+    let store = &*state.store;
+    let found = rules::expected::look_up(store, &caller.tenant, &message.to, &reference).await?;
+    let (because, check) = match found {
+        Some(Ok(found)) => found,
+        Some(Err(refusal)) => return Err(refused(&refusal)),
+        None => {
+            return Err(Problem::bad_field("because", "it is no id of an event or message").fix(
+                "give our id, or `SOURCE#ID` for an event, or use `because.reference` for a reference of your own",
+            ));
+        }
+    };
+    let asked_at = match &because {
+        Because::Incoming(id) => store.incoming(&caller.tenant, *id).await?.map(|incoming| incoming.time),
+        _ => None,
+    };
+    Ok((because, check, asked_at))
+}
+
+async fn check(
+    state: &AppState,
+    message: &NewMessage,
+    asked_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Vec<Check>, Problem> {
+    rules::content::check(message).map_err(|refusal| refused(&refusal))?;
+    rules::expected::purpose_fits(message.purpose, &message.because, asked_at, now)
+        .map_err(|refusal| refused(&refusal))?;
+    let customer = match &message.to {
+        Recipient::Customer(id) => state.store.customer(&message.tenant, id).await?,
+        Recipient::Phone(_) => None,
+    };
+    rules::allowed::ask(message, customer.as_deref(), now, &state.rules).map_err(|refusal| refused(&refusal))
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    let problem = Problem::refused(refusal);
+    match refusal {
+        Refusal::UnknownCustomer(_) => {
+            problem.field("to.customer").fix("register the customer with PUT /v1/customers/{id}")
+        }
+        Refusal::NoAddress(_) => problem.field("to").fix("give the customer an address with PUT /v1/customers/{id}"),
+        Refusal::NoConsent(_) => {
+            problem.field("to").fix("ask the customer, and record the consent with PUT /v1/customers/{id}")
+        }
+        Refusal::NotExpected(_) => problem.field("because"),
+        Refusal::TemplateNeeded => {
+            problem.field("template").fix("add a template, or allow SMS with `\"sms\": \"fallback\"`")
+        }
+        Refusal::BadTemplate(_) => problem.field("template"),
+        Refusal::Expired => problem.field("expires").fix("give a time that lies ahead"),
+        Refusal::BadContent(_) | Refusal::NotPermitted(_) | Refusal::OverQuota(_) | Refusal::Other(_) => problem,
+    }
+}
+
+#[derive(Serialize)]
+struct Cancelled {
+    id: MessageId,
+    /// Whether it was asked for in time to change anything.
+    cancelled: bool,
+}
+
+/// `POST /v1/messages/{id}/cancel`: it is not sent, or does not fall back. What has left cannot be called back.
+pub(super) async fn cancel(
+    State(state): State<AppState>,
+    caller: Caller,
+    At(id): At<MessageId>,
+) -> Result<Response, Problem> {
+    let cancelled = state.store.cancel_message(&caller.tenant, id, state.clock.now()).await?;
+    if !cancelled && state.store.message(&caller.tenant, id).await?.is_none() {
+        return Err(Problem::not_found(format!("there is no message {id}")).field("id"));
+    }
+    Ok(answer(StatusCode::OK, &Cancelled { id, cancelled }))
+}

@@ -1,0 +1,256 @@
+//! A message as it is asked for over HTTP: the JSON that is taken, and what it becomes.
+
+use std::{fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+
+use crate::{
+    channel::phone,
+    clock::Timestamp,
+    domain::{
+        message::{
+            Attachment, Because, Choice, Content, MediaKind, MediaSource, NewMessage, Place, Recipient, SmsPolicy,
+            Template,
+        },
+        purpose::{Category, Purpose},
+    },
+    ids::{CustomerId, MessageId, TenantId},
+    ingress::problem::{Problem, excerpt},
+};
+
+/// Names may be written with hyphens too, as in the manifest.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    to: To,
+    purpose: Purpose,
+    pub(super) because: Reason,
+    text: Option<String>,
+    #[serde(alias = "sms-text")]
+    sms_text: Option<String>,
+    template: Option<AskedTemplate>,
+    attachment: Option<AskedAttachment>,
+    location: Option<Place>,
+    #[serde(default)]
+    choices: Vec<Choice>,
+    #[serde(default)]
+    sms: SmsPolicy,
+    #[serde(alias = "fallback-after")]
+    fallback_after: Option<String>,
+    expires: Option<String>,
+    tag: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct To {
+    customer: Option<String>,
+    phone: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reason {
+    event: Option<String>,
+    message: Option<String>,
+    reference: Option<String>,
+}
+
+/// What a `because` points at.
+#[derive(Debug, PartialEq)]
+pub(super) enum Reference {
+    /// Something that the host has to find.
+    Stored(String),
+    /// The tenant's own, which only the tenant can check.
+    Own(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedTemplate {
+    name: String,
+    category: Category,
+    language: String,
+    #[serde(default)]
+    params: Params,
+    /// The approved text, with `{{name}}` where a parameter goes.
+    body: String,
+    #[serde(default)]
+    buttons: Vec<String>,
+}
+
+/// In the order in which they were written, which is the template's.
+#[derive(Debug, Default)]
+struct Params(Vec<(String, String)>);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedAttachment {
+    url: String,
+    #[serde(alias = "mime-type")]
+    mime_type: String,
+    filename: Option<String>,
+}
+
+/// Longer than this, and the fallback would come after nearly every event has lost its use.
+const FALLBACK_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// An own reference or a tag: a name, not a text.
+const NAME_CHARS_MAX: usize = 256;
+
+impl Reason {
+    pub(super) fn reference(&self) -> Result<Reference, Problem> {
+        match (&self.event, &self.message, &self.reference) {
+            (Some(id), None, None) | (None, Some(id), None) => Ok(Reference::Stored(id.clone())),
+            (None, None, Some(own)) if !own.trim().is_empty() && own.chars().count() <= NAME_CHARS_MAX => {
+                Ok(Reference::Own(own.clone()))
+            }
+            (None, None, Some(_)) => Err(Problem::bad_field("because.reference", "the reference is empty or too long")
+                .fix(format!("give 1 to {NAME_CHARS_MAX} characters, such as order/12345"))),
+            _ => Err(Problem::bad_field("because", "it has to say exactly one thing")
+                .fix("give `event`, `message` or `reference`, and only one of them")),
+        }
+    }
+}
+
+impl Asked {
+    /// The message. What makes it expected is filled in when it was found.
+    pub(super) fn into_message(
+        self,
+        id: MessageId,
+        tenant: &TenantId,
+        default_region: Option<&str>,
+        now: Timestamp,
+    ) -> Result<NewMessage, Problem> {
+        if self.tag.as_ref().is_some_and(|tag| tag.chars().count() > NAME_CHARS_MAX) {
+            return Err(
+                Problem::bad_field("tag", "the tag is too long").fix(format!("{NAME_CHARS_MAX} characters at most"))
+            );
+        }
+        let attachment = self.attachment.map(|asked| Attachment {
+            source: MediaSource::Url(asked.url),
+            mime_type: asked.mime_type,
+            filename: asked.filename,
+        });
+        let header = attachment.as_ref().map(|attachment| MediaKind::of(&attachment.mime_type));
+        Ok(NewMessage {
+            id,
+            tenant: tenant.clone(),
+            author: None,
+            to: recipient(self.to, default_region)?,
+            purpose: self.purpose,
+            because: Because::Reference(String::new()),
+            content: Content {
+                text: self.text,
+                template: self.template.map(|asked| template(asked, header)).transpose()?,
+                attachment,
+                location: self.location,
+                choices: self.choices,
+                sms_text: self.sms_text,
+            },
+            sms: self.sms,
+            fallback_after: self.fallback_after.as_deref().map(fallback_after).transpose()?,
+            expires: self.expires.as_deref().map(expires).transpose()?,
+            dedup_key: None,
+            tag: self.tag,
+            quote: None,
+            created: now,
+        })
+    }
+}
+
+fn recipient(to: To, default_region: Option<&str>) -> Result<Recipient, Problem> {
+    match (to.customer, to.phone) {
+        (Some(id), None) if !id.is_empty() => Ok(Recipient::Customer(CustomerId::new(id))),
+        (None, Some(number)) => match phone::parse_e164(&number, default_region) {
+            Ok(number) => Ok(Recipient::Phone(number.into_string())),
+            Err(error) => Err(Problem::bad_field("to.phone", error.to_string()).fix("write it as +33639981201")),
+        },
+        _ => Err(Problem::bad_field("to", "it has to name exactly one recipient")
+            .fix("give `customer`, or `phone` where there is no customer")),
+    }
+}
+
+fn template(asked: AskedTemplate, header: Option<MediaKind>) -> Result<Template, Problem> {
+    let params = asked.params.0;
+    for (name, _) in &params {
+        let place = format!("{{{{{name}}}}}");
+        if !asked.body.contains(&place) {
+            let detail = format!("the body has no `{place}`");
+            return Err(Problem::bad_field(format!("template.params.{}", excerpt(name)), detail)
+                .fix("give the body as it was approved, with the parameters' names in double braces"));
+        }
+    }
+    let body = filled(&asked.body, &params)?;
+    Ok(Template {
+        name: asked.name,
+        category: asked.category,
+        language: asked.language,
+        params,
+        body,
+        header,
+        buttons: asked.buttons,
+    })
+}
+
+/// The body with its parameters put in. Gone through once, so that a value is never taken for a place of another.
+fn filled(body: &str, params: &[(String, String)]) -> Result<String, Problem> {
+    let mut text = String::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        let Some((_, value)) = params.iter().find(|(known, _)| known == name) else {
+            let detail = format!("the body has a place for `{}`, and `params` has no such name", excerpt(name));
+            return Err(Problem::bad_field("template.params", detail).fix("give every parameter of the template"));
+        };
+        text.push_str(before);
+        text.push_str(value);
+        rest = after;
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+fn fallback_after(text: &str) -> Result<Duration, Problem> {
+    let duration = duration(text).filter(|after| !after.is_zero() && *after <= FALLBACK_AFTER_MAX);
+    duration.ok_or_else(|| {
+        Problem::bad_field("fallback_after", format!("`{}` is no time to wait", excerpt(text)))
+            .fix("write it as 90s, 15m or 2h; at most 7 days")
+    })
+}
+
+/// A length of time as people write it: `90s`, `2h 30m`, or ISO 8601.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    text.parse::<jiff::SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok())
+}
+
+fn expires(text: &str) -> Result<Timestamp, Problem> {
+    Timestamp::parse(text).ok_or_else(|| {
+        Problem::bad_field("expires", format!("`{}` is no time", excerpt(text))).fix("write it as 2026-01-15T10:30:00Z")
+    })
+}
+
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ParamsVisitor;
+        impl<'de> Visitor<'de> for ParamsVisitor {
+            type Value = Params;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of parameters in the template's order, each a string")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+                let mut params: Vec<(String, String)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, String>()? {
+                    if params.iter().any(|(other, _)| *other == name) {
+                        return Err(serde::de::Error::custom(format_args!("the parameter `{name}` is there twice")));
+                    }
+                    params.push((name, value));
+                }
+                Ok(Params(params))
+            }
+        }
+        deserializer.deserialize_map(ParamsVisitor)
+    }
+}
