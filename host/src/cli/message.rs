@@ -72,10 +72,17 @@ fn story(message: &Value) {
 fn table(listing: &Value) {
     let rows = listing.get("messages").and_then(Value::as_array);
     for row in rows.into_iter().flatten() {
-        let part = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or("–").to_owned();
+        let part = |pointer: &str| row.pointer(pointer).and_then(Value::as_str);
+        let last = row.get("attempts").and_then(Value::as_array).and_then(|attempts| attempts.last());
+        let channel = last.and_then(|last| last.get("channel")).and_then(Value::as_str);
         say(format_args!(
-            "{}  {:<12} {:<9} {:<13} {}",
-            part("id"), part("state"), part("channel"), part("customer"), part("created")
+            "{}  {:<12} {:<9} {:<16} {:<13} {}",
+            part("/id").unwrap_or("–"),
+            part("/state").unwrap_or("–"),
+            channel.unwrap_or("–"),
+            part("/to/customer").or(part("/to/phone")).unwrap_or("–"),
+            part("/purpose").unwrap_or("–"),
+            part("/created").unwrap_or("–"),
         ));
     }
     if rows.is_none_or(Vec::is_empty) {
