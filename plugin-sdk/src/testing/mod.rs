@@ -8,6 +8,7 @@
 //! months in English and French only, and its SMS are not counted in parts. `relais demo` does all of that.
 
 mod calendar;
+mod cloudevent;
 mod customer;
 pub(crate) mod host;
 mod manifest;

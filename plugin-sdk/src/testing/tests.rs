@@ -163,6 +163,16 @@ fn the_same_event_runs_once() {
 }
 
 #[test]
+fn an_event_can_be_posted_as_it_stands_in_a_request() {
+    let mut world = world();
+    let body = json!({
+        "specversion": "1.0", "id": "1", "source": "/test", "type": "com.example.probe.go", "data": wish(&["greet"])
+    });
+    world.cloudevent(&body.to_string()).post();
+    assert_eq!(world.last_message().customer.as_deref(), Some("ann"));
+}
+
+#[test]
 fn a_timer_fires_at_its_time_and_once() {
     let mut world = world();
     does(&mut world, &["tick"]);

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::calendar;
+use super::cloudevent;
 use super::customer::Customer;
 use super::manifest::{Manifest, Subscription, type_matches};
 use super::path::{fill, look_up};
@@ -113,6 +114,17 @@ impl World {
             data: "null".into(),
             attributes: Vec::new(),
         };
+        NewEvent { world: self, event }
+    }
+
+    /// A CloudEvent in its JSON form, as it would be posted to `/v1/events`.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[expect(clippy::panic, reason = "a body that is no CloudEvent fails the test")]
+    pub fn cloudevent(&mut self, body: &str) -> NewEvent<'_> {
+        let read = cloudevent::read(body, self.now);
+        let event = read.unwrap_or_else(|problem| panic!("this is no CloudEvent, {problem}: {body}"));
         NewEvent { world: self, event }
     }
 

@@ -66,3 +66,16 @@ fn a_delay_without_a_day_is_rejected_by_the_fields_name() {
     assert!(error.message().starts_with("data.expected:"), "{error}");
     assert_eq!(world.state::<serde_json::Value>("parcel/P1", "told"), None);
 }
+
+/// The first JSON block of the README is an event that is posted; the page stays true as long as this passes.
+#[test]
+fn the_readmes_event_does_what_the_readme_says() {
+    let mut world = World::from_manifest::<DeliveryAlert>(include_str!("../plugin.toml"));
+    world.add(Customer::new("4711").locale("en-GB").timezone("Europe/Paris"));
+    let readme = include_str!("../README.md");
+    let mut events = readme.split("```json\n").skip(1).filter_map(|block| block.split("```").next());
+    world.advance_to("2018-08-02T06:30:00+02:00");
+    world.cloudevent(events.next().unwrap()).post();
+    let said = &world.last_message().body;
+    assert!(readme.contains(said.as_str()), "the README does not say: {said}");
+}

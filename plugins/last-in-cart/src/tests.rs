@@ -88,3 +88,16 @@ fn more_holders_than_one_run_may_write_to_are_all_told() {
     world.advance(std::time::Duration::from_secs(1));
     assert_eq!(world.messages().len(), 120);
 }
+
+/// The first JSON block of the README is an event that is posted; the page stays true as long as this passes.
+#[test]
+fn the_readmes_event_does_what_the_readme_says() {
+    let mut world = World::from_manifest::<LastInCart>(include_str!("../plugin.toml"));
+    world.add(Customer::new("4711").locale("en-GB").timezone("Europe/Paris").agreed_to_marketing());
+    let readme = include_str!("../README.md");
+    let mut events = readme.split("```json\n").skip(1).filter_map(|block| block.split("```").next());
+    world.cloudevent(events.next().unwrap()).post();
+    world.cloudevent(events.next().unwrap()).post();
+    let said = &world.last_message().body;
+    assert!(readme.contains(said.as_str()), "the README does not say: {said}");
+}

@@ -53,3 +53,16 @@ fn an_event_without_customer_says_how_to_name_one() {
     let error = world().event("com.example.order.ready").data(data).post_failing();
     assert!(error.message().contains("extension attribute `customer`"), "{error}");
 }
+
+/// The first JSON block of the README is an event that is posted; the page stays true as long as this passes.
+#[test]
+fn the_readmes_event_does_what_the_readme_says() {
+    let mut world = World::from_manifest::<OrderReady>(include_str!("../plugin.toml"));
+    world.add(Customer::new("4711").locale("en-GB").timezone("Europe/Paris"));
+    let readme = include_str!("../README.md");
+    let mut events = readme.split("```json\n").skip(1).filter_map(|block| block.split("```").next());
+    world.advance_to("2018-08-01T08:10:00+02:00");
+    world.cloudevent(events.next().unwrap()).post();
+    let said = &world.last_message().body;
+    assert!(readme.contains(said.as_str()), "the README does not say: {said}");
+}

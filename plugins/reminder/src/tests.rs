@@ -111,3 +111,16 @@ fn a_time_zone_that_does_not_exist_is_rejected() {
     let error = world().event("com.example.appointment.booked").customer("4711").data(data).post_failing();
     assert_eq!(error.message(), "`Europe/Lyon` is no time zone");
 }
+
+/// The first JSON block of the README is an event that is posted; the page stays true as long as this passes.
+#[test]
+fn the_readmes_event_does_what_the_readme_says() {
+    let mut world = World::from_manifest::<Reminder>(include_str!("../plugin.toml"));
+    world.add(Customer::new("4711").locale("en-GB").timezone("Europe/Paris"));
+    let readme = include_str!("../README.md");
+    let mut events = readme.split("```json\n").skip(1).filter_map(|block| block.split("```").next());
+    world.cloudevent(events.next().unwrap()).post();
+    world.advance_to("2018-08-03T10:00:00+02:00");
+    let said = &world.last_message().body;
+    assert!(readme.contains(said.as_str()), "the README does not say: {said}");
+}

@@ -58,3 +58,16 @@ fn a_ride_that_has_arrived_is_not_cancelled_by_an_old_button() {
     assert!(world.emitted().is_empty());
     assert!(world.last_message().body.contains("can no longer be cancelled"));
 }
+
+/// The first JSON block of the README is an event that is posted; the page stays true as long as this passes.
+#[test]
+fn the_readmes_event_does_what_the_readme_says() {
+    let mut world = World::from_manifest::<RidePlugin>(include_str!("../plugin.toml"));
+    world.add(Customer::new("4711").locale("en-GB").timezone("Europe/Paris"));
+    let readme = include_str!("../README.md");
+    let mut events = readme.split("```json\n").skip(1).filter_map(|block| block.split("```").next());
+    world.advance_to("2018-08-01T22:40:00+02:00");
+    world.cloudevent(events.next().unwrap()).post();
+    let said = &world.last_message().body;
+    assert!(readme.contains(said.as_str()), "the README does not say: {said}");
+}

@@ -57,3 +57,15 @@ fn a_picture_is_what_its_address_says() {
     assert_eq!(image_type("https://example.com/a/CODE.PNG?size=2"), "image/png");
     assert_eq!(image_type("https://example.com/code"), "image/jpeg");
 }
+
+/// The first JSON block of the README is an event that is posted; the page stays true as long as this passes.
+#[test]
+fn the_readmes_event_does_what_the_readme_says() {
+    let mut world = World::from_manifest::<TicketPlugin>(include_str!("../plugin.toml"));
+    world.add(Customer::new("4711").locale("en-GB").timezone("Europe/Paris"));
+    let readme = include_str!("../README.md");
+    let mut events = readme.split("```json\n").skip(1).filter_map(|block| block.split("```").next());
+    world.cloudevent(events.next().unwrap()).post();
+    let said = &world.last_message().body;
+    assert!(readme.contains(said.as_str()), "the README does not say: {said}");
+}
