@@ -1,6 +1,6 @@
 //! Which accounts there are with which providers, and how they are reached. A base URL is a setting everywhere.
 
-use std::{sync::Once, time::Duration};
+use std::{collections::BTreeSet, sync::Once, time::Duration};
 
 use serde::Deserialize;
 
@@ -13,6 +13,86 @@ pub struct Accounts {
     pub meta: Vec<MetaSettings>,
     pub cm: Vec<CmSettings>,
     pub twilio: Vec<TwilioSettings>,
+}
+
+impl Accounts {
+    /// What would only show with the first message or webhook: names that are taken twice, secrets that are missing, URLs
+    /// that are none.
+    pub fn check(&self) -> Result<(), String> {
+        for account in &self.meta {
+            let place = format!("accounts.meta `{}`", account.account);
+            base_url(&place, &account.base_url)?;
+            secrets(&place, "app-secrets", &account.app_secrets, "anybody could post webhooks")?;
+            path_part(&place, "phone-number-id", &account.phone_number_id)?;
+            path_part(&place, "version", &account.version)?;
+        }
+        for account in &self.cm {
+            let place = format!("accounts.cm `{}`", account.account);
+            base_url(&place, &account.base_url)?;
+            secrets(&place, "webhook-secrets", &account.webhook_secrets, "CM signs nothing, so its URL has to be secret")?;
+            long_enough(&place, &account.webhook_secrets)?;
+        }
+        for account in &self.twilio {
+            let place = format!("accounts.twilio `{}`", account.account);
+            base_url(&place, &account.base_url)?;
+            secrets(&place, "auth-tokens", &account.auth_tokens, "nothing can be sent")?;
+            path_part(&place, "account-sid", &account.account_sid)?;
+        }
+        names("meta", self.meta.iter().map(|account| &account.account))?;
+        names("cm", self.cm.iter().map(|account| &account.account))?;
+        names("twilio", self.twilio.iter().map(|account| &account.account))
+    }
+}
+
+fn names<'a>(provider: &str, names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        path_part(&format!("accounts.{provider}"), "account", name)?;
+        if !seen.insert(name) {
+            return Err(format!("accounts.{provider}: the account `{name}` is there twice; give each a name of its own"));
+        }
+    }
+    Ok(())
+}
+
+fn base_url(place: &str, text: &str) -> Result<(), String> {
+    let url = url::Url::parse(text).map_err(|error| format!("{place}: base-url `{text}` is no URL: {error}"))?;
+    // http is for a simulator on the same machine; a token must not leave it in the clear.
+    let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if local => Ok(()),
+        _ => Err(format!("{place}: base-url `{text}` must begin with https:// (http:// is for this machine alone)")),
+    }
+}
+
+fn secrets(place: &str, field: &str, secrets: &[Secret], why: &str) -> Result<(), String> {
+    if secrets.is_empty() || secrets.iter().any(|secret| secret.reveal().is_empty()) {
+        return Err(format!("{place}: {field} needs at least one secret and none that is empty, because {why} otherwise"));
+    }
+    Ok(())
+}
+
+fn long_enough(place: &str, secrets: &[Secret]) -> Result<(), String> {
+    // 20 letters and digits are more than 100 bits: nobody guesses them over a network.
+    const CHARS_MIN: usize = 20;
+    let fits = |secret: &Secret| secret.reveal().len() >= CHARS_MIN && url_safe(secret.reveal());
+    if secrets.iter().all(fits) {
+        return Ok(());
+    }
+    Err(format!("{place}: each of webhook-secrets needs {CHARS_MIN} letters, digits, `-` or `_` at least: it stands in a URL"))
+}
+
+fn path_part(place: &str, field: &str, text: &str) -> Result<(), String> {
+    if url_safe(text) {
+        return Ok(());
+    }
+    Err(format!("{place}: {field} `{text}` stands in a URL and may hold letters, digits, `.`, `-` and `_` only"))
+}
+
+fn url_safe(text: &str) -> bool {
+    let dots_alone = text.bytes().all(|b| b == b'.');
+    !dots_alone && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
 /// A telephone number on Meta's WhatsApp Cloud API.
@@ -136,4 +216,57 @@ fn install_crypto() {
     ONCE.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(account: &str) -> MetaSettings {
+        MetaSettings {
+            account: account.to_owned(),
+            base_url: meta_base_url(),
+            version: meta_version(),
+            phone_number_id: "109000000000001".to_owned(),
+            waba_id: "201000000000001".to_owned(),
+            access_token: Secret::new("token"),
+            app_secrets: vec![Secret::new("secret")],
+            verify_token: Secret::new("verify"),
+        }
+    }
+
+    fn check(meta: Vec<MetaSettings>) -> Result<(), String> {
+        Accounts { meta, ..Accounts::default() }.check()
+    }
+
+    #[test]
+    fn an_account_without_secrets_or_with_a_name_that_is_taken_stops_the_start() {
+        assert_eq!(check(vec![meta("main"), meta("second")]), Ok(()));
+        assert!(check(vec![meta("main"), meta("main")]).unwrap_err().contains("twice"));
+        assert!(check(vec![MetaSettings { app_secrets: vec![], ..meta("main") }]).unwrap_err().contains("app-secrets"));
+        assert!(check(vec![meta("a/b")]).unwrap_err().contains("account `a/b`"));
+    }
+
+    #[test]
+    fn a_token_leaves_this_machine_over_https_only() {
+        let at = |url: &str| check(vec![MetaSettings { base_url: url.to_owned(), ..meta("main") }]);
+        assert_eq!(at("http://127.0.0.1:8090"), Ok(()));
+        assert!(at("http://graph.facebook.com").unwrap_err().contains("https://"));
+        assert!(at("graph.facebook.com").unwrap_err().contains("base-url"));
+    }
+
+    #[test]
+    fn a_guessable_webhook_url_is_refused() {
+        let cm = |secret: &str| CmSettings {
+            account: "main".to_owned(),
+            base_url: cm_base_url(),
+            product_token: Secret::new("token"),
+            sender: "Boulange".to_owned(),
+            webhook_secrets: vec![Secret::new(secret)],
+        };
+        let check = |secret: &str| Accounts { cm: vec![cm(secret)], ..Accounts::default() }.check();
+        assert_eq!(check("f3a9c2d17b604e8fa51c"), Ok(()));
+        assert!(check("1234").unwrap_err().contains("webhook-secrets"));
+        assert!(check("f3a9c2d17b604e8fa51c/x").unwrap_err().contains("webhook-secrets"));
+    }
 }

@@ -1,0 +1,93 @@
+//! From reports to rows: one verb for all receipts of a webhook, one for all messages, and the preferences.
+
+use super::{ReceiptState, keywords, preference};
+use crate::{
+    channel::{IncomingReport, Report, StatusReport},
+    clock::Timestamp,
+    domain::run::Incoming,
+    ids::MessageId,
+    store::{self, NewIncoming, Receipt},
+};
+
+/// Makes everything durable that one webhook reports. On an error the provider sends all of it again, and what was already
+/// recorded is known as repeated.
+pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Report>) -> store::Result<()> {
+    let now = state.clock.now();
+    let mut receipts = Vec::new();
+    let mut incoming = Vec::new();
+    let mut preferences = Vec::new();
+    for report in reports {
+        match report {
+            Report::Status(status) => receipts.push(receipt(state, provider, status, now)),
+            Report::Incoming(report) => incoming.push(written(state, provider, report, now)),
+            Report::MarketingPreference { address, stopped, time } => preferences.push((address, stopped, at(time, now))),
+            Report::Notice { kind, detail } => tracing::warn!(provider, kind, "the provider says: {detail}"),
+        }
+    }
+    if !receipts.is_empty() {
+        state.store.record_receipts(receipts, now).await?;
+    }
+    if !incoming.is_empty() {
+        name_listeners(state, &mut incoming);
+        state.store.record_incoming(incoming, now).await?;
+    }
+    for (address, stopped, time) in preferences {
+        preference::record(state, provider, &address, stopped, time).await?;
+    }
+    Ok(())
+}
+
+fn receipt(state: &ReceiptState, provider: &str, status: StatusReport, now: Timestamp) -> Receipt {
+    Receipt {
+        tenant: state.tenant.clone(),
+        provider: provider.to_owned(),
+        token: status.token,
+        provider_id: status.provider_id,
+        state: status.state,
+        time: at(status.time, now),
+        failure: status.failure,
+        pricing: status.pricing,
+    }
+}
+
+/// The store finds out whose it is, what it answers and whether it opens a conversation.
+fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Timestamp) -> NewIncoming {
+    let time = at(report.time, now);
+    let consent = keywords::consent(&report, time);
+    let incoming = Incoming {
+        id: MessageId::of_incoming(&state.tenant, provider, &report.provider_id),
+        tenant: state.tenant.clone(),
+        customer: None,
+        sender: report.sender,
+        sender_name: report.sender_name,
+        channel: report.channel,
+        provider: provider.to_owned(),
+        provider_id: report.provider_id,
+        time,
+        received: now,
+        kind: report.kind,
+        text: report.text,
+        choice: report.choice,
+        media: report.media,
+        location: report.location,
+        quoted: report.quoted,
+        in_reply_to: None,
+        tag: None,
+        opening: false,
+        window_ends: None,
+    };
+    NewIncoming { incoming, others: Vec::new(), consent }
+}
+
+/// Asked once for a webhook, so that all of its messages go to the same plugins.
+fn name_listeners(state: &ReceiptState, incoming: &mut [NewIncoming]) {
+    let listeners = (state.listeners)();
+    for new in incoming {
+        new.others.clone_from(&listeners);
+    }
+}
+
+/// When it happened. A time to come is a wrong clock, and would hold a window open that is closed.
+fn at(time: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    time.map_or(now, |time| time.min(now))
+}
