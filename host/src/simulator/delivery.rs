@@ -21,7 +21,6 @@ pub(crate) struct Carried {
     pub(crate) number: String,
     pub(crate) business: String,
     pub(crate) token: Option<String>,
-    pub(crate) accepted_at: Timestamp,
     /// After this the provider drops it without a word.
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) fate: Fate,
@@ -120,20 +119,7 @@ fn enter(simulator: &Simulator, draft: Draft) -> Carried {
         state.thread_mut(channel).push(entry, entries_max)
     });
     let expires_at = ttl_s.filter(|ttl_s| *ttl_s > 0).map(|ttl_s| Timestamp(now.0.saturating_add(ttl_s * 1000)));
-    let carried = Carried {
-        id,
-        provider,
-        channel,
-        number,
-        business,
-        token,
-        accepted_at: now,
-        expires_at,
-        fate,
-        refused,
-        wire,
-        seq,
-    };
+    let carried = Carried { id, provider, channel, number, business, token, expires_at, fate, refused, wire, seq };
     change(simulator, &carried, |_| ());
     carried
 }

@@ -71,7 +71,8 @@ pub(crate) fn number_of_wamid(id: &str) -> Option<String> {
     let bytes = STANDARD.decode(id.strip_prefix("wamid.")?).ok()?;
     let length = usize::from(*bytes.get(2)?);
     let digits = std::str::from_utf8(bytes.get(3..3 + length)?).ok()?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("+{digits}"))
+    let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    valid.then(|| format!("+{digits}"))
 }
 
 #[cfg(test)]

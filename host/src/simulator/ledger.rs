@@ -39,14 +39,14 @@ pub struct Answer {
 /// Which requests are asked for.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Filter {
-    pub provider: Option<Provider>,
-    pub to: Option<String>,
-    pub token: Option<String>,
-    pub accepted: Option<bool>,
+pub(crate) struct Filter {
+    pub(crate) provider: Option<Provider>,
+    pub(crate) to: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) accepted: Option<bool>,
     /// Only what came after this number.
-    pub after: Option<u64>,
-    pub limit: Option<usize>,
+    pub(crate) after: Option<u64>,
+    pub(crate) limit: Option<usize>,
 }
 
 impl Filter {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Content, EntryMedia, Place, Simulator, meta_content, meta_interactive, meta_templates, phones};
+use super::{Content, EntryMedia, Place, Simulator, meta_interactive, meta_templates, phones};
 
 /// A fault of the request: Meta's code, and `error_data.details`.
 #[derive(Debug, PartialEq)]
@@ -119,7 +119,7 @@ fn check_own(simulator: &Simulator, kind: &str, own: &Value) -> Result<Checked, 
         }
         "contacts" => {
             own.as_array().filter(|cards| !cards.is_empty()).ok_or_else(|| Problem::missing("contacts"))?;
-            Content { kind: kind.into(), text: Some(meta_content::names(own)), ..Content::default() }
+            Content { kind: kind.into(), text: Some(names(own)), ..Content::default() }
         }
         _ => media(simulator, kind, own)?,
     };
@@ -199,6 +199,13 @@ fn degrees(own: &Value, name: &str, most: f64) -> Result<f64, Problem> {
     number
         .filter(|number| number.abs() <= most)
         .ok_or_else(|| Problem::value(format!("location['{name}'] must be between -{most} and {most}")))
+}
+
+/// The names on contact cards, one a line.
+fn names(cards: &Value) -> String {
+    let names =
+        cards.as_array().into_iter().flatten().filter_map(|card| card.pointer("/name/formatted_name")?.as_str());
+    names.collect::<Vec<_>>().join("\n")
 }
 
 /// A text that must be there and not be empty.

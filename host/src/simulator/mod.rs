@@ -27,7 +27,6 @@ mod listen;
 mod media;
 pub(crate) mod meta;
 mod meta_body;
-mod meta_content;
 mod meta_errors;
 mod meta_hooks;
 mod meta_interactive;

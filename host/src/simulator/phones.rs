@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Entry, Keep, Strangers, delivery::Waiting, lock, threads::Thread};
+use super::{Keep, Strangers, delivery::Waiting, lock, threads::Thread};
 use crate::clock::Timestamp;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -151,11 +151,6 @@ impl State {
             Channel::Whatsapp => &mut self.whatsapp,
             Channel::Sms => &mut self.sms,
         }
-    }
-
-    /// Finds a message on either channel.
-    pub(crate) fn entry_mut(&mut self, id: &str) -> Option<&mut Entry> {
-        self.whatsapp.find_mut(id).or_else(|| self.sms.find_mut(id))
     }
 }
 

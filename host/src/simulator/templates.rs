@@ -42,10 +42,6 @@ impl Template {
     pub(crate) fn placeholders(&self) -> BTreeSet<String> {
         placeholders(self.body())
     }
-
-    pub(crate) fn is_like(&self, name: &str, language: &str) -> bool {
-        self.name == name && self.language == language
-    }
 }
 
 fn placeholders(text: &str) -> BTreeSet<String> {

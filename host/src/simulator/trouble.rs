@@ -169,8 +169,8 @@ pub(crate) struct Fate {
     pub(crate) lost: bool,
     /// A code that a status brings.
     pub(crate) failure: Option<(i64, Option<String>)>,
-    dropped: Option<Vec<Tick>>,
-    late: Option<(u64, Vec<Tick>)>,
+    pub(crate) dropped: Option<Vec<Tick>>,
+    pub(crate) late: Option<(u64, Vec<Tick>)>,
     pub(crate) repeats: u32,
     pub(crate) shuffled: bool,
 }

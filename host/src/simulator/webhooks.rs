@@ -87,13 +87,13 @@ struct Book {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Filter {
-    pub provider: Option<Provider>,
-    pub state: Option<Progress>,
-    pub number: Option<String>,
-    pub token: Option<String>,
-    pub after: Option<u64>,
-    pub limit: Option<usize>,
+pub(crate) struct Filter {
+    pub(crate) provider: Option<Provider>,
+    pub(crate) state: Option<Progress>,
+    pub(crate) number: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) after: Option<u64>,
+    pub(crate) limit: Option<usize>,
 }
 
 #[derive(Serialize)]
