@@ -81,16 +81,18 @@ impl Plugin for Reminder {
     }
 
     fn on_timer(timer: Timer) -> Outcome {
-        let Some(plan) = state::get::<Plan>("plan")? else { return Ok(()) };
+        let starts: Instant = timer.data()?;
+        let known: Option<Plan> = state::get("plan")?;
+        // A timer that was set under other settings may have outlived a move; it is about a time that is none any more.
+        let Some(plan) = known.filter(|plan| !plan.cancelled && plan.starts == starts) else { return Ok(()) };
         let settings: Settings = config()?;
         // A timer is late where the host was down. It may be night by now, or over.
         let due = settings.quiet(&plan.timezone).not_before(run::now())?;
         if due > run::now() {
             info!("{} came due at night and waits for the morning", timer.key);
-            remind_at(&timer.key, due, plan.starts);
-            return Ok(());
+            return remind_at(&timer.key, due, plan.starts);
         }
-        let message = remind(timer.customer_id()?, &plan, &settings)?;
+        let message = remind(&timer, &plan, &settings)?;
         keep(&Plan { message, ..plan })
     }
 
@@ -159,7 +161,7 @@ fn plan(event: &Event) -> Outcome {
         info!("{} begins too soon, or is over: there is no reminder", told.title);
     }
     for (hours, due) in times {
-        remind_at(&format!("before/{hours}h"), due, told.starts);
+        remind_at(&format!("before/{hours}h"), due, told.starts)?;
     }
     keep(&Plan {
         what,
@@ -173,10 +175,11 @@ fn plan(event: &Event) -> Outcome {
     })
 }
 
-fn remind_at(key: &str, due: Instant, starts: Instant) {
+fn remind_at(key: &str, due: Instant, starts: Instant) -> Outcome {
     if due < starts {
-        timers::at(key, due).expires(starts).set();
+        timers::at(key, due).data(&starts)?.expires(starts).set();
     }
+    Ok(())
 }
 
 /// Whatever was set or sent for the old time is wrong now.
@@ -189,7 +192,8 @@ fn forget_reminders(known: Option<&Plan>) -> Outcome {
     Ok(())
 }
 
-fn remind(customer: &str, plan: &Plan, settings: &Settings) -> Result<Option<MessageId>, Error> {
+fn remind(timer: &Timer, plan: &Plan, settings: &Settings) -> Result<Option<MessageId>, Error> {
+    let customer = timer.customer_id()?;
     let language = words::language(customer);
     let when = words::when(customer, plan);
     let message = Message::to(customer, Purpose::Reminder)
@@ -197,7 +201,7 @@ fn remind(customer: &str, plan: &Plan, settings: &Settings) -> Result<Option<Mes
         .param("when", &when)
         .expires(plan.starts)
         .fallback_after(Duration::from_mins(u64::from(settings.fallback_minutes)))
-        .dedup_key(format!("{}/{}", run::entity(), run::now().as_millis()))
+        .dedup_key(format!("{}/{}/{}", run::entity(), plan.told.as_millis(), timer.key))
         .tag("reminder");
     let message = match &plan.what {
         What::Appointment(_) => {

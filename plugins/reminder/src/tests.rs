@@ -82,6 +82,17 @@ fn an_older_event_does_not_move_it_back() {
 }
 
 #[test]
+fn a_timer_that_outlived_a_move_says_nothing() {
+    let mut world = world();
+    post(&mut world, "appointment.booked", dentist("2018-08-03T15:00:00+02:00"));
+    world.set_config("hours_before", json!([2])); // the timer of the day before is set, and nobody knows its key now
+    post(&mut world, "appointment.moved", dentist("2018-08-05T15:00:00+02:00"));
+    assert_eq!(due(&world), ["02 15:00", "05 13:00"]);
+    world.advance_to("2018-08-05T14:00:00+02:00");
+    assert_eq!(world.messages().len(), 1);
+}
+
+#[test]
 fn a_cancelled_appointment_has_no_timers() {
     let mut world = world();
     post(&mut world, "appointment.booked", dentist("2018-08-03T15:00:00+02:00"));
