@@ -122,14 +122,14 @@ fn router(
         closing: stop.clone(),
     };
     let listeners = plugins.clone();
-    let receipts = receipt::ReceiptState::new(
-        store.clone(),
-        clock.clone(),
-        TenantId::default_tenant(),
-        &config.accounts,
-        config.server.public_url.clone(),
-        Arc::new(move || listeners.listeners()),
-    );
+    let receipts = receipt::ReceiptState {
+        store: store.clone(),
+        clock: clock.clone(),
+        tenant: TenantId::default_tenant(),
+        accounts: Arc::new(config.accounts.clone()),
+        public_url: config.server.public_url.as_deref().map(Arc::from),
+        listeners: Arc::new(move || listeners.listeners()),
+    };
     let page = page::Settings { phones, open: config.ingress.open };
     Ok(ingress::router(state.clone()).merge(api::router(state)).merge(receipt::router(receipts)).merge(page::router(page)))
 }
@@ -156,7 +156,7 @@ fn prices(config: &Config) -> anyhow::Result<price::Table> {
         None => Ok(price::Table::built_in()),
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the prices in {}", path.display()))?;
-            price::Table::parse(&text).with_context(|| format!("the prices in {}", path.display()))
+            price::Table::built_in().with(&text).with_context(|| format!("the prices in {}", path.display()))
         }
     }
 }

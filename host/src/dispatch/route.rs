@@ -173,6 +173,7 @@ fn on_whatsapp(record: &MessageRecord, facts: &Facts<'_>) -> Result<Rendered, Cl
         (_, true) | (None, false) => price::Category::Service,
         (Some(template), false) => match template.category {
             Category::Authentication => price::Category::Authentication,
+            Category::Utility if window_open => price::Category::UtilityInWindow,
             Category::Utility => price::Category::Utility,
             Category::Marketing => price::Category::Marketing,
         },
