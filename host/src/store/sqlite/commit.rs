@@ -13,7 +13,7 @@ use super::{
     entities::HeldEntity,
     error::Outcome,
     messages, runs,
-    tx::Tx,
+    tx::{Tx, earlier},
 };
 use crate::{
     domain::run::{Cause, EntityKey, EntitySnapshot, FiredTimer, StateChange, TimerChange},
@@ -179,7 +179,7 @@ fn insert_timer(tx: &mut Tx<'_>, key: &EntityKey, timer: &FiredTimer) -> Outcome
         ],
     )?;
     tx.count(&key.tenant, "timers", 1);
-    tx.pending.times_changed = true;
+    tx.pending.timer_due = earlier(tx.pending.timer_due, timer.due);
     Ok(())
 }
 
@@ -200,9 +200,9 @@ fn write_effects(tx: &mut Tx<'_>, commit: &RunCommit) -> Outcome<Effects> {
         accept::accept_event(tx, routed)?;
     }
     for message in &outcome.cancels {
-        let own = tx.held_message(&key.tenant, *message)?.is_some_and(|held| {
-            held.record.message.author.as_ref().is_some_and(|author| author.plugin == key.plugin)
-        });
+        let own = tx
+            .held_message(&key.tenant, *message)?
+            .is_some_and(|held| held.record.message.author.as_ref().is_some_and(|author| author.plugin == key.plugin));
         if own {
             messages::cancel(tx, &key.tenant, *message, commit.now)?;
         }

@@ -61,7 +61,9 @@ fn advice(code: Option<ErrorCode>) -> Option<&'static str> {
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
             "Let the host's user write the file, the `-wal` and `-shm` files beside it and their directory"
         }
-        ErrorCode::CannotOpen => "Check that the directory exists, belongs to the host's user and allows more open files",
+        ErrorCode::CannotOpen => {
+            "Check that the directory exists, belongs to the host's user and allows more open files"
+        }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
             "Another program holds it: end what has it open (`fuser` names it). A network file system cannot hold a store"
         }

@@ -5,8 +5,7 @@
 use rusqlite::params;
 
 use super::{
-    accept,
-    entities,
+    accept, entities,
     error::Outcome,
     rows, runs,
     tx::{Handed, Tx},

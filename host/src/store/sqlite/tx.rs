@@ -15,6 +15,7 @@ use super::{
     messages::{self, Held},
 };
 use crate::{
+    clock::Timestamp,
     domain::{
         customer::Customer,
         message::MessageRecord,
@@ -41,7 +42,8 @@ impl Seqs {
             conn.query_row(&format!("SELECT coalesce(max(seq), 0) FROM {table}"), [], |row| row.get::<_, i64>(0))
         };
         // A timer remembers the run that set it even where that run's row is gone.
-        let timers = conn.query_row("SELECT coalesce(max(generation), 0) FROM timers", [], |row| row.get::<_, i64>(0))?;
+        let timers =
+            conn.query_row("SELECT coalesce(max(generation), 0) FROM timers", [], |row| row.get::<_, i64>(0))?;
         Ok(Seqs {
             events: last("events")?,
             runs: last("runs")?.max(timers),
@@ -49,6 +51,11 @@ impl Seqs {
             incoming: last("incoming")?,
         })
     }
+}
+
+/// The earlier of a time and one that may have been noted before.
+pub(super) fn earlier(noted: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
+    Some(noted.map_or(at, |noted| noted.min(at)))
 }
 
 /// The next number of a sequence.
@@ -71,7 +78,9 @@ pub(super) struct Pending {
     pub(super) messages: HashMap<MessageId, Option<Arc<Held>>>,
     pub(super) handed: Vec<Handed>,
     pub(super) changes: Vec<Change>,
-    pub(super) times_changed: bool,
+    /// The earliest time of a timer that was set, and of a message that is to be looked at again.
+    pub(super) timer_due: Option<Timestamp>,
+    pub(super) message_due: Option<Timestamp>,
     pub(super) forget_everything: bool,
     pub(super) truncate_log: bool,
 }
@@ -104,8 +113,11 @@ impl Pending {
                 Handed::Message(message) => shared.handover.message(message),
             }
         }
-        if self.times_changed {
-            shared.handover.times_changed.notify_one();
+        if let Some(due) = self.timer_due {
+            shared.handover.timers_due.at(due);
+        }
+        if let Some(due) = self.message_due {
+            shared.handover.messages_due.at(due);
         }
         self.changes.into_iter().for_each(|change| shared.handover.changed(change));
     }
@@ -177,25 +189,30 @@ impl<'a> Tx<'a> {
 
     /// As this transaction sees it: what it changed, else what is cached, else what `load` finds.
     pub(super) fn entity(&mut self, key: &EntityKey) -> Outcome<HeldEntity> {
-        look_up(&mut self.pending.entities, &self.shared.entities, key, || entities::load(self.conn, key).map(Some))
-            .map(Option::unwrap_or_default)
-    }
-
-    pub(super) fn customer(&mut self, tenant: &TenantId, id: &CustomerId) -> Outcome<Option<Arc<Customer>>> {
-        let key = (tenant.clone(), id.clone());
-        look_up(&mut self.pending.customers, &self.shared.customers, &key, || {
-            Ok(super::customers::load(self.conn, tenant, id)?.map(Arc::new))
+        look_up(&mut self.pending.entities, &self.shared.entities, self.pending.forget_everything, key, || {
+            entities::load(self.conn, key).map(Some)
         })
+        .map(Option::unwrap_or_default)
     }
 
     pub(super) fn held_message(&mut self, tenant: &TenantId, id: MessageId) -> Outcome<Option<Arc<Held>>> {
-        let held = look_up(&mut self.pending.messages, &self.shared.messages, &id, || {
-            Ok(messages::load(self.conn, id)?.map(Arc::new))
-        })?;
+        let held =
+            look_up(&mut self.pending.messages, &self.shared.messages, self.pending.forget_everything, &id, || {
+                Ok(messages::load(self.conn, id)?.map(Arc::new))
+            })?;
         Ok(held.filter(|held| held.record.message.tenant == *tenant))
     }
 
-    /// The customer is to be read anew by whoever asks next.
+    /// Rows were changed behind the back of what is held in memory: everybody reads the file anew.
+    pub(super) fn forget(&mut self) {
+        self.pending.entities.values_mut().for_each(|held| *held = None);
+        self.pending.customers.values_mut().for_each(|held| *held = None);
+        self.pending.messages.values_mut().for_each(|held| *held = None);
+        self.pending.forget_everything = true;
+        self.pending.truncate_log = true;
+    }
+
+    /// Reads the customer anew, for the commands that follow and for whoever asks after the commit.
     pub(super) fn customer_changed(&mut self, tenant: &TenantId, id: &CustomerId) -> Outcome<Option<Arc<Customer>>> {
         let customer = super::customers::load(self.conn, tenant, id)?.map(Arc::new);
         self.pending.customers.insert((tenant.clone(), id.clone()), customer.clone());
@@ -206,13 +223,15 @@ impl<'a> Tx<'a> {
 fn look_up<K: Clone + std::hash::Hash + Eq, V: Clone>(
     pending: &mut HashMap<K, Option<V>>,
     cache: &Cache<K, V>,
+    forgotten: bool,
     key: &K,
     load: impl FnOnce() -> Outcome<Option<V>>,
 ) -> Outcome<Option<V>> {
     if let Some(Some(value)) = pending.get(key) {
         return Ok(Some(value.clone()));
     }
-    if !pending.contains_key(key)
+    if !forgotten
+        && !pending.contains_key(key)
         && let Some(value) = cache.get(key)
     {
         return Ok(Some(value));

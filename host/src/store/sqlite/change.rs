@@ -1,0 +1,93 @@
+//! What the dispatcher decides about a message, on the revision that it has seen.
+
+use super::{
+    error::Outcome,
+    messages::{self, Held},
+    receipts,
+    tx::Tx,
+};
+use crate::{
+    domain::{
+        message::{Answer, Next},
+        status::AttemptState,
+    },
+    store::{Changed, MessageChange, MessageChangeKind},
+};
+
+pub(super) fn change_message(tx: &mut Tx<'_>, change: &MessageChange) -> Outcome<Changed> {
+    let Some(before) = tx.held_message(&change.tenant, change.message)? else { return Ok(Changed::Gone) };
+    let stale = || Ok(Changed::Stale(Box::new(before.record.clone())));
+    if before.record.revision != change.revision {
+        return stale();
+    }
+    let mut after = (*before).clone();
+    let record = &mut after.record;
+    match &change.kind {
+        MessageChangeKind::Begin { attempt, look_again } => {
+            if record.settled || record.attempts.iter().any(|known| known.no == attempt.no) {
+                return stale();
+            }
+            // Why it falls back stays to be read; why it waited does not.
+            let failed = record.attempts.last().and_then(|last| last.failure.as_ref());
+            record.code = failed.map(|failure| failure.code.clone());
+            record.decision = None;
+            record.attempts.push(attempt.clone());
+            record.next = Next::At(*look_again);
+        }
+        MessageChangeKind::Answer { no, answer, next } => {
+            if !record.attempts.iter().any(|attempt| attempt.no == *no) {
+                return stale();
+            }
+            record.next = *next;
+            answered(tx, &mut after, *no, answer, change)?;
+        }
+        MessageChangeKind::Hold { code, decision, until } => {
+            record.code = Some(code.clone());
+            record.decision = Some(decision.clone());
+            record.next = Next::At(*until);
+        }
+        MessageChangeKind::Settle { state, code, decision } => {
+            record.code.clone_from(code);
+            record.decision = Some(decision.clone());
+            record.settled = true;
+            after.ended = Some(*state);
+        }
+        MessageChangeKind::Close { code } => {
+            record.code.clone_from(code);
+            record.settled = true;
+        }
+    }
+    messages::save(tx, &before, after, change.now).map(|record| Changed::Done(Box::new(record)))
+}
+
+fn answered(tx: &mut Tx<'_>, held: &mut Held, no: u32, answer: &Answer, change: &MessageChange) -> Outcome<()> {
+    let now = change.now;
+    let Some(attempt) = held.record.attempts.iter_mut().find(|attempt| attempt.no == no) else { return Ok(()) };
+    attempt.answered = Some(now);
+    match answer {
+        Answer::Accepted { provider_id } => {
+            attempt.state = attempt.state.after(AttemptState::Accepted);
+            attempt.provider_id = Some(provider_id.clone());
+            receipts::take_parked(tx, held, no)?;
+        }
+        Answer::Failed(failure) => {
+            attempt.state = attempt.state.after(AttemptState::Failed);
+            attempt.failure.get_or_insert_with(|| failure.clone());
+            let attempt = attempt.clone();
+            receipts::remember(tx, &held.record.message, &attempt, failure, now)?;
+        }
+        Answer::Unknown { detail } => {
+            attempt.state = attempt.state.after(AttemptState::Uncertain);
+            // What was seen of the answer is part of how this attempt came about.
+            if let Some(decision) = attempt.decision.as_object_mut() {
+                decision.insert("answer-lost".into(), detail.clone().into());
+            }
+        }
+    }
+    let failed = held.record.attempts.last().is_some_and(|last| last.no == no && last.state == AttemptState::Failed);
+    if failed && !matches!(answer, Answer::Failed(_)) {
+        // A receipt was faster than the answer: what follows is decided by what it says.
+        held.record.next = Next::Now;
+    }
+    Ok(())
+}

@@ -1,0 +1,308 @@
+//! A message as it is stored: what was asked for in one row, how it stands in another, each attempt in its own.
+//!
+//! Whatever changes a message (the dispatcher, a receipt, a cancellation) changes it in memory and gives it to [`save`], which
+//! works out what follows by the rules of `domain/`: the state, whether it is settled, who is told, who has to act next.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{
+    accept, attempts,
+    error::Outcome,
+    rows,
+    tx::{Handed, Tx, earlier, next},
+};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::Channel,
+        message::{Attempt, MediaSource, MessageRecord, NewMessage, Next, SmsPolicy},
+        run::{Cause, Delivery, EntityKey, NewRun},
+        status::{AttemptState, MessageState, is_double, state_of},
+    },
+    ids::{MessageId, RunId, TenantId},
+    store::handover::Change,
+};
+
+/// A message with what its record does not show.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) record: MessageRecord,
+    /// How the dispatcher ended it, where it did.
+    pub(super) ended: Option<MessageState>,
+}
+
+/// What it takes in memory, roughly: attachments are what may be large.
+pub(super) fn bytes(held: &Held) -> usize {
+    let content = &held.record.message.content;
+    let attachment = content.attachment.as_ref().map_or(0, |attachment| match &attachment.source {
+        MediaSource::Url(text) | MediaSource::Bytes(text) => text.len(),
+    });
+    let template = content.template.as_ref().map_or(0, |template| 512 + 2 * template.body.len());
+    1024 + attachment + template + content.text.as_ref().map_or(0, String::len) + held.record.attempts.len() * 1024
+}
+
+const COLUMNS: &str =
+    "m.body, m.seq, s.revision, s.state, s.settled, s.cancel, s.ended, s.code, s.decision, s.step, s.due";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Held> {
+    let next = match row.get::<_, i64>(9)? {
+        0 => Next::Nothing,
+        1 => Next::Now,
+        _ => Next::At(Timestamp(row.get(10)?)),
+    };
+    let ended = match row.get_ref(6)?.as_str_or_null()? {
+        Some(_) => Some(rows::word(row, 6, MessageState::parse)?),
+        None => None,
+    };
+    let record = MessageRecord {
+        message: rows::json(row, 0)?,
+        seq: row.get(1)?,
+        revision: row.get(2)?,
+        state: rows::word(row, 3, MessageState::parse)?,
+        settled: row.get(4)?,
+        cancel: row.get(5)?,
+        code: row.get(7)?,
+        decision: rows::json_or_none(row, 8)?,
+        next,
+        attempts: Vec::new(),
+    };
+    Ok(Held { record, ended })
+}
+
+pub(super) fn load(conn: &Connection, id: MessageId) -> Outcome<Option<Held>> {
+    let sql = format!("SELECT {COLUMNS} FROM messages m JOIN message_states s ON s.seq = m.seq WHERE m.id = ?1");
+    let held = conn.prepare_cached(&sql)?.query_row([&id.0], read).optional()?;
+    let Some(mut held) = held else { return Ok(None) };
+    held.record.attempts = attempts::of(conn, held.record.seq)?;
+    Ok(Some(held))
+}
+
+/// Messages that `condition` chooses, with their attempts. It is text of this module's neighbours, never of a caller.
+pub(super) fn select(conn: &Connection, condition: &str, params: impl rusqlite::Params) -> Outcome<Vec<MessageRecord>> {
+    let sql = format!("SELECT {COLUMNS} FROM {condition}");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut found = statement.query_map(params, read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    for held in &mut found {
+        held.record.attempts = attempts::of(conn, held.record.seq)?;
+    }
+    Ok(found.into_iter().map(|held| held.record).collect())
+}
+
+/// `false` where the message is there already. One whose dedup key is taken is written down as cancelled, so that whoever
+/// asked for it finds out why nothing was sent.
+pub(super) fn insert(tx: &mut Tx<'_>, message: &NewMessage, now: Timestamp) -> Outcome<bool> {
+    let seq = next(&mut tx.seqs.messages);
+    let sql = "INSERT INTO messages (seq, id, tenant, customer, lane, created, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+               ON CONFLICT (id) DO NOTHING";
+    let tenant = &message.tenant;
+    let inserted = tx.run(
+        sql,
+        params![
+            seq,
+            message.id.0,
+            tenant.as_str(),
+            message.to.customer().map(|id| id.as_str()),
+            message.to.lane(),
+            message.created.0,
+            serde_json::to_string(message)?,
+        ],
+    )?;
+    if inserted == 0 {
+        return Ok(false);
+    }
+    let duplicate = !take_dedup_key(tx, message)?;
+    let state = if duplicate { MessageState::Cancelled } else { MessageState::Pending };
+    let record = MessageRecord {
+        message: message.clone(),
+        seq,
+        revision: 1,
+        state,
+        settled: duplicate,
+        code: duplicate.then(|| "duplicate".to_owned()),
+        decision: None,
+        next: if duplicate { Next::Nothing } else { Next::Now },
+        cancel: false,
+        attempts: Vec::new(),
+    };
+    let held = Held { record, ended: duplicate.then_some(state) };
+    write_state(tx, &held)?;
+    tx.count(tenant, state_counter(state), 1);
+    tx.count(tenant, "open-messages", i64::from(!duplicate));
+    if duplicate {
+        tell_author(tx, &held.record, now)?;
+    }
+    hand_over(tx, held);
+    Ok(true)
+}
+
+fn take_dedup_key(tx: &Tx<'_>, message: &NewMessage) -> Outcome<bool> {
+    let Some(key) = &message.dedup_key else { return Ok(true) };
+    let plugin = message.author.as_ref().map_or("", |author| author.plugin.as_str());
+    let sql = "INSERT INTO dedup_keys (tenant, lane, plugin, key, message) VALUES (?1, ?2, ?3, ?4, ?5) \
+               ON CONFLICT (tenant, lane, plugin, key) DO NOTHING";
+    Ok(tx.run(sql, params![message.tenant.as_str(), message.to.lane(), plugin, key, message.id.0])? == 1)
+}
+
+/// Asks the dispatcher to end it. `false` where there is nothing to ask for.
+pub(super) fn cancel(tx: &mut Tx<'_>, tenant: &TenantId, id: MessageId, now: Timestamp) -> Outcome<bool> {
+    let Some(before) = tx.held_message(tenant, id)? else { return Ok(false) };
+    if before.record.settled || before.record.cancel {
+        return Ok(!before.record.settled);
+    }
+    let mut after = (*before).clone();
+    after.record.cancel = true;
+    after.record.next = Next::Now;
+    save(tx, &before, after, now)?;
+    Ok(true)
+}
+
+/// Writes what changed and does what follows from it.
+pub(super) fn save(tx: &mut Tx<'_>, before: &Held, mut after: Held, at: Timestamp) -> Outcome<MessageRecord> {
+    let record = &mut after.record;
+    record.revision += 1;
+    record.state = state_of(&record.attempts, after.ended);
+    if record.attempts.iter().any(|attempt| attempt.state.arrived()) {
+        record.settled = true;
+        // What it failed or waited for before is no longer so.
+        if !before.record.attempts.iter().any(|attempt| attempt.state.arrived()) {
+            record.code = None;
+        }
+    }
+    if record.settled {
+        record.next = Next::Nothing;
+    }
+    let seq = record.seq;
+    for attempt in &record.attempts {
+        match before.record.attempts.iter().find(|old| old.no == attempt.no) {
+            None => attempts::insert(tx, seq, attempt)?,
+            Some(old) if old != attempt => attempts::update(tx, seq, attempt)?,
+            Some(_) => {}
+        }
+    }
+    write_state(tx, &after)?;
+    count(tx, before, &after);
+    if after.record.state != before.record.state {
+        tell_author(tx, &after.record, at)?;
+    }
+    let record = after.record.clone();
+    hand_over(tx, after);
+    Ok(record)
+}
+
+fn write_state(tx: &Tx<'_>, held: &Held) -> Outcome<()> {
+    let record = &held.record;
+    let (step, due) = match record.next {
+        Next::Nothing => (0, None),
+        Next::Now => (1, None),
+        Next::At(at) => (2, Some(at.0)),
+    };
+    let sql = "INSERT OR REPLACE INTO message_states (seq, revision, state, settled, cancel, ended, code, decision, step, due) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    tx.run(
+        sql,
+        params![
+            record.seq,
+            record.revision,
+            record.state.as_str(),
+            record.settled,
+            record.cancel,
+            held.ended.map(MessageState::as_str),
+            record.code,
+            rows::to_json(record.decision.as_ref())?,
+            step,
+            due,
+        ],
+    )?;
+    Ok(())
+}
+
+fn count(tx: &mut Tx<'_>, before: &Held, after: &Held) {
+    let tenant = &after.record.message.tenant;
+    if before.record.state != after.record.state {
+        tx.count(tenant, state_counter(before.record.state), -1);
+        tx.count(tenant, state_counter(after.record.state), 1);
+    }
+    let open = |held: &Held| i64::from(!held.record.settled);
+    let double = |held: &Held| i64::from(is_double(&held.record.attempts));
+    tx.count(tenant, "open-messages", open(after) - open(before));
+    tx.count(tenant, "double-deliveries", double(after) - double(before));
+    tx.count(tenant, "uncertain-attempts", uncertain(&after.record.attempts) - uncertain(&before.record.attempts));
+}
+
+fn uncertain(attempts: &[Attempt]) -> i64 {
+    let count = attempts.iter().filter(|attempt| attempt.state == AttemptState::Uncertain).count();
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+pub(super) const STATE_COUNTER: &str = "messages/";
+
+fn state_counter(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Pending => "messages/pending",
+        MessageState::Sent => "messages/sent",
+        MessageState::Delivered => "messages/delivered",
+        MessageState::Read => "messages/read",
+        MessageState::FallingBack => "messages/falling-back",
+        MessageState::Failed => "messages/failed",
+        MessageState::Expired => "messages/expired",
+        MessageState::Cancelled => "messages/cancelled",
+    }
+}
+
+/// Makes the run of the plugin that sent it, where its manifest asks to be told of this state.
+fn tell_author(tx: &mut Tx<'_>, record: &MessageRecord, at: Timestamp) -> Outcome<()> {
+    let message = &record.message;
+    let Some(author) = message.author.as_ref().filter(|author| author.notify.contains(&record.state)) else {
+        return Ok(());
+    };
+    let last = record.attempts.last();
+    // Of an attempt that arrived it is that one which is told of, not a later one that failed.
+    let attempt = record.attempts.iter().rev().find(|attempt| attempt.state.arrived()).or(last);
+    let channel = attempt.map_or_else(|| first_channel(message), |attempt| attempt.channel);
+    let failure = attempt.and_then(|attempt| attempt.failure.as_ref()).filter(|_| !is_arrival(record.state));
+    let run = NewRun {
+        id: RunId::of_delivery(message.id, attempt.map_or(0, |attempt| attempt.no), record.state.as_str()),
+        key: EntityKey { tenant: message.tenant.clone(), plugin: author.plugin.clone(), entity: author.entity.clone() },
+        customer: message.to.customer().cloned(),
+        cause: Cause::Delivery(Delivery {
+            message: message.id,
+            tag: message.tag.clone(),
+            customer: message.to.customer().cloned(),
+            state: record.state,
+            settled: record.settled,
+            channel,
+            time: at,
+            code: record.code.clone().or_else(|| failure.map(|failure| failure.code.clone())),
+            detail: failure.and_then(|failure| failure.detail.clone()),
+        }),
+        // What became of a message is part of its entity's order.
+        hold_up: true,
+    };
+    if let Some(queued) = accept::insert_run(tx, &run, None, at)? {
+        tx.pending.handed.push(Handed::Run(queued));
+    }
+    Ok(())
+}
+
+fn is_arrival(state: MessageState) -> bool {
+    matches!(state, MessageState::Delivered | MessageState::Read)
+}
+
+/// Where it would have gone first, for a message that ended before any attempt.
+fn first_channel(message: &NewMessage) -> Channel {
+    if message.sms == SmsPolicy::Only { Channel::Sms } else { Channel::Whatsapp }
+}
+
+fn hand_over(tx: &mut Tx<'_>, held: Held) {
+    match held.record.next {
+        Next::Now => tx.pending.handed.push(Handed::Message(held.record.clone())),
+        Next::At(due) => tx.pending.message_due = earlier(tx.pending.message_due, due),
+        Next::Nothing => {}
+    }
+    if tx.watched() {
+        tx.pending.changes.push(Change::Message(Box::new(held.record.clone())));
+    }
+    tx.pending.messages.insert(held.record.message.id, Some(Arc::new(held)));
+}

@@ -1,0 +1,260 @@
+//! What has happened, for pages and operators: read from the file, never on the way of an event.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+use super::{
+    accept::{self, DISCARDED, DONE, EVENT_COLUMNS, KINDS, OPEN, SET_ASIDE},
+    error::{Outcome, Trouble},
+    messages::{self, STATE_COUNTER},
+    rows,
+    runs::cause_name,
+};
+use crate::{
+    clock::Timestamp,
+    domain::{event::Event, message::MessageRecord, run::Cause, status::AttemptState},
+    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    store::{EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunState, RunStory},
+};
+
+pub(super) fn event(conn: &Connection, tenant: &TenantId, id: EventId) -> Outcome<Option<Arc<Event>>> {
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS} FROM event_keys k JOIN events e ON e.seq = k.seq WHERE k.id = ?1 AND e.tenant = ?2"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    Ok(statement.query_row(params![id.0, tenant.as_str()], |row| accept::read_event(row, 0)).optional()?)
+}
+
+pub(super) fn history(
+    conn: &Connection,
+    tenant: &TenantId,
+    customer: &CustomerId,
+    event_type: &str,
+    limit: u32,
+) -> Outcome<Vec<Arc<Event>>> {
+    // A prefix that ends in `.*` is compared as text: `_` and `%` mean nothing in a type.
+    let (exact, prefix) = match event_type.strip_suffix('*') {
+        Some(prefix) => (None, Some(prefix)),
+        None => (Some(event_type), None),
+    };
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS} FROM events e INDEXED BY events_of_customer WHERE e.tenant = ?1 AND e.customer = ?2 \
+         AND (e.type = ?3 OR substr(e.type, 1, length(?4)) = ?4) ORDER BY e.seq DESC LIMIT ?5"
+    );
+    collect(conn, &sql, params![tenant.as_str(), customer.as_str(), exact, prefix, limit], |row| {
+        accept::read_event(row, 0)
+    })
+}
+
+pub(super) fn event_story(conn: &Connection, tenant: &TenantId, id: EventId) -> Outcome<Option<EventStory>> {
+    let seq =
+        conn.prepare_cached("SELECT seq FROM event_keys WHERE id = ?1")?.query_row([&id.0], |row| row.get::<_, i64>(0));
+    let Some(seq) = seq.optional()? else { return Ok(None) };
+    let story = stories(conn, "e.tenant = ?1 AND e.seq = ?2", params![tenant.as_str(), seq, 1])?;
+    Ok(story.into_iter().next())
+}
+
+pub(super) fn events(conn: &Connection, tenant: &TenantId, page: Paging) -> Outcome<Vec<EventStory>> {
+    let before = page.before.unwrap_or(i64::MAX);
+    stories(conn, "e.tenant = ?1 AND e.seq < ?2", params![tenant.as_str(), before, page.limit])
+}
+
+fn stories(conn: &Connection, condition: &str, params: impl Params) -> Outcome<Vec<EventStory>> {
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, e.seq, e.notes, e.runs FROM events e WHERE {condition} ORDER BY e.seq DESC LIMIT ?3"
+    );
+    let found = collect(conn, &sql, params, |row| {
+        let story = EventStory {
+            seq: row.get(12)?,
+            event: accept::read_event(row, 0)?,
+            notes: rows::json_or_none(row, 13)?.unwrap_or_default(),
+            runs: Vec::new(),
+        };
+        Ok((story, row.get::<_, Vec<u8>>(14)?))
+    })?;
+    let mut stories = Vec::with_capacity(found.len());
+    for (mut story, ids) in found {
+        for id in accept::run_ids(&ids) {
+            story.runs.extend(run(conn, &story.event.tenant, id)?);
+        }
+        stories.push(story);
+    }
+    Ok(stories)
+}
+
+const RUN_COLUMNS: &str = "r.seq, r.id, r.plugin, r.entity, r.customer, r.kind, r.payload, e.id, r.state, r.attempts, \
+                           r.accepted, r.not_before, s.at, s.failure, s.report, s.effects";
+const RUN_TABLES: &str = "runs r LEFT JOIN run_results s ON s.seq = r.seq LEFT JOIN events e ON e.seq = r.event";
+
+pub(super) fn run(conn: &Connection, tenant: &TenantId, id: RunId) -> Outcome<Option<RunStory>> {
+    let sql = format!("SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE r.id = ?1 AND r.tenant = ?2");
+    let mut statement = conn.prepare_cached(&sql)?;
+    Ok(statement.query_row(params![id.0, tenant.as_str()], run_story).optional()?)
+}
+
+pub(super) fn runs(
+    conn: &Connection,
+    tenant: &TenantId,
+    state: Option<RunState>,
+    page: Paging,
+) -> Outcome<Vec<RunStory>> {
+    // The two states that are rare among all the others have an index of their own.
+    let condition = match state {
+        None => "".to_owned(),
+        Some(state) => format!("AND r.state = {}", state_number(state)),
+    };
+    let sql = format!(
+        "SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE r.tenant = ?1 AND r.seq < ?2 {condition} ORDER BY r.seq DESC LIMIT ?3"
+    );
+    collect(conn, &sql, params![tenant.as_str(), page.before.unwrap_or(i64::MAX), page.limit], run_story)
+}
+
+fn state_number(state: RunState) -> i64 {
+    match state {
+        RunState::Open => OPEN,
+        RunState::Done => DONE,
+        RunState::SetAside => SET_ASIDE,
+        RunState::Discarded => DISCARDED,
+    }
+}
+
+fn run_story(row: &Row<'_>) -> rusqlite::Result<RunStory> {
+    let kind = usize::try_from(row.get::<_, i64>(5)?).ok().and_then(|kind| KINDS.get(kind));
+    let kind = kind.ok_or_else(|| rows::wrong(5, "no kind of run that is known here".into()))?;
+    let state = match row.get::<_, i64>(8)? {
+        OPEN => RunState::Open,
+        DONE => RunState::Done,
+        SET_ASIDE => RunState::SetAside,
+        _ => RunState::Discarded,
+    };
+    let accepted = Timestamp(row.get(10)?);
+    let not_before = Timestamp(row.get(11)?);
+    let at = match state {
+        RunState::Open => Some(not_before).filter(|at| *at > accepted),
+        _ => rows::time(row, 12)?,
+    };
+    // What set off a run of an erased customer is no longer known.
+    let cause = match (row.get::<_, Option<[u8; 16]>>(7)?, rows::json_or_none::<Cause>(row, 6)?) {
+        (Some(event), _) => EventId(event).to_string(),
+        (None, Some(cause)) => cause_name(&cause),
+        (None, None) => String::new(),
+    };
+    Ok(RunStory {
+        seq: row.get(0)?,
+        id: RunId(row.get(1)?),
+        plugin: rows::must_name(row, 2)?,
+        entity: row.get(3)?,
+        customer: rows::name(row, 4)?,
+        kind: (*kind).to_owned(),
+        cause,
+        state,
+        attempts: row.get(9)?,
+        accepted,
+        at,
+        failure: rows::json_or_none(row, 13)?,
+        report: rows::json_or_none(row, 14)?,
+        effects: rows::json_or_none(row, 15)?,
+    })
+}
+
+pub(super) fn set_aside_cause(conn: &Connection, tenant: &TenantId, id: RunId) -> Outcome<Option<Cause>> {
+    let found = accept::run_by_id(conn, id)?;
+    let found = found.filter(|(run, state)| run.run.key.tenant == *tenant && *state == SET_ASIDE);
+    Ok(found.map(|(run, _)| run.run.cause))
+}
+
+pub(super) fn open_messages(conn: &Connection, after: i64, limit: u32) -> Outcome<Vec<MessageRecord>> {
+    let from = "message_states s INDEXED BY messages_now JOIN messages m ON m.seq = s.seq \
+                WHERE s.step = 1 AND s.seq > ?1 ORDER BY s.seq LIMIT ?2";
+    messages::select(conn, from, params![after, limit])
+}
+
+pub(super) fn due_messages(
+    conn: &Connection,
+    now: Timestamp,
+    limit: u32,
+) -> Outcome<(Vec<MessageRecord>, Option<Timestamp>)> {
+    let from = "message_states s INDEXED BY messages_due JOIN messages m ON m.seq = s.seq \
+                WHERE s.step = 2 AND s.due <= ?1 ORDER BY s.due, s.seq LIMIT ?2";
+    let due = messages::select(conn, from, params![now.0, limit])?;
+    // The first that is not among these: where there were more than `limit`, its time has come already.
+    let sql =
+        "SELECT due FROM message_states INDEXED BY messages_due WHERE step = 2 ORDER BY due, seq LIMIT 1 OFFSET ?1";
+    let count = i64::try_from(due.len()).unwrap_or(i64::MAX);
+    let next = conn.prepare_cached(sql)?.query_row([count], |row| row.get(0)).optional()?;
+    Ok((due, next.map(Timestamp)))
+}
+
+pub(super) fn messages(
+    conn: &Connection,
+    tenant: &TenantId,
+    filter: &MessageFilter,
+    page: Paging,
+) -> Outcome<Vec<MessageRecord>> {
+    let customer = if filter.customer.is_some() { "m.lane = ?2 AND m.customer = ?2" } else { "?2 IS NULL" };
+    let state = if filter.state.is_some() { "s.state = ?3" } else { "?3 IS NULL" };
+    let from = format!(
+        "messages m JOIN message_states s ON s.seq = m.seq \
+         WHERE m.tenant = ?1 AND {customer} AND {state} AND m.seq < ?4 ORDER BY m.seq DESC LIMIT ?5"
+    );
+    let state = filter.state.map(|state| state.as_str());
+    let before = page.before.unwrap_or(i64::MAX);
+    messages::select(conn, &from, params![tenant.as_str(), filter.customer.as_deref(), state, before, page.limit])
+}
+
+pub(super) fn receipts(conn: &Connection, tenant: &TenantId, id: MessageId) -> Outcome<Vec<ReceiptLine>> {
+    let sql = "SELECT r.attempt, r.state, r.time, r.received, r.failure, r.pricing FROM messages m \
+               JOIN receipts r ON r.message = m.seq WHERE m.id = ?1 AND m.tenant = ?2 ORDER BY r.received, r.time";
+    collect(conn, sql, params![id.0, tenant.as_str()], |row| {
+        Ok(ReceiptLine {
+            attempt: row.get(0)?,
+            state: rows::word(row, 1, AttemptState::parse)?,
+            time: Timestamp(row.get(2)?),
+            received: Timestamp(row.get(3)?),
+            failure: rows::json_or_none(row, 4)?,
+            pricing: rows::json_or_none(row, 5)?,
+        })
+    })
+}
+
+pub(super) fn message_by_dedup_key(
+    conn: &Connection,
+    tenant: &TenantId,
+    plugin: &PluginName,
+    lane: &str,
+    key: &str,
+) -> Outcome<Option<MessageId>> {
+    let sql = "SELECT message FROM dedup_keys WHERE tenant = ?1 AND lane = ?2 AND plugin = ?3 AND key = ?4";
+    let key = params![tenant.as_str(), lane, plugin.as_str(), key];
+    Ok(conn.prepare_cached(sql)?.query_row(key, |row| row.get(0).map(MessageId)).optional()?)
+}
+
+pub(super) fn figures(conn: &Connection, tenant: &TenantId) -> Outcome<Figures> {
+    let counters = collect(conn, "SELECT name, value FROM counters WHERE tenant = ?1", [tenant.as_str()], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    })?;
+    let counters: BTreeMap<String, i64> = counters.into_iter().collect();
+    let figure = |name: &str| counters.get(name).copied().unwrap_or(0);
+    let by_state = counters.iter().filter_map(|(name, value)| Some((name.strip_prefix(STATE_COUNTER)?, *value)));
+    Ok(Figures {
+        events: figure("events"),
+        open_runs: figure("open-runs"),
+        set_aside_runs: figure("set-aside-runs"),
+        timers: figure("timers"),
+        open_messages: figure("open-messages"),
+        messages_by_state: by_state.filter(|(_, n)| *n != 0).map(|(state, n)| (state.to_owned(), n)).collect(),
+        double_deliveries: figure("double-deliveries"),
+        uncertain_attempts: figure("uncertain-attempts"),
+    })
+}
+
+fn collect<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Outcome<Vec<T>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    statement.query_map(params, read)?.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
+}

@@ -1,0 +1,271 @@
+//! The verbs of the trait, each given to whoever does it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    SqliteStore, accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, stories,
+    timers,
+};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::{Channel, Consent, Customer},
+        event::Event,
+        message::{MessageRecord, NewMessage},
+        run::{Cause, EntityKey, EntitySnapshot, Incoming, QueuedRun},
+    },
+    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    store::{
+        Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange, MessageFilter,
+        NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed, RunState,
+        RunStory, Store,
+    },
+};
+
+/// How often an erasure looks again for rows that were written while it looked. Each time there is less time for any.
+const ERASURE_ROUNDS: usize = 8;
+
+impl SqliteStore {
+    async fn sweep(&self, names: &erase::Names, now: Timestamp) -> Result<()> {
+        for _ in 0..ERASURE_ROUNDS {
+            let (searched, redacted) = (names.clone(), names.clone());
+            let found = self.readers.read(move |conn| searched.find(conn)).await?;
+            if found.is_empty() {
+                break;
+            }
+            self.write(move |tx| erase::redact(tx, &redacted, &found, now)).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn accept_events(&self, events: Vec<RoutedEvent>) -> Result<Vec<Accepted>> {
+        self.write(move |tx| accept::accept_events(tx, &events)).await
+    }
+
+    async fn accept_message(&self, message: NewMessage) -> Result<bool> {
+        self.write(move |tx| messages::insert(tx, &message, message.created)).await
+    }
+
+    async fn open_runs(&self, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
+        self.readers.read(move |conn| accept::open_runs(conn, after, limit)).await
+    }
+
+    async fn load_entity(&self, key: &EntityKey, now: Timestamp) -> Result<Arc<EntitySnapshot>> {
+        if let Some(held) = self.shared.entities.get(key) {
+            return Ok(held.at(now));
+        }
+        let ticket = self.shared.entities.ticket(key);
+        let name = key.clone();
+        let held = self.readers.read(move |conn| entities::load(conn, &name)).await?;
+        self.shared.entities.offer(key.clone(), held.clone(), entities::bytes(&held), ticket);
+        Ok(held.at(now))
+    }
+
+    async fn commit_run(&self, commit: RunCommit) -> Result<Committed> {
+        self.write(move |tx| commit::commit_run(tx, &commit)).await
+    }
+
+    async fn fail_run(&self, failed: RunFailed) -> Result<bool> {
+        self.write(move |tx| runs::fail_run(tx, &failed)).await
+    }
+
+    async fn fire_timers(&self, now: Timestamp, limit: u32) -> Result<Fired> {
+        self.write(move |tx| timers::fire(tx, now, limit)).await
+    }
+
+    async fn open_messages(&self, after: i64, limit: u32) -> Result<Vec<MessageRecord>> {
+        self.readers.read(move |conn| stories::open_messages(conn, after, limit)).await
+    }
+
+    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
+        self.readers.read(move |conn| stories::due_messages(conn, now, limit)).await
+    }
+
+    async fn change_message(&self, change: MessageChange) -> Result<Changed> {
+        self.write(move |tx| change::change_message(tx, &change)).await
+    }
+
+    async fn cancel_message(&self, tenant: &TenantId, message: MessageId, now: Timestamp) -> Result<bool> {
+        let tenant = tenant.clone();
+        self.write(move |tx| messages::cancel(tx, &tenant, message, now)).await
+    }
+
+    async fn record_receipts(&self, receipts: Vec<Receipt>, now: Timestamp) -> Result<Vec<Recorded>> {
+        self.write(move |tx| receipts::record_receipts(tx, &receipts, now)).await
+    }
+
+    async fn record_incoming(&self, incoming: Vec<NewIncoming>, now: Timestamp) -> Result<Vec<bool>> {
+        self.write(move |tx| incoming::record_incoming(tx, &incoming, now)).await
+    }
+
+    async fn note_address(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        address: &str,
+        unusable_until: Option<Timestamp>,
+    ) -> Result<()> {
+        let (tenant, address) = (tenant.clone(), address.to_owned());
+        self.write(move |tx| customers::note_address(tx, &tenant, channel, &address, unusable_until)).await
+    }
+
+    async fn put_customer(
+        &self,
+        tenant: &TenantId,
+        id: &CustomerId,
+        profile: CustomerProfile,
+        now: Timestamp,
+    ) -> Result<Arc<Customer>> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.write(move |tx| customers::put(tx, &tenant, &id, &profile, now)).await
+    }
+
+    async fn customer(&self, tenant: &TenantId, id: &CustomerId) -> Result<Option<Arc<Customer>>> {
+        let key = (tenant.clone(), id.clone());
+        if let Some(customer) = self.shared.customers.get(&key) {
+            return Ok(Some(customer));
+        }
+        let ticket = self.shared.customers.ticket(&key);
+        let (tenant, id) = key.clone();
+        let customer = self.readers.read(move |conn| customers::load(conn, &tenant, &id)).await?.map(Arc::new);
+        if let Some(customer) = &customer {
+            self.shared.customers.offer(key, customer.clone(), customers::bytes(customer), ticket);
+        }
+        Ok(customer)
+    }
+
+    async fn customers(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Arc<Customer>>> {
+        let (tenant, after) = (tenant.clone(), after.map(str::to_owned));
+        self.readers.read(move |conn| customers::list(conn, &tenant, after.as_deref(), limit)).await
+    }
+
+    async fn record_consent(&self, tenant: &TenantId, id: &CustomerId, consent: Consent) -> Result<()> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.write(move |tx| customers::record_consent(tx, &tenant, &id, &consent)).await
+    }
+
+    async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let names = self.readers.read(move |conn| erase::Names::of(conn, &tenant, &id)).await?;
+        let Some(names) = names else { return Ok(false) };
+        self.sweep(&names, now).await?;
+        let finished = names.clone();
+        let erased = self.write(move |tx| erase::finish(tx, &finished)).await?;
+        // What a run in flight wrote between the last look and the end of the profile.
+        self.sweep(&names, now).await?;
+        Ok(erased)
+    }
+
+    async fn history(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        event_type: &str,
+        limit: u32,
+    ) -> Result<Vec<Arc<Event>>> {
+        let (tenant, customer, event_type) = (tenant.clone(), customer.clone(), event_type.to_owned());
+        self.readers.read(move |conn| stories::history(conn, &tenant, &customer, &event_type, limit)).await
+    }
+
+    async fn message_by_dedup_key(
+        &self,
+        tenant: &TenantId,
+        plugin: &PluginName,
+        lane: &str,
+        key: &str,
+    ) -> Result<Option<MessageId>> {
+        let (tenant, plugin, lane, key) = (tenant.clone(), plugin.clone(), lane.to_owned(), key.to_owned());
+        self.readers.read(move |conn| stories::message_by_dedup_key(conn, &tenant, &plugin, &lane, &key)).await
+    }
+
+    async fn event(&self, tenant: &TenantId, id: EventId) -> Result<Option<Arc<Event>>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| stories::event(conn, &tenant, id)).await
+    }
+
+    async fn incoming(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Arc<Incoming>>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| incoming::load(conn, &tenant, id)).await
+    }
+
+    async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>> {
+        let held = match self.shared.messages.get(&id) {
+            Some(held) => Some((*held).clone()),
+            None => self.readers.read(move |conn| messages::load(conn, id)).await?,
+        };
+        Ok(held.map(|held| held.record).filter(|record| record.message.tenant == *tenant))
+    }
+
+    async fn receipts(&self, tenant: &TenantId, id: MessageId) -> Result<Vec<ReceiptLine>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| stories::receipts(conn, &tenant, id)).await
+    }
+
+    async fn messages(&self, tenant: &TenantId, filter: &MessageFilter, page: Paging) -> Result<Vec<MessageRecord>> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.readers.read(move |conn| stories::messages(conn, &tenant, &filter, page)).await
+    }
+
+    async fn event_story(&self, tenant: &TenantId, id: EventId) -> Result<Option<EventStory>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| stories::event_story(conn, &tenant, id)).await
+    }
+
+    async fn events(&self, tenant: &TenantId, page: Paging) -> Result<Vec<EventStory>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| stories::events(conn, &tenant, page)).await
+    }
+
+    async fn run(&self, tenant: &TenantId, id: RunId) -> Result<Option<RunStory>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| stories::run(conn, &tenant, id)).await
+    }
+
+    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| stories::runs(conn, &tenant, state, page)).await
+    }
+
+    async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| stories::set_aside_cause(conn, &tenant, id)).await
+    }
+
+    async fn replay_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool> {
+        let tenant = tenant.clone();
+        self.write(move |tx| runs::replay_run(tx, &tenant, id, now)).await
+    }
+
+    async fn discard_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool> {
+        let tenant = tenant.clone();
+        self.write(move |tx| runs::discard_run(tx, &tenant, id, now)).await
+    }
+
+    async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| stories::figures(conn, &tenant)).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        // A change of one row: what tells is the commit.
+        let sql =
+            "INSERT INTO meta (name, value) VALUES ('checked', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1";
+        self.write(move |tx| tx.run(sql, []).map(|_| ())).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        let Some(writer) = self.stop() else { return Ok(()) };
+        let ended = tokio::task::spawn_blocking(move || writer.join()).await;
+        match ended {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Error::Corrupt(
+                "the store's writer did not end in good order; what it acknowledged is on disk".into(),
+            )),
+        }
+    }
+}
