@@ -4,8 +4,9 @@
 //! what it permits and renders its templates, as the host does. The test has the clock in its hand: timers fire
 //! when it moves past them. A handler that fails leaves nothing behind.
 //!
-//! What it does not do: receipts come only from the test (a cancelled message makes none), it has no limits of computing, memory or size, retries nothing, knows the names of days and
-//! months in English and French only, and its SMS are not counted in parts. `relais demo` does all of that.
+//! What it does not do: receipts come from the test only (a cancelled message makes none), it has no limits of computing,
+//! memory or size, retries nothing, knows the names of days and months in English and French only, and its SMS are not
+//! counted in parts. `relais demo` does all of that.
 
 mod calendar;
 mod cloudevent;
