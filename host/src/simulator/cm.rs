@@ -284,10 +284,8 @@ fn rich(simulator: &Simulator, message: &Value, fallback: &str) -> (Content, boo
 fn attachment(media: &Value) -> EntryMedia {
     let text = |name: &str| field(media, name).and_then(Value::as_str).map(str::to_owned);
     let mime_type = text("mimeType");
-    let kind = match mime_type.as_deref().and_then(|mime| mime.split('/').next()) {
-        Some(kind @ ("image" | "video" | "audio")) => kind,
-        _ => "document",
-    };
+    let family = mime_type.as_deref().and_then(|mime| mime.split('/').next()).unwrap_or_default();
+    let kind = if matches!(family, "image" | "video" | "audio") { family } else { "document" };
     EntryMedia { kind: kind.into(), url: text("mediaUri"), id: None, filename: text("mediaName"), mime_type }
 }
 

@@ -145,7 +145,7 @@ fn buttons(template: Option<&Template>, components: &[Value]) -> Vec<Button> {
         let wanted = index.to_string();
         let at = |button: &&&Value| match button.get("index") {
             Some(Value::String(text)) => *text == wanted,
-            Some(number) => number.to_string() == wanted,
+            Some(number) => number.as_u64().is_some_and(|number| number.to_string() == wanted),
             None => false,
         };
         sent.iter().find(at).and_then(|button| button.pointer("/parameters/0/payload")).and_then(Value::as_str)

@@ -218,7 +218,7 @@ mod tests {
         troubles.add(Trouble { provider: Some(Provider::Meta), times: Some(2), ..Trouble::new(busy.clone()) });
         assert!(troubles.take(Provider::Cm, Channel::Sms, "+1").is_empty());
         for _ in 0..2 {
-            assert_eq!(troubles.take(Provider::Meta, Channel::Whatsapp, "+1"), [busy.clone()]);
+            assert_eq!(troubles.take(Provider::Meta, Channel::Whatsapp, "+1"), std::slice::from_ref(&busy));
         }
         assert!(troubles.take(Provider::Meta, Channel::Whatsapp, "+1").is_empty());
         assert!(troubles.all().is_empty());

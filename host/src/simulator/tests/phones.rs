@@ -111,6 +111,12 @@ async fn pages_of_the_internet_are_kept_out_and_errors_say_what_is_wrong() {
     assert_eq!(get("https://evil.example").await.unwrap().status(), 403);
     let response = get("http://127.0.0.1:8080").await.unwrap();
     assert_eq!(response.headers()["access-control-allow-origin"], "http://127.0.0.1:8080");
+    let preflight = stage.client.request(reqwest::Method::OPTIONS, format!("{}/sim/troubles", stage.base));
+    let response = preflight.header("Origin", "http://localhost:8080").send().await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), response.headers().contains_key("access-control-allow-methods")),
+        (204, true)
+    );
     let send = |path: &str, body: Value| stage.client.post(format!("{}/sim/{path}", stage.base)).json(&body).send();
     assert_eq!(send("phones/+33639981290/write", json!({"text": "x"})).await.unwrap().status(), 404);
     let refused = send(&format!("phones/{PAUL}/tap"), json!({"button": "x"})).await.unwrap();
