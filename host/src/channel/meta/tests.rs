@@ -1,0 +1,5 @@
+//! The table against the reference, webhooks against the documented bodies, sending against a listener that plays Meta.
+
+mod sending;
+mod tabled;
+mod webhooks;

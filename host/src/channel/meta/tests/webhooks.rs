@@ -1,0 +1,268 @@
+//! The documented bodies, and what hostile or careless ones come to.
+
+use serde_json::{Value, json};
+
+use crate::{
+    channel::{IncomingReport, Report, StatusReport, meta::webhook::parse},
+    clock::Timestamp,
+    domain::{customer::Channel, message::Remember, run::IncomingMedia, status::AttemptState},
+    ids::{AttemptToken, MessageId, TenantId},
+};
+
+const WAMID: &str = "wamid.HBgLMzM2Mzk5ODEyMDEVAgASGBQzQTAwMDAwMDAwMDAwMDAwMDAwMQA=";
+
+fn body(field: &str, value: Value) -> Value {
+    json!({"object": "whatsapp_business_account", "entry": [{"id": "201000000000001", "changes": [{"field": field, "value": value}]}]})
+}
+
+fn reports(body: &Value) -> Vec<Report> {
+    parse(body.to_string().as_bytes()).unwrap()
+}
+
+fn contacts() -> Value {
+    json!([{"profile": {"name": "Paul Exemple"}, "wa_id": "33639981201", "user_id": "FR.13000000000000000001"}])
+}
+
+/// What one of `messages[]` becomes.
+fn incoming(mut part: Value) -> IncomingReport {
+    for (key, value) in [("from", "33639981201"), ("id", WAMID), ("timestamp", "1767254400")] {
+        part[key] = json!(value);
+    }
+    let found = reports(&body("messages", json!({"contacts": contacts(), "messages": [part]})));
+    match <[Report; 1]>::try_from(found).unwrap() {
+        [Report::Incoming(incoming)] => incoming,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn token(attempt: u32) -> AttemptToken {
+    AttemptToken { message: MessageId::of_request(&TenantId::default_tenant(), "k"), attempt }
+}
+
+fn status(part: Value) -> StatusReport {
+    let found = reports(&body("messages", json!({"contacts": [{"wa_id": "33639981201"}], "statuses": [part]})));
+    match <[Report; 1]>::try_from(found).unwrap() {
+        [Report::Status(status)] => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_text_is_read_whole() {
+    let said = incoming(json!({"type": "text", "text": {"body": "Vous fermez à quelle heure ?"}, "from_user_id": "FR.13000000000000000001"}));
+    let expected = IncomingReport {
+        channel: Channel::Whatsapp,
+        sender: "+33639981201".to_owned(),
+        sender_name: Some("Paul Exemple".to_owned()),
+        provider_id: WAMID.to_owned(),
+        time: Some(Timestamp::from_seconds(1_767_254_400)),
+        kind: "text".to_owned(),
+        text: "Vous fermez à quelle heure ?".to_owned(),
+        choice: None,
+        media: vec![],
+        location: None,
+        quoted: None,
+    };
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn the_body_that_was_signed_as_a_vector_is_read_with_its_escapes() {
+    let raw = br#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"messaging_product":"whatsapp","metadata":{"display_phone_number":"33100000000","phone_number_id":"2"},"contacts":[{"profile":{"name":"Zo\u00e9"},"wa_id":"33600000001"}],"messages":[{"from":"33600000001","id":"wamid.TEST","timestamp":"1760000000","type":"text","text":{"body":"Bient\u00f4t pr\u00eat ?"}}]}}]}]}"#;
+    let found = parse(raw).unwrap();
+    let [Report::Incoming(said)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((said.text.as_str(), said.sender_name.as_deref()), ("Bientôt prêt ?", Some("Zoé")));
+}
+
+#[test]
+fn taps_are_choices_whatever_was_tapped() {
+    let context = json!({"from": "33139980001", "id": "wamid.QUOTED"});
+    let button = incoming(json!({"type": "button", "context": context, "button": {"payload": "cmd:4821:j-arrive", "text": "J'arrive"}}));
+    let reply = json!({"type": "button_reply", "button_reply": {"id": "rdv:77:oui", "title": "Je viens"}});
+    let reply = incoming(json!({"type": "interactive", "context": context, "interactive": reply}));
+    let row = json!({"type": "list_reply", "list_reply": {"id": "liv:am", "title": "8 h – 12 h", "description": "Gratuit"}});
+    let row = incoming(json!({"type": "interactive", "context": context, "interactive": row}));
+    for (said, id, label) in
+        [(button, "cmd:4821:j-arrive", "J'arrive"), (reply, "rdv:77:oui", "Je viens"), (row, "liv:am", "8 h – 12 h")]
+    {
+        assert_eq!((said.kind.as_str(), said.choice.as_deref(), said.text.as_str()), ("choice", Some(id), label));
+        assert_eq!(said.quoted.as_deref(), Some("wamid.QUOTED"));
+    }
+}
+
+#[test]
+fn media_come_with_id_caption_and_name() {
+    let said = incoming(json!({"type": "document", "document": {
+        "id": "1310000000000003", "mime_type": "application/pdf", "sha256": "x", "caption": "Ma facture", "filename": "facture.pdf",
+    }}));
+    let media = IncomingMedia {
+        id: "1310000000000003".to_owned(),
+        mime_type: "application/pdf".to_owned(),
+        size: None,
+        filename: Some("facture.pdf".to_owned()),
+    };
+    assert_eq!((said.kind.as_str(), said.text.as_str(), said.media), ("document", "Ma facture", vec![media]));
+    for kind in ["image", "video", "audio", "sticker"] {
+        let said = incoming(json!({"type": kind, kind: {"id": "1", "mime_type": "x/y"}}));
+        assert_eq!((said.kind.as_str(), said.media.len()), (kind, 1));
+    }
+}
+
+#[test]
+fn everything_else_that_a_customer_sends_is_a_message_too() {
+    let said = incoming(json!({"type": "location", "location": {"latitude": 48.86, "longitude": "2.33", "name": "Ici"}}));
+    let place = said.location.unwrap();
+    assert_eq!((place.latitude, place.longitude, place.name.as_deref()), (48.86, 2.33, Some("Ici")));
+    let said = incoming(json!({"type": "reaction", "reaction": {"message_id": "wamid.R", "emoji": "👍"}}));
+    assert_eq!((said.kind.as_str(), said.text.as_str(), said.quoted.as_deref()), ("reaction", "👍", Some("wamid.R")));
+    let said = incoming(json!({"type": "reaction", "reaction": {"message_id": "wamid.R"}}));
+    assert_eq!(said.text, "");
+    let cards = json!([{"name": {"formatted_name": "Anne Exemple"}}, {"name": {"formatted_name": "Luc Exemple"}}]);
+    assert_eq!(incoming(json!({"type": "contacts", "contacts": cards})).text, "Anne Exemple, Luc Exemple");
+    let said = incoming(json!({"type": "order", "order": {"catalog_id": "1", "text": "Sans oignons", "product_items": []}}));
+    assert_eq!((said.kind.as_str(), said.text.as_str()), ("order", "Sans oignons"));
+    let errors = json!([{"code": 131051, "title": "Message type unknown", "error_data": {"details": "…"}}]);
+    assert_eq!(incoming(json!({"type": "unsupported", "errors": errors})).kind, "unsupported");
+    assert_eq!(incoming(json!({"type": "unknown", "errors": errors})).kind, "unsupported");
+    assert_eq!(incoming(json!({"type": "telepathy"})).kind, "telepathy");
+}
+
+#[test]
+fn a_changed_number_is_no_message_and_opens_no_window() {
+    let system = json!({"type": "system", "from": "33639981201", "id": WAMID, "timestamp": "1767254400",
+        "system": {"body": "…", "wa_id": "33639981299", "type": "user_changed_number"}});
+    let found = reports(&body("messages", json!({"messages": [system]})));
+    assert!(matches!(&found[..], [Report::Notice { kind, .. }] if kind == "user_changed_number"), "{found:?}");
+}
+
+#[test]
+fn who_hides_the_number_is_known_by_id_and_contacts_are_not_needed() {
+    let text = json!({"type": "text", "id": WAMID, "timestamp": "1767254400", "from_user_id": "FR.13000000000000000001", "text": {"body": "a"}});
+    let found = reports(&body("messages", json!({"messages": [text]})));
+    let [Report::Incoming(said)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((said.sender.as_str(), &said.sender_name), ("FR.13000000000000000001", &None));
+}
+
+#[test]
+fn a_delivered_status_brings_token_time_and_price() {
+    let pricing = json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"});
+    let said = status(json!({
+        "id": "wamid.S", "status": "delivered", "timestamp": "1767254403", "recipient_id": "33639981201",
+        "recipient_user_id": "FR.13000000000000000001", "biz_opaque_callback_data": token(1).to_string(), "pricing": pricing,
+    }));
+    let expected = StatusReport {
+        token: Some(token(1)),
+        provider_id: Some("wamid.S".to_owned()),
+        state: AttemptState::Delivered,
+        time: Some(Timestamp::from_seconds(1_767_254_403)),
+        failure: None,
+        pricing: Some(pricing),
+    };
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn each_status_is_a_state() {
+    for (word, state) in [
+        ("sent", AttemptState::Sent),
+        ("delivered", AttemptState::Delivered),
+        ("read", AttemptState::Read),
+        ("played", AttemptState::Read),
+        ("failed", AttemptState::Failed),
+    ] {
+        assert_eq!(status(json!({"id": "wamid.S", "status": word, "timestamp": "1767254403"})).state, state, "{word}");
+    }
+}
+
+#[test]
+fn a_failed_status_is_classified_and_a_foreign_token_is_none() {
+    let failed = |errors: Value| {
+        status(json!({"id": "wamid.S", "status": "failed", "timestamp": "1767254404", "biz_opaque_callback_data": "m_01JABCDEG", "errors": errors}))
+    };
+    let said = failed(json!([{
+        "code": 131026, "title": "Message undeliverable", "message": "Message undeliverable",
+        "error_data": {"details": "Message Undeliverable."}, "href": "https://developers.facebook.com/docs/",
+    }]));
+    let failure = said.failure.unwrap();
+    assert_eq!((failure.code.as_str(), failure.remember), ("not-on-whatsapp", Remember::AddressUnusable));
+    assert_eq!((failure.detail.as_deref(), said.token), (Some("Message Undeliverable."), None));
+    assert_eq!(failed(json!([])).failure.unwrap().code, "unknown-error");
+}
+
+#[test]
+fn the_pause_after_a_failed_status_grows_with_the_attempt_in_the_token() {
+    let said = status(json!({
+        "id": "wamid.S", "status": "failed", "timestamp": "1", "biz_opaque_callback_data": token(3).to_string(), "errors": [{"code": 131056}],
+    }));
+    assert_eq!(said.failure.unwrap().retry, crate::domain::message::Retry::Later { after_ms: 16_000 });
+}
+
+#[test]
+fn a_customers_preference_is_about_marketing() {
+    let preference = |value: &str, category: &str| {
+        let part = json!({"wa_id": "33639981201", "detail": "…", "category": category, "value": value, "timestamp": 1767254400});
+        reports(&body("user_preferences", json!({"contacts": contacts(), "user_preferences": [part]}))).remove(0)
+    };
+    let expected = |stopped| Report::MarketingPreference {
+        address: "+33639981201".to_owned(),
+        stopped,
+        time: Some(Timestamp::from_seconds(1_767_254_400)),
+    };
+    assert_eq!(preference("stop", "marketing_messages"), expected(true));
+    assert_eq!(preference("resume", "marketing_messages"), expected(false));
+    assert!(matches!(preference("stop", "something_new"), Report::Notice { .. }));
+}
+
+#[test]
+fn all_entries_changes_statuses_and_messages_are_read_in_their_order() {
+    let state = |id: &str| json!({"id": id, "status": "sent", "timestamp": "1767254403"});
+    let text = |id: &str| json!({"from": "33639981201", "id": id, "timestamp": "1767254400", "type": "text", "text": {"body": id}});
+    let change = |value: Value| json!({"field": "messages", "value": value});
+    let whole = json!({"object": "whatsapp_business_account", "entry": [
+        {"id": "1", "changes": [change(json!({"statuses": [state("a"), state("b")]})), change(json!({"messages": [text("c"), text("d")]}))]},
+        {"id": "2", "changes": [change(json!({"statuses": [state("e")]}))]},
+    ]});
+    let ids: Vec<String> = reports(&whole)
+        .into_iter()
+        .map(|report| match report {
+            Report::Status(status) => status.provider_id.unwrap(),
+            Report::Incoming(incoming) => incoming.provider_id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ids, ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn an_unreadable_piece_does_not_lose_the_others() {
+    let good = json!({"id": "good", "status": "sent", "timestamp": "1767254403"});
+    let whole = body("messages", json!({
+        "statuses": [{"id": 7}, "nonsense", good, {"id": "x", "status": "levitating", "timestamp": "1"}],
+        "messages": [{"type": "text"}, null],
+        "errors": [{"code": 131000, "title": "Something went wrong"}, 3],
+    }));
+    let found = reports(&whole);
+    assert_eq!(found.len(), 8, "{found:?}");
+    assert_eq!(found.iter().filter(|report| matches!(report, Report::Status(_))).count(), 1);
+}
+
+#[test]
+fn changes_of_templates_are_told_and_of_people_only_named() {
+    let found = reports(&body("message_template_status_update", json!({"event": "PAUSED", "message_template_name": "commande_prete"})));
+    assert!(matches!(&found[..], [Report::Notice { kind, detail }]
+        if kind == "message_template_status_update" && detail.contains("commande_prete")), "{found:?}");
+    let found = reports(&body("smb_message_echoes", json!({"message_echoes": [{"text": {"body": "private"}}]})));
+    assert!(matches!(&found[..], [Report::Notice { detail, .. }] if !detail.contains("private")), "{found:?}");
+}
+
+#[test]
+fn what_is_no_webhook_is_refused_and_another_product_let_pass() {
+    for raw in ["", "[]", "{", "{\"object\":\"whatsapp_business_account\"}", "{\"entry\":{}}", "\"entry\""] {
+        assert!(parse(raw.as_bytes()).is_err(), "{raw}");
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(parse(deep.as_bytes()).is_err());
+    let found = parse(br#"{"object":"page","entry":[]}"#).unwrap();
+    assert!(matches!(&found[..], [Report::Notice { .. }]));
+    assert!(parse(br#"{"object":"whatsapp_business_account","entry":[]}"#).unwrap().is_empty());
+}
