@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::task::AtomicWaker;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -28,6 +29,8 @@ use super::ListenLimits;
 pub(super) struct Activity {
     in_progress: AtomicU32,
     begun: AtomicU64,
+    /// The connection's task, which stopped watching the time because a request was in progress.
+    unwatched: AtomicWaker,
 }
 
 impl Activity {
@@ -43,7 +46,9 @@ pub(super) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_progress.fetch_sub(1, Ordering::AcqRel);
+        if self.0.in_progress.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.unwatched.wake();
+        }
     }
 }
 
@@ -96,12 +101,22 @@ impl Socket {
             (self.begun, self.in_header) = (begun, false);
             self.reading.clear();
         }
-        if self.activity.in_progress.load(Ordering::Acquire) > 0 {
+        if self.busy(context) {
             self.reading.clear();
             return Poll::Pending;
         }
         let timeout = if self.in_header && self.http2 != Some(true) { self.header_timeout } else { self.idle_timeout };
         self.reading.poll(context, timeout)
+    }
+
+    /// Whether a request is in progress; if so, the task is woken when that ends, to watch the time again.
+    fn busy(&self, context: &Context<'_>) -> bool {
+        if self.activity.in_progress.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        self.activity.unwatched.register(context.waker());
+        // It may have ended between the two lines above.
+        self.activity.in_progress.load(Ordering::Acquire) > 0
     }
 
     fn watch_write<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
