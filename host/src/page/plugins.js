@@ -1,0 +1,83 @@
+// The tab Plugins: what is loaded, what it may and how much it gets, and why something is refused.
+
+import { get } from "./api.js";
+import { el, icon, prose } from "./dom.js";
+import { bytes, length, many } from "./words.js";
+
+export class Plugins {
+  constructor() {
+    this.byName = new Map();
+    this.list = el("div", { class: "plugins" });
+    this.node = el("section", { class: "view", "aria-labelledby": "plugins-title" }, el("div", { class: "bar" }, el("h2", { id: "plugins-title" }, "Plugins")), this.list);
+  }
+
+  limitsOf(name) {
+    return this.byName.get(name)?.limits ?? null;
+  }
+
+  async load() {
+    try {
+      const found = await get("/v1/plugins");
+      const plugins = Array.isArray(found) ? found : found.plugins;
+      this.byName = new Map(plugins.map((plugin) => [plugin.name, plugin]));
+      // What needs somebody to act comes first.
+      const order = plugins.toSorted((a, b) => (a.state === "refused" ? 0 : 1) - (b.state === "refused" ? 0 : 1) || a.name.localeCompare(b.name));
+      this.list.replaceChildren(...(order.length > 0 ? order.map(box) : [el("p", { class: "empty" }, "No plugin is loaded.")]));
+    } catch (error) {
+      this.list.replaceChildren(el("p", { class: "empty" }, error.message));
+    }
+  }
+}
+
+function box(plugin) {
+  const refused = plugin.state === "refused";
+  const loaded = refused ? null : plugin.cached ? "machine code from the cache" : `compiled in ${length(plugin.compile_ms)}`;
+  return el(
+    "article",
+    { class: refused ? "box is-refused" : "box" },
+    el(
+      "header",
+      { class: "box-head" },
+      el("span", { class: "badge" }, icon("plugin")),
+      el("div", { class: "grow" }, el("h3", {}, plugin.name), plugin.title ? el("p", { class: "quiet" }, plugin.title) : null),
+      el("span", { class: refused ? "chip is-failed" : "chip is-done" }, plugin.state),
+    ),
+    refused ? el("p", { class: "why bad" }, icon("cross"), ...prose(plugin.reason)) : null,
+    refused ? null : counts(plugin),
+    refused ? null : permissions(plugin),
+    refused ? null : limits(plugin.limits),
+    refused ? null : el("p", { class: "quiet small" }, [`version ${plugin.version}`, loaded, bytes(plugin.size_bytes), plugin.digest?.slice(0, 19)].filter(Boolean).join(" · ")),
+  );
+}
+
+function counts(plugin) {
+  const parts = [many(plugin.runs, "run"), plugin.faults ? many(plugin.faults, "fault") : null, plugin.limits_reached ? many(plugin.limits_reached, "limit reached", "limits reached") : null];
+  return el("p", { class: "quiet" }, `${parts.filter(Boolean).join(" · ")} since the start`);
+}
+
+function permissions(plugin) {
+  const { asked = {}, effective = {} } = plugin;
+  const rows = [["runs for", plugin.subscriptions.map((name) => tag(name, true))]];
+  if (plugin.triggers.length > 0) rows.push(["triggers", plugin.triggers.map((name) => tag(name, true))]);
+  for (const name of Object.keys(asked ?? {})) {
+    const wanted = words(asked[name]);
+    const granted = new Set(words(effective?.[name]));
+    if (wanted.length > 0) rows.push([name, wanted.map((word) => tag(word, granted.has(word)))]);
+  }
+  return el("dl", { class: "pairs" }, ...rows.map(([name, tags]) => el("div", {}, el("dt", {}, name), el("dd", { class: "tags" }, ...tags))));
+}
+
+function words(value) {
+  if (Array.isArray(value)) return value.map(String);
+  return value === true ? ["yes"] : [];
+}
+
+function tag(word, granted) {
+  return el("span", { class: granted ? "tag" : "tag is-denied", title: granted ? null : "asked for in plugin.toml, not granted by the configuration" }, word);
+}
+
+function limits(budget) {
+  if (!budget) return null;
+  const parts = Object.entries(budget).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value))));
+  return el("dl", { class: "limits", "aria-label": "Limits of one run" }, ...parts);
+}
