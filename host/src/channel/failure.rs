@@ -154,7 +154,9 @@ impl Row {
             Again::No => Retry::Never,
             Again::Template => Retry::AsTemplate,
             Again::Later if hint.attempt >= self.attempts_max => Retry::Never,
-            Again::Later => Retry::Later { after_ms: millis(self.pause(hint.attempt).max(hint.retry_after.unwrap_or_default())) },
+            Again::Later => {
+                Retry::Later { after_ms: millis(self.pause(hint.attempt).max(hint.retry_after.unwrap_or_default())) }
+            }
         }
     }
 
@@ -288,7 +290,10 @@ enum Lesson {
 impl Written {
     fn row(&self) -> Result<Row, BadTable> {
         let named = !self.code.is_empty()
-            && self.code.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+            && self
+                .code
+                .split('-')
+                .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
         if !named {
             return Err(BadTable::Name(self.code.clone()));
         }
@@ -354,7 +359,8 @@ mod tests {
 
     #[test]
     fn a_pause_grows_with_the_attempts_and_is_never_shorter_than_the_provider_asks() {
-        let table = table(&format!("{ROW}codes = [\"1\"]\ncode = \"a\"\nretry = \"later\"\nafter-s = 2\ngrows = 4")).unwrap();
+        let table =
+            table(&format!("{ROW}codes = [\"1\"]\ncode = \"a\"\nretry = \"later\"\nafter-s = 2\ngrows = 4")).unwrap();
         let pause = |attempt, retry_after| match table.classify("1", None, Hint { attempt, retry_after }).retry {
             Retry::Later { after_ms } => after_ms,
             other => panic!("{other:?}"),

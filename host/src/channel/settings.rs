@@ -29,7 +29,12 @@ impl Accounts {
         for account in &self.cm {
             let place = format!("accounts.cm `{}`", account.account);
             base_url(&place, &account.base_url)?;
-            secrets(&place, "webhook-secrets", &account.webhook_secrets, "CM signs nothing, so its URL has to be secret")?;
+            secrets(
+                &place,
+                "webhook-secrets",
+                &account.webhook_secrets,
+                "CM signs nothing, so its URL has to be secret",
+            )?;
             long_enough(&place, &account.webhook_secrets)?;
         }
         for account in &self.twilio {
@@ -49,7 +54,9 @@ fn names<'a>(provider: &str, names: impl Iterator<Item = &'a String>) -> Result<
     for name in names {
         path_part(&format!("accounts.{provider}"), "account", name)?;
         if !seen.insert(name) {
-            return Err(format!("accounts.{provider}: the account `{name}` is there twice; give each a name of its own"));
+            return Err(format!(
+                "accounts.{provider}: the account `{name}` is there twice; give each a name of its own"
+            ));
         }
     }
     Ok(())
@@ -68,7 +75,9 @@ fn base_url(place: &str, text: &str) -> Result<(), String> {
 
 fn secrets(place: &str, field: &str, secrets: &[Secret], why: &str) -> Result<(), String> {
     if secrets.is_empty() || secrets.iter().any(|secret| secret.reveal().is_empty()) {
-        return Err(format!("{place}: {field} needs at least one secret and none that is empty, because {why} otherwise"));
+        return Err(format!(
+            "{place}: {field} needs at least one secret and none that is empty, because {why} otherwise"
+        ));
     }
     Ok(())
 }
@@ -80,7 +89,9 @@ fn long_enough(place: &str, secrets: &[Secret]) -> Result<(), String> {
     if secrets.iter().all(fits) {
         return Ok(());
     }
-    Err(format!("{place}: each of webhook-secrets needs {CHARS_MIN} letters, digits, `-` or `_` at least: it stands in a URL"))
+    Err(format!(
+        "{place}: each of webhook-secrets needs {CHARS_MIN} letters, digits, `-` or `_` at least: it stands in a URL"
+    ))
 }
 
 fn path_part(place: &str, field: &str, text: &str) -> Result<(), String> {

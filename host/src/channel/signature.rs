@@ -179,8 +179,7 @@ mod tests {
     #[test]
     fn without_a_secret_nobody_is_let_in() {
         assert_eq!(verify_meta(&[], EMPTY, Some(EMPTY_SIGNED)), Err(Refused::NoSecret));
-        let signed_with_nothing: String =
-            hmac_sha256(b"", &[EMPTY]).iter().map(|byte| format!("{byte:02x}")).collect();
+        let signed_with_nothing: String = hmac_sha256(b"", &[EMPTY]).iter().map(|byte| format!("{byte:02x}")).collect();
         let header = format!("sha256={signed_with_nothing}");
         assert_eq!(verify_meta(&secrets(&[""]), EMPTY, Some(&header)), Err(Refused::NoSecret));
     }
@@ -191,11 +190,8 @@ mod tests {
     const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
     fn standard(signature: &str, seconds_later: i64) -> Result<(), Refused> {
-        let headers = StandardHeaders {
-            id: Some("msg_relais_0001"),
-            timestamp: Some("1760000000"),
-            signature: Some(signature),
-        };
+        let headers =
+            StandardHeaders { id: Some("msg_relais_0001"), timestamp: Some("1760000000"), signature: Some(signature) };
         let now = Timestamp::from_seconds(1_760_000_000 + seconds_later);
         verify_standard(&secrets(&["whsec_b3RoZXI=", STANDARD_SECRET]), STANDARD_BODY, headers, now, FIVE_MINUTES)
     }

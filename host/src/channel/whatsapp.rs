@@ -214,11 +214,9 @@ fn template(template: &Template, attachment: Option<&Attachment>) -> Result<Rend
 fn fits_header(template: &Template, attachment: &Attachment) -> Result<(), Error> {
     let given = MediaKind::of(&attachment.mime_type);
     match template.header {
-        Some(expected) if expected != given => Err(Error::Header {
-            template: template.name.clone(),
-            expected: expected.as_str(),
-            given: given.as_str(),
-        }),
+        Some(expected) if expected != given => {
+            Err(Error::Header { template: template.name.clone(), expected: expected.as_str(), given: given.as_str() })
+        }
         _ => Ok(()),
     }
 }

@@ -73,12 +73,8 @@ fn media_by_link_carry_the_text_as_caption() {
 #[test]
 fn a_document_by_bytes_is_uploaded_and_keeps_its_name() {
     let content = Content { attachment: Some(by_bytes("application/pdf")), ..text("Voiture 12, place 45") };
-    let rendered = check(
-        content,
-        Form::Free,
-        "document",
-        json!({"filename": "ticket.pdf", "caption": "Voiture 12, place 45"}),
-    );
+    let rendered =
+        check(content, Form::Free, "document", json!({"filename": "ticket.pdf", "caption": "Voiture 12, place 45"}));
     let upload = rendered.upload.unwrap();
     assert_eq!((upload.place, upload.mime_type.as_str()), ("", "application/pdf"));
     assert!(rendered.payload.pointer(upload.place).unwrap().is_object());
@@ -144,7 +140,8 @@ fn choices_are_reply_buttons() {
 fn an_image_stands_above_the_choices() {
     let choices = vec![choice("keep", "Je le garde")];
     let link = "https://cdn.shop.example/shoe.png";
-    let content = Content { choices: choices.clone(), attachment: Some(by_link("image/png", link)), ..text("Il en reste un.") };
+    let content =
+        Content { choices: choices.clone(), attachment: Some(by_link("image/png", link)), ..text("Il en reste un.") };
     let body = json!({
         "type": "button",
         "header": {"type": "image", "image": {"link": link}},
@@ -178,7 +175,8 @@ fn a_template_names_its_parameters_by_place_and_its_quick_replies_by_index() {
 fn the_attachment_goes_into_a_templates_header() {
     let link = "https://cdn.boulangerie.example/4821.jpg";
     let with_header = Template { header: Some(MediaKind::Image), buttons: vec![], ..ready() };
-    let content = |attachment| Content { template: Some(with_header.clone()), attachment: Some(attachment), ..text("Prête") };
+    let content =
+        |attachment| Content { template: Some(with_header.clone()), attachment: Some(attachment), ..text("Prête") };
     let rendered = render(&content(by_link("image/jpeg", link)), Form::Template).unwrap();
     assert_eq!(
         rendered.payload["components"][0],

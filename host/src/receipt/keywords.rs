@@ -39,7 +39,13 @@ pub fn consent(report: &IncomingReport, at: Timestamp) -> Option<Consent> {
         Keyword::Start(word) => (word, true),
     };
     let channel = report.channel;
-    Some(Consent { channel, scope: ConsentScope::Service, granted, source: format!("{word} by {}", channel.as_str()), at })
+    Some(Consent {
+        channel,
+        scope: ConsentScope::Service,
+        granted,
+        source: format!("{word} by {}", channel.as_str()),
+        at,
+    })
 }
 
 /// The keyword that a text is or begins with.

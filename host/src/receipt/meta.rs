@@ -32,7 +32,9 @@ pub(super) async fn subscribe(
         (!expected.is_empty() && signature::same(expected, token)) | known
     });
     if given("hub.mode") != "subscribe" || !known {
-        return Err(Refusal::Forbidden("`hub.mode` is not `subscribe`, or `hub.verify_token` is not that of the account"));
+        return Err(Refusal::Forbidden(
+            "`hub.mode` is not `subscribe`, or `hub.verify_token` is not that of the account",
+        ));
     }
     Ok(given("hub.challenge").to_owned())
 }
@@ -44,7 +46,8 @@ pub(super) async fn receive(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Refusal> {
     // One app may serve several numbers, so without a name each account's secrets count.
-    let secrets: Vec<Secret> = accounts(&state, account)?.iter().flat_map(|account| account.app_secrets.clone()).collect();
+    let secrets: Vec<Secret> =
+        accounts(&state, account)?.iter().flat_map(|account| account.app_secrets.clone()).collect();
     let body = body?;
     let header = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
     webhook::verify(&secrets, &body, header)?;

@@ -20,7 +20,9 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
         match report {
             Report::Status(status) => receipts.push(receipt(state, provider, status, now)),
             Report::Incoming(report) => incoming.push(written(state, provider, report, now)),
-            Report::MarketingPreference { address, stopped, time } => preferences.push((address, stopped, at(time, now))),
+            Report::MarketingPreference { address, stopped, time } => {
+                preferences.push((address, stopped, at(time, now)))
+            }
             Report::Notice { kind, detail } => tracing::warn!(provider, kind, "the provider says: {detail}"),
         }
     }

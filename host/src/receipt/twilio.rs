@@ -29,7 +29,8 @@ pub(super) async fn receive(
 ) -> Result<Response, Refusal> {
     let tokens = auth_tokens(&state, account.map(|Path(name)| name))?;
     let body = body?;
-    let base = state.public_url.as_deref().ok_or(Refusal::Setup("server.public-url is needed to check Twilio's signature"))?;
+    let base =
+        state.public_url.as_deref().ok_or(Refusal::Setup("server.public-url is needed to check Twilio's signature"))?;
     let url = format!("{}{}", base.trim_end_matches('/'), uri.path());
     let params: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
     let header = headers.get("x-twilio-signature").and_then(|value| value.to_str().ok());

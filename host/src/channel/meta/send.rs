@@ -100,7 +100,9 @@ impl Meta {
         let mut payload = rendered.payload.clone();
         match payload.pointer_mut(upload.place).and_then(Value::as_object_mut) {
             Some(media) => media.insert("id".to_owned(), json!(id)),
-            None => return Err(failure::bad_request(failure::BAD_REQUEST, "the rendition has no place for its attachment")),
+            None => {
+                return Err(failure::bad_request(failure::BAD_REQUEST, "the rendition has no place for its attachment"));
+            }
         };
         Ok(Cow::Owned(payload))
     }
@@ -248,7 +250,10 @@ impl GraphError {
         // A code that is new to us, in an answer that says by its status that it is a matter of time.
         if !super::table().knows(&code) && matches!(http_status, 429 | 503) {
             let ours = if http_status == 429 { failure::RATE_LIMITED } else { failure::PROVIDER_DOWN };
-            failure = AttemptFailure { provider_code: Some(code), ..failure::busy(ours, http_status, &self.words(), hint.retry_after) };
+            failure = AttemptFailure {
+                provider_code: Some(code),
+                ..failure::busy(ours, http_status, &self.words(), hint.retry_after)
+            };
         }
         failure
     }

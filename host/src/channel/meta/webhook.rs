@@ -56,7 +56,9 @@ fn read_change(change: &Value, reports: &mut Vec<Report>) {
     match field {
         "messages" => {
             reports.extend(list(value, "statuses").iter().map(status));
-            reports.extend(list(value, "messages").iter().map(|message| inbound::message(message, list(value, "contacts"))));
+            reports.extend(
+                list(value, "messages").iter().map(|message| inbound::message(message, list(value, "contacts"))),
+            );
             reports.extend(list(value, "errors").iter().map(error));
         }
         "user_preferences" => reports.extend(list(value, "user_preferences").iter().map(preference)),
@@ -149,9 +151,7 @@ fn preference(value: &Value) -> Report {
         }
     };
     match preference.wa_id.or(preference.user_id).filter(|id| !id.is_empty()) {
-        Some(id) => {
-            Report::MarketingPreference { address: address(&id), stopped, time: time(&preference.timestamp) }
-        }
+        Some(id) => Report::MarketingPreference { address: address(&id), stopped, time: time(&preference.timestamp) },
         None => notice("unreadable", "a preference names nobody".to_owned()),
     }
 }

@@ -125,7 +125,10 @@ async fn bytes_are_uploaded_first_and_sent_by_their_id() {
     let posts = posts.lock().unwrap();
     let upload = String::from_utf8_lossy(&posts[0].2);
     assert_eq!(posts[0].0, "/v25.0/109000000000001/media");
-    assert!(upload.contains("%PDF-") && upload.contains("billet.pdf") && upload.contains("application/pdf"), "{upload}");
+    assert!(
+        upload.contains("%PDF-") && upload.contains("billet.pdf") && upload.contains("application/pdf"),
+        "{upload}"
+    );
     let sent: Value = serde_json::from_slice(&posts[1].2).unwrap();
     assert_eq!(sent["document"], json!({"id": "1310000000000001", "filename": "billet.pdf"}));
 }
@@ -180,7 +183,9 @@ async fn a_status_alone_proves_only_what_it_says() {
     for status in [500, 502, 504] {
         assert!(matches!(answered(status, None, Value::Null).await, Answer::Unknown { .. }), "{status}");
     }
-    for (status, code) in [(302, "account-problem"), (401, "account-problem"), (404, "account-problem"), (413, "bad-request")] {
+    for (status, code) in
+        [(302, "account-problem"), (401, "account-problem"), (404, "account-problem"), (413, "bad-request")]
+    {
         let Answer::Failed(failure) = answered(status, None, Value::Null).await else { panic!("{status}") };
         assert_eq!((failure.code.as_str(), failure.retry), (code, Retry::Never), "{status}");
     }

@@ -49,7 +49,9 @@ fn status(part: Value) -> StatusReport {
 
 #[test]
 fn a_text_is_read_whole() {
-    let said = incoming(json!({"type": "text", "text": {"body": "Vous fermez à quelle heure ?"}, "from_user_id": "FR.13000000000000000001"}));
+    let said = incoming(
+        json!({"type": "text", "text": {"body": "Vous fermez à quelle heure ?"}, "from_user_id": "FR.13000000000000000001"}),
+    );
     let expected = IncomingReport {
         channel: Channel::Whatsapp,
         sender: "+33639981201".to_owned(),
@@ -77,10 +79,13 @@ fn the_body_that_was_signed_as_a_vector_is_read_with_its_escapes() {
 #[test]
 fn taps_are_choices_whatever_was_tapped() {
     let context = json!({"from": "33139980001", "id": "wamid.QUOTED"});
-    let button = incoming(json!({"type": "button", "context": context, "button": {"payload": "cmd:4821:j-arrive", "text": "J'arrive"}}));
+    let button = incoming(
+        json!({"type": "button", "context": context, "button": {"payload": "cmd:4821:j-arrive", "text": "J'arrive"}}),
+    );
     let reply = json!({"type": "button_reply", "button_reply": {"id": "rdv:77:oui", "title": "Je viens"}});
     let reply = incoming(json!({"type": "interactive", "context": context, "interactive": reply}));
-    let row = json!({"type": "list_reply", "list_reply": {"id": "liv:am", "title": "8 h – 12 h", "description": "Gratuit"}});
+    let row =
+        json!({"type": "list_reply", "list_reply": {"id": "liv:am", "title": "8 h – 12 h", "description": "Gratuit"}});
     let row = incoming(json!({"type": "interactive", "context": context, "interactive": row}));
     for (said, id, label) in
         [(button, "cmd:4821:j-arrive", "J'arrive"), (reply, "rdv:77:oui", "Je viens"), (row, "liv:am", "8 h – 12 h")]
@@ -110,7 +115,8 @@ fn media_come_with_id_caption_and_name() {
 
 #[test]
 fn everything_else_that_a_customer_sends_is_a_message_too() {
-    let said = incoming(json!({"type": "location", "location": {"latitude": 48.86, "longitude": "2.33", "name": "Ici"}}));
+    let said =
+        incoming(json!({"type": "location", "location": {"latitude": 48.86, "longitude": "2.33", "name": "Ici"}}));
     let place = said.location.unwrap();
     assert_eq!((place.latitude, place.longitude, place.name.as_deref()), (48.86, 2.33, Some("Ici")));
     let said = incoming(json!({"type": "reaction", "reaction": {"message_id": "wamid.R", "emoji": "👍"}}));
@@ -119,7 +125,8 @@ fn everything_else_that_a_customer_sends_is_a_message_too() {
     assert_eq!(said.text, "");
     let cards = json!([{"name": {"formatted_name": "Anne Exemple"}}, {"name": {"formatted_name": "Luc Exemple"}}]);
     assert_eq!(incoming(json!({"type": "contacts", "contacts": cards})).text, "Anne Exemple, Luc Exemple");
-    let said = incoming(json!({"type": "order", "order": {"catalog_id": "1", "text": "Sans oignons", "product_items": []}}));
+    let said =
+        incoming(json!({"type": "order", "order": {"catalog_id": "1", "text": "Sans oignons", "product_items": []}}));
     assert_eq!((said.kind.as_str(), said.text.as_str()), ("order", "Sans oignons"));
     let errors = json!([{"code": 131051, "title": "Message type unknown", "error_data": {"details": "…"}}]);
     assert_eq!(incoming(json!({"type": "unsupported", "errors": errors})).kind, "unsupported");
@@ -177,7 +184,9 @@ fn each_status_is_a_state() {
 #[test]
 fn a_failed_status_is_classified_and_a_foreign_token_is_none() {
     let failed = |errors: Value| {
-        status(json!({"id": "wamid.S", "status": "failed", "timestamp": "1767254404", "biz_opaque_callback_data": "m_01JABCDEG", "errors": errors}))
+        status(
+            json!({"id": "wamid.S", "status": "failed", "timestamp": "1767254404", "biz_opaque_callback_data": "m_01JABCDEG", "errors": errors}),
+        )
     };
     let said = failed(json!([{
         "code": 131026, "title": "Message undeliverable", "message": "Message undeliverable",
@@ -236,11 +245,14 @@ fn all_entries_changes_statuses_and_messages_are_read_in_their_order() {
 #[test]
 fn an_unreadable_piece_does_not_lose_the_others() {
     let good = json!({"id": "good", "status": "sent", "timestamp": "1767254403"});
-    let whole = body("messages", json!({
-        "statuses": [{"id": 7}, "nonsense", good, {"id": "x", "status": "levitating", "timestamp": "1"}],
-        "messages": [{"type": "text"}, null],
-        "errors": [{"code": 131000, "title": "Something went wrong"}, 3],
-    }));
+    let whole = body(
+        "messages",
+        json!({
+            "statuses": [{"id": 7}, "nonsense", good, {"id": "x", "status": "levitating", "timestamp": "1"}],
+            "messages": [{"type": "text"}, null],
+            "errors": [{"code": 131000, "title": "Something went wrong"}, 3],
+        }),
+    );
     let found = reports(&whole);
     assert_eq!(found.len(), 8, "{found:?}");
     assert_eq!(found.iter().filter(|report| matches!(report, Report::Status(_))).count(), 1);
@@ -248,9 +260,15 @@ fn an_unreadable_piece_does_not_lose_the_others() {
 
 #[test]
 fn changes_of_templates_are_told_and_of_people_only_named() {
-    let found = reports(&body("message_template_status_update", json!({"event": "PAUSED", "message_template_name": "commande_prete"})));
-    assert!(matches!(&found[..], [Report::Notice { kind, detail }]
-        if kind == "message_template_status_update" && detail.contains("commande_prete")), "{found:?}");
+    let found = reports(&body(
+        "message_template_status_update",
+        json!({"event": "PAUSED", "message_template_name": "commande_prete"}),
+    ));
+    assert!(
+        matches!(&found[..], [Report::Notice { kind, detail }]
+        if kind == "message_template_status_update" && detail.contains("commande_prete")),
+        "{found:?}"
+    );
     let found = reports(&body("smb_message_echoes", json!({"message_echoes": [{"text": {"body": "private"}}]})));
     assert!(matches!(&found[..], [Report::Notice { detail, .. }] if !detail.contains("private")), "{found:?}");
 }
