@@ -162,7 +162,10 @@ fn a_wrong_attribute_is_refused_with_its_name() {
 
 #[test]
 fn extensions_are_kept_as_text_and_the_customer_is_found() {
-    let body = example_with("customer", r#""c-17","flag":true,"count":-2147483648,"expirytime":"2026-01-15T11:00:00Z","no":null"#);
+    let body = example_with(
+        "customer",
+        r#""c-17","flag":true,"count":-2147483648,"expirytime":"2026-01-15T11:00:00Z","no":null"#,
+    );
     let event = structured(&body).unwrap();
     assert_eq!(event.customer.as_deref(), Some("c-17"));
     let kept: Vec<_> = event.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -173,13 +176,17 @@ fn extensions_are_kept_as_text_and_the_customer_is_found() {
 
 #[test]
 fn data_are_kept_as_json_text_whatever_they_were() {
-    let data = |member: &str| structured(&example_with("ext", &format!("\"x\",{member}"))).map(|event| event.data.to_string());
+    let data =
+        |member: &str| structured(&example_with("ext", &format!("\"x\",{member}"))).map(|event| event.data.to_string());
     assert_eq!(data(r#""data":[1, 2]"#).unwrap(), "[1, 2]");
     assert_eq!(data(r#""data":null"#).unwrap(), "null");
     assert_eq!(structured(&example_with("ext", "1")).unwrap().data.as_ref(), "null");
     assert_eq!(data(r#""datacontenttype":"text/plain","data":"hé""#).unwrap(), "\"hé\"");
     assert_eq!(data(r#""datacontenttype":"image/png","data_base64":"iVBORw==""#).unwrap(), "\"iVBORw==\"");
-    assert_eq!(data(r#""datacontenttype":"application/vnd.x+json","data_base64":"eyJhIjoxfQ==""#).unwrap(), r#"{"a":1}"#);
+    assert_eq!(
+        data(r#""datacontenttype":"application/vnd.x+json","data_base64":"eyJhIjoxfQ==""#).unwrap(),
+        r#"{"a":1}"#
+    );
     assert_eq!(data(r#""data_base64":null,"data":1"#).unwrap(), "1");
     for (wrong, field) in [
         (r#""data":1,"data_base64":"AA==""#, "data_base64"),
@@ -194,7 +201,9 @@ fn data_are_kept_as_json_text_whatever_they_were() {
 
 #[test]
 fn in_binary_mode_the_content_type_says_what_the_body_is() {
-    let data = |content_type: &str, body: &[u8]| binary(&[("content-type", content_type)], body).map(|event| event.data.to_string());
+    let data = |content_type: &str, body: &[u8]| {
+        binary(&[("content-type", content_type)], body).map(|event| event.data.to_string())
+    };
     assert_eq!(data("application/json", b" {\"a\": 1} ").unwrap(), "{\"a\": 1}");
     assert_eq!(data("text/plain; charset=utf-8", "dit \"oui\"".as_bytes()).unwrap(), r#""dit \"oui\"""#);
     assert_eq!(data("image/png", &[0x89, 0x50]).unwrap(), "\"iVA=\"");
@@ -253,7 +262,8 @@ fn every_limit_is_kept() {
         ..Settings::default()
     };
     let one = |body: &str| read_with(&settings, &[("content-type", "application/cloudevents+json")], body.as_bytes());
-    let batch = |body: &str| read_with(&settings, &[("content-type", "application/cloudevents-batch+json")], body.as_bytes());
+    let batch =
+        |body: &str| read_with(&settings, &[("content-type", "application/cloudevents-batch+json")], body.as_bytes());
     let small = example_with("ext", "1");
     assert_eq!(batch(&format!("[{small},{small}]")).unwrap().len(), 2);
     let many = batch(&format!("[{small},{small},{small}]")).unwrap_err();
