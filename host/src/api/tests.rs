@@ -42,7 +42,9 @@ impl Directory for OnePlugin {
 
     fn trigger(&self, call: &TriggerCall<'_>) -> Result<Event, TriggerProblem> {
         match (call.plugin, call.caller) {
-            ("orders", Some(_)) => Err(TriggerProblem::BadSignature),
+            ("orders", Some(_)) => {
+                Err(TriggerProblem::Unsigned { why: "it does not fit".to_owned(), fix: "sign it".to_owned() })
+            }
             ("orders", None) => Err(TriggerProblem::NeedsApiKey),
             _ => Err(TriggerProblem::UnknownPlugin { known: vec!["orders".to_owned()] }),
         }

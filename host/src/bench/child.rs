@@ -4,7 +4,6 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::Stdio,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -133,10 +132,4 @@ fn configuration(data: &Path, plugins: &Path, provider: SocketAddr, port: u16) -
 
 fn quoted(path: &Path) -> toml::Value {
     toml::Value::String(path.display().to_string())
-}
-
-/// Executes one plugin's run over and over without a store's commit: rate, and CPU per run.
-pub(super) async fn runs_alone(data: &Path, plugins: &Path, runs: u32, threads: u32) -> anyhow::Result<(f64, f64)> {
-    let _ = (data, plugins, runs, threads, Arc::new(()));
-    bail!("not measured yet")
 }

@@ -4,6 +4,7 @@
 //! posts the events and plays the provider is this process. Figures of one call can be compared with one another; across
 //! machines and days only ratios say something.
 
+mod alone;
 mod child;
 mod figures;
 mod load;
@@ -94,7 +95,7 @@ impl Bench {
 
     async fn runs_alone(&self, data: &std::path::Path) -> anyhow::Result<()> {
         for threads in [1, 2] {
-            let (rate, cpu) = child::runs_alone(data, &self.plugins, self.runs, threads).await?;
+            let (rate, cpu) = alone::runs(data, &self.plugins, self.runs, threads).await?;
             say(format_args!("a run alone, {threads} thread(s)        {rate:>10.0} runs/s, {cpu:.1} µs of CPU each"));
         }
         Ok(())

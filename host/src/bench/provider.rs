@@ -100,7 +100,8 @@ impl Provider {
             let body = format!(
                 r#"{{"object":"whatsapp_business_account","entry":[{{"id":"2","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"331","phone_number_id":"1"}},"statuses":[{{"id":"{id}","status":"{status}","timestamp":"1767254403","recipient_id":"x","biz_opaque_callback_data":"{token}"}}]}}}}]}}]}}"#
             );
-            let signature = signature::hmac_sha256_hex(APP_SECRET.as_bytes(), body.as_bytes());
+            let mac = signature::hmac_sha256(APP_SECRET.as_bytes(), &[body.as_bytes()]);
+            let signature: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
             let request = self.client.post(url).header("X-Hub-Signature-256", format!("sha256={signature}")).body(body);
             match request.send().await {
                 Ok(answer) if answer.status().is_success() => {}

@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod failure;
 pub mod meta;
 pub mod phone;
+pub mod price;
 pub mod settings;
 pub mod signature;
 pub mod sms;

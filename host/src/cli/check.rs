@@ -35,7 +35,7 @@ impl PluginCommand {
         } else {
             say(&report);
         }
-        if report.loads() { Ok(()) } else { Err(Failure::Silent) }
+        if report.passed() { Ok(()) } else { Err(Failure::Silent) }
     }
 }
 

@@ -99,6 +99,7 @@ impl Dispatcher {
         let mut handed = Vec::with_capacity(BATCH);
         let mut left = Vec::with_capacity(BATCH);
         let due = self.handover.messages_due.clone();
+        let missed = self.inlet.missed();
         loop {
             let now = self.parts.clock.now();
             if self.behind && self.has_room() {
@@ -125,7 +126,7 @@ impl Dispatcher {
                         self.queue.push(record);
                     }
                 }
-                _ = self.inlet.missed() => { self.behind = true; self.cursor = 0; }
+                _ = missed.notified() => { self.behind = true; self.cursor = 0; }
                 _ = due.earlier() => self.look_at = Timestamp(0),
                 _ = clock.sleep_until(wake_at) => self.queue.wake(clock.now()),
             }

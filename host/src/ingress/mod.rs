@@ -87,10 +87,8 @@ pub enum TriggerProblem {
     UnknownPlugin { known: Vec<String> },
     #[error("the plugin has no such trigger")]
     UnknownTrigger { known: Vec<String> },
-    #[error("the request is not signed; the trigger asks for {scheme}")]
-    Unsigned { scheme: String },
-    #[error("the signature does not fit the body")]
-    BadSignature,
+    #[error("the signature is not as the trigger asks for: {why}")]
+    Unsigned { why: String, fix: String },
     #[error("the trigger is not signed, so it asks for an API key")]
     NeedsApiKey,
     #[error("`{field}` is not as the trigger needs it")]

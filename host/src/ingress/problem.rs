@@ -15,8 +15,14 @@ use serde::Serialize;
 use crate::{rules::Refusal, store};
 
 /// A refused request. Built by the constructors below, completed by the methods that name the field and the fix.
+///
+/// Boxed, because nearly every function of the entrance may return one and nearly none does.
 #[derive(Debug, Serialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Facts>);
+
+#[derive(Debug, Serialize)]
+struct Facts {
     /// Stable, relative to the host: clients may compare it.
     #[serde(rename = "type")]
     kind: Cow<'static, str>,
@@ -52,7 +58,7 @@ impl Problem {
         title: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Problem {
-        Problem {
+        Problem(Box::new(Facts {
             kind: Cow::Borrowed(kind),
             title,
             status,
@@ -64,7 +70,7 @@ impl Problem {
             column: None,
             id: None,
             header: None,
-        }
+        }))
     }
 
     /// Something in the request is missing or wrong.
@@ -79,7 +85,7 @@ impl Problem {
         let text = text.split(" at line ").next().unwrap_or_default().to_owned();
         let mut problem = Problem::new(StatusCode::BAD_REQUEST, "/problems/bad-json", "The JSON cannot be read", text);
         if error.line() > 0 {
-            (problem.line, problem.column) = (Some(error.line()), Some(error.column()));
+            (problem.0.line, problem.0.column) = (Some(error.line()), Some(error.column()));
         }
         problem
     }
@@ -122,7 +128,7 @@ impl Problem {
             Problem::new(StatusCode::UNAUTHORIZED, "/problems/unauthorized", "An API key is needed", detail)
                 .field("authorization")
                 .fix("send `Authorization: Bearer KEY` with a key of the configuration's [[ingress.keys]]");
-        problem.header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"relais\"")));
+        problem.0.header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"relais\"")));
         problem
     }
 
@@ -146,7 +152,7 @@ impl Problem {
             "The rules do not let this message through",
             refusal.to_string(),
         );
-        problem.kind = Cow::Owned(format!("/problems/refused/{}", refusal.code()));
+        problem.0.kind = Cow::Owned(format!("/problems/refused/{}", refusal.code()));
         problem
     }
 
@@ -165,29 +171,29 @@ impl Problem {
 
     #[must_use]
     pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Problem {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     #[must_use]
     pub fn fix(mut self, fix: impl Into<Cow<'static, str>>) -> Problem {
-        self.fix = Some(fix.into());
+        self.0.fix = Some(fix.into());
         self
     }
 
     #[must_use]
     pub fn at_index(mut self, index: usize) -> Problem {
-        self.index = Some(index);
+        self.0.index = Some(index);
         self
     }
 
     fn id(mut self, id: String) -> Problem {
-        self.id = Some(id);
+        self.0.id = Some(id);
         self
     }
 
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 }
 
@@ -204,7 +210,7 @@ impl From<store::Error> for Problem {
                     "nothing was accepted; send it again later, a repeat is recognised",
                 )
                 .id(id);
-                problem.header = Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+                problem.0.header = Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
                 problem
             }
             store::Error::Unusable { .. } | store::Error::Corrupt(_) => Problem::internal(&error),
@@ -216,10 +222,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = self.0.header {
             headers.insert(name, value);
         }
         response

@@ -78,12 +78,7 @@ fn told(plugin: &str, trigger: &str, problem: TriggerProblem) -> Problem {
                 .field("trigger")
                 .fix(listed("its triggers", &known))
         }
-        TriggerProblem::Unsigned { scheme } => Problem::unauthorized(text)
-            .field("signature")
-            .fix(format!("sign the request as {scheme} says, with the secret that the trigger is configured with")),
-        TriggerProblem::BadSignature => Problem::unauthorized(text)
-            .field("signature")
-            .fix("sign the raw bytes of the body with the secret that the trigger is configured with, and send them unchanged"),
+        TriggerProblem::Unsigned { fix, .. } => Problem::unauthorized(text).field("signature").fix(fix),
         TriggerProblem::NeedsApiKey => Problem::unauthorized(text),
         TriggerProblem::BadField { field, fix } => Problem::bad_field(field, text).fix(fix),
     }

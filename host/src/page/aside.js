@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { failureWord, used } from "./card.js";
-import { el, icon, soon } from "./dom.js";
+import { el, icon, prose, soon } from "./dom.js";
 import { clock, dayAndClock, exact, many } from "./words.js";
 
 const ROWS = 100;
@@ -50,7 +50,7 @@ export class Aside {
         el("div", { class: "grow" }, el("h3", {}, run.plugin), el("p", { class: "quiet" }, `${run.kind} · ${run.entity}${run.customer ? ` · ${run.customer}` : ""}`)),
         el("time", { class: "quiet", datetime: exact(run.accepted), title: dayAndClock(run.accepted) }, clock(run.accepted)),
       ),
-      run.failure ? el("p", { class: "why bad" }, icon("cross"), `${failureWord(run.failure)}: ${run.failure.message}`) : null,
+      run.failure ? el("p", { class: "why bad" }, icon("cross"), el("span", {}, `${failureWord(run.failure)}: `, ...prose(run.failure.message))) : null,
       el("p", { class: "quiet" }, `after ${many(run.attempts, "try", "tries")}`),
       run.failure?.backtrace?.length ? el("details", { class: "used" }, el("summary", {}, "Backtrace"), el("pre", { class: "log", tabindex: "0" }, run.failure.backtrace.join("\n"))) : null,
       run.report ? used(run, run.report, this.limitsOf(run.plugin)) : null,

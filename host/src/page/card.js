@@ -96,14 +96,13 @@ function runLine(run, limits) {
       el("strong", {}, run.plugin),
       CAUSES[run.kind] ? el("span", { class: "quiet" }, CAUSES[run.kind]) : null,
       el("span", { class: "quiet grow" }, asked ?? (run.state === "done" ? "asked for nothing" : "")),
-      report ? el("span", { class: "quiet mono" }, length(report.took_us / 1000)) : null,
       run.state === "done" ? null : chip(run.state),
     ),
-    failure && run.state !== "done" ? el("p", { class: "why bad" }, icon("cross"), `${failureWord(failure)}: ${failure.message}`) : null,
+    failure && run.state !== "done" ? el("p", { class: "why bad" }, icon("cross"), el("span", {}, `${failureWord(failure)}: `, ...prose(failure.message))) : null,
     run.state === "open" && run.attempts > 0 && run.at
       ? el("p", { class: "why" }, icon("clock"), `${many(run.attempts, "try", "tries")} so far; again at ${clock(run.at)}`)
       : null,
-    ...(report?.denied ?? []).map((line) => el("p", { class: "why bad" }, icon("cross"), ...prose(line))),
+    ...(report?.denied ?? []).map((line) => el("p", { class: "why bad" }, icon("cross"), el("span", {}, ...prose(line)))),
     report ? used(run, report, limits) : null,
   );
 }
@@ -126,16 +125,23 @@ function effects(asked) {
 export function used(run, report, limits) {
   const of = (value, allowed) => (allowed ? `${value} of ${allowed}` : value);
   const facts = [
-    ["time", of(length(report.took_us / 1000), limits?.time)],
-    ["memory", of(bytes(report.memory_bytes), limits?.memory)],
-    ["host calls", String(report.host_calls)],
-    ["version", report.plugin_version],
+    of(length(report.took_us / 1000), limits?.time),
+    of(bytes(report.memory_bytes), limits?.memory),
+    many(report.host_calls, "host call"),
+    report.plugin_version ? `v${report.plugin_version}` : null,
   ];
+  const log = report.log ?? [];
   return el(
-    "details",
-    { class: "used", data: { keep: run.id } },
-    el("summary", { data: { focus: `used-${run.id}` } }, report.log?.length ? `Used, and ${many(report.log.length, "line")} of log` : "Used"),
-    el("dl", {}, ...facts.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
-    report.log?.length ? el("pre", { class: "log", tabindex: "0" }, report.log.map((line) => `${line.level.padEnd(5)} ${line.message}`).join("\n")) : null,
+    "div",
+    { class: "used" },
+    el("p", { class: "spent" }, ...facts.filter(Boolean).map((fact) => el("span", {}, fact))),
+    log.length > 0
+      ? el(
+          "details",
+          { data: { keep: run.id } },
+          el("summary", { data: { focus: `log-${run.id}` } }, many(log.length, "line"), " of log"),
+          el("pre", { class: "log", tabindex: "0" }, log.map((line) => `${line.level.padEnd(5)} ${line.message}`).join("\n")),
+        )
+      : null,
   );
 }

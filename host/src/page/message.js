@@ -1,6 +1,6 @@
 // How a message looks in a story: its state, its attempts as tracks of ticks, and why it went the way it went.
 
-import { el, icon } from "./dom.js";
+import { el, icon, prose } from "./dom.js";
 import { channel, clock, code, exact, length, many, millis, preview, price, provider, recipient } from "./words.js";
 
 const STATE_WORDS = { "falling-back": "falling back", "set-aside": "set aside" };
@@ -54,7 +54,7 @@ export function track(attempt, times) {
 function failure(attempt) {
   const { failure: why } = attempt;
   const text = why ? [code(why.code), why.provider_code ? `(${why.provider_code})` : null, why.detail] : ["failed without a reason"];
-  return el("p", { class: "why bad" }, icon("cross"), text.filter(Boolean).join(" "));
+  return el("p", { class: "why bad" }, icon("cross"), el("span", {}, ...prose(text.filter(Boolean).join(" "))));
 }
 
 /** Why an attempt follows another, why nothing was sent, or what it waits for. */
@@ -81,7 +81,7 @@ export function messageRow(message, stories, link) {
     // The first attempt's reason says nothing; that of the next is the fallback's.
     const why = index > 0 ? attempt.decision?.why : null;
     return [
-      why ? el("p", { class: "turn" }, icon("down"), why) : null,
+      why ? el("p", { class: "turn" }, icon("down"), el("span", {}, ...prose(why))) : null,
       track(attempt, stories.timesOf(message, attempt)),
     ];
   });
@@ -99,7 +99,7 @@ export function messageRow(message, stories, link) {
     el("div", { class: "facts" }, ...facts),
     ...attempts,
     arrivedTwice(message) ? el("p", { class: "why warn" }, icon("warn"), "It arrived on both channels: a double delivery.") : null,
-    why ? el("p", { class: message.settled ? "why bad" : "why" }, icon(message.settled ? "cross" : "clock"), why) : null,
+    why ? el("p", { class: message.settled ? "why bad" : "why" }, icon(message.settled ? "cross" : "clock"), el("span", {}, ...prose(why))) : null,
     !message.settled && message.next_at ? el("p", { class: "why" }, icon("clock"), `looked at again at ${clock(message.next_at)}`) : null,
   );
 }

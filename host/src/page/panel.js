@@ -85,7 +85,7 @@ export class Panel {
     return [
       this.#top(`To ${recipient(message)}`),
       el("p", { class: "panel-state" }, chip(message.state), message.settled ? el("span", { class: "quiet" }, "settled") : el("span", { class: "quiet" }, "under way")),
-      why ? el("p", { class: "why bad" }, icon("cross"), why) : null,
+      why ? el("p", { class: message.settled ? "why bad" : "why" }, icon(message.settled ? "cross" : "clock"), el("span", {}, ...prose(why))) : null,
       arrivedTwice(message) ? el("p", { class: "why warn" }, icon("warn"), "It arrived on both channels: a double delivery.") : null,
       content(message.content),
       el("h3", {}, "Attempts"),
@@ -139,7 +139,7 @@ function routes(decision, no) {
     "details",
     { class: "used" },
     el("summary", {}, no ? `Why attempt ${no} went this way` : "Why it stands as it does"),
-    decision.why ? el("p", {}, decision.why) : null,
+    decision.why ? el("p", {}, ...prose(decision.why)) : null,
     el("ul", { class: "checks" }, ...ways.map(way), ...checks.map(check)),
   );
 }
@@ -147,11 +147,11 @@ function routes(decision, no) {
 function way(route) {
   const name = channel(route.channel);
   const text = route.taken ? `${name} by ${route.account}, as ${route.rendition}` : `${name} not: ${route.why ?? code(route.code)}`;
-  return el("li", { class: route.taken ? "ok" : "no" }, icon(route.taken ? "tick" : "cross"), text);
+  return el("li", { class: route.taken ? "ok" : "no" }, icon(route.taken ? "tick" : "cross"), el("span", {}, ...prose(text)));
 }
 
 function check(one) {
-  return el("li", { class: one.passed ? "ok" : "no" }, icon(one.passed ? "tick" : "cross"), `${code(one.rule)}: ${one.why}`);
+  return el("li", { class: one.passed ? "ok" : "no" }, icon(one.passed ? "tick" : "cross"), el("span", {}, `${code(one.rule)}: `, ...prose(one.why)));
 }
 
 function storyLine(line) {

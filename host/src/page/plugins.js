@@ -42,7 +42,7 @@ function box(plugin) {
       el("div", { class: "grow" }, el("h3", {}, plugin.name), plugin.title ? el("p", { class: "quiet" }, plugin.title) : null),
       el("span", { class: refused ? "chip is-failed" : "chip is-done" }, plugin.state),
     ),
-    refused ? el("p", { class: "why bad" }, icon("cross"), ...prose(plugin.reason)) : null,
+    refused ? el("p", { class: "why bad" }, icon("cross"), el("span", {}, ...prose(plugin.reason))) : null,
     refused ? null : counts(plugin),
     refused ? null : permissions(plugin),
     refused ? null : limits(plugin.limits),

@@ -85,10 +85,7 @@ pub struct Permissions {
 }
 
 fn patterns<S: serde::Serializer>(patterns: &BTreeSet<Pattern>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(patterns.iter().map(|pattern| match pattern {
-        Pattern::Exact(exact) => exact.clone(),
-        Pattern::Prefix(prefix) => format!("{prefix}*"),
-    }))
+    serializer.collect_seq(patterns.iter().map(ToString::to_string))
 }
 
 /// `[limits]`, as far as it says anything.

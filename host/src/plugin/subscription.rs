@@ -47,6 +47,15 @@ impl Pattern {
     }
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Pattern::Exact(exact) => f.write_str(exact),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 /// Where a value is found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Path {

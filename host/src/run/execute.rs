@@ -83,8 +83,10 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
             }
         }
         let work = Work { run: queued.clone(), snapshot, now };
-        let Some(execution) = parts.plugins.execute(work).await else { return Err(Trouble::PluginMissing) };
-        let Execution { result, report, retry } = execution;
+        if parts.plugins.get(&queued.run.key.plugin).is_none() {
+            return Err(Trouble::PluginMissing);
+        }
+        let Execution { result, report, retry } = parts.plugins.execute(work).await;
         match result {
             Ok(finished) => {
                 if let Some(what) = commit(parts, &queued, version, finished, report, now).await? {

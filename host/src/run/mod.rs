@@ -99,6 +99,7 @@ impl Runner {
         const BATCH: usize = 128;
         let mut handed = Vec::with_capacity(BATCH);
         let mut ended = Vec::with_capacity(BATCH);
+        let missed = self.inlet.missed();
         loop {
             if self.behind && self.has_room() && self.parts.clock.now() >= self.retry_at {
                 self.catch_up().await;
@@ -121,7 +122,7 @@ impl Runner {
                         self.take(run);
                     }
                 }
-                _ = self.inlet.missed() => self.behind = true,
+                _ = missed.notified() => self.behind = true,
                 _ = clock.sleep_until(wake_at) => self.lanes.wake(clock.now()),
             }
             while self.executing.try_join_next().is_some() {}

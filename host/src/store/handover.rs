@@ -154,8 +154,8 @@ impl<T> Inlet<T> {
         self.missed.swap(false, Ordering::AcqRel)
     }
 
-    /// Returns when something was left in the store.
-    pub async fn missed(&self) {
-        self.wake.notified().await;
+    /// Notified when something was left in the store.
+    pub fn missed(&self) -> Arc<Notify> {
+        self.wake.clone()
     }
 }

@@ -1,0 +1,24 @@
+//! The contract in Rust, generated from `wit/`.
+//!
+//! Only the calls that may ask the store are asynchronous; everything else answers from memory.
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "plugin",
+    imports: {
+        "relais:plugin/customers": async | trappable,
+        "relais:plugin/messages.[method]draft.send": async | trappable,
+        "relais:plugin/messages.cancel": async | trappable,
+        "relais:plugin/messages.status": async | trappable,
+        "relais:plugin/messages.media": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    require_store_data_send: true,
+    with: {
+        "relais:plugin/messages.draft": crate::plugin::calls::messages::Draft,
+    },
+});
+
+pub use exports::relais::plugin::{on_delivery, on_event, on_message, on_timer};
+pub use relais::plugin::{calendar, customers, events, messages, run, state, timers, types};

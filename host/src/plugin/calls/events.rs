@@ -1,0 +1,37 @@
+//! `relais:plugin/events`: events of the plugin's own, raised once the run has ended well.
+
+use super::{Misuse, RunState};
+use crate::{
+    domain::run::EmittedEvent,
+    plugin::{bindings::events, limiter::LimitReached},
+};
+
+impl events::Host for RunState {
+    fn emit(
+        &mut self,
+        event_type: String,
+        subject: Option<String>,
+        data: String,
+        options: Option<events::EmitOptions>,
+    ) -> wasmtime::Result<()> {
+        self.call()?;
+        if let Err(why) = self.may().emit(&event_type) {
+            // The call has no answer to carry a refusal, and going on as if it had worked would lose the event.
+            return Err(Misuse(self.denied("events.emit", why)).into());
+        }
+        self.json(&format!("event `{event_type}`"), &data)?;
+        let allowed = self.shared.limits.events;
+        if self.outcome.events.len() as u64 >= u64::from(allowed) {
+            return Err(LimitReached::host("events", allowed).into());
+        }
+        let (customer, dedup_key) = options.map_or((None, None), |options| (options.customer, options.dedup_key));
+        if let Some(key) = &dedup_key {
+            self.key(key)?;
+        }
+        let subject_bytes = subject.as_ref().map_or(0, String::len);
+        self.effect(event_type.len() + subject_bytes + data.len())?;
+        let customer = self.customer_or_own(customer);
+        self.outcome.events.push(EmittedEvent { event_type, subject, customer, dedup_key, data });
+        Ok(())
+    }
+}

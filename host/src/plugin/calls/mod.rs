@@ -1,0 +1,236 @@
+//! What a run can call, a file for each interface of the contract.
+//!
+//! In comes what the guest says, which nobody has checked; out go effects into the run's own buffer. Nothing in here makes
+//! anything happen: what was asked for is committed after the run, or dropped with it. A call that the plugin can do
+//! something about answers with an error of the contract; a limit, a misuse that the contract has no answer for, or the
+//! host's own trouble ends the run.
+
+pub mod calendar;
+pub mod customers;
+pub mod events;
+pub mod messages;
+pub mod run;
+pub mod send;
+pub mod state;
+pub mod timers;
+pub mod wasi;
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::{
+    capability::Capabilities,
+    limiter::{LimitReached, Limiter},
+    registry::{Plugin, Shared},
+    units::show_size,
+};
+use crate::{
+    clock::Timestamp,
+    domain::run::{Cause, EntitySnapshot, Outcome, QueuedRun},
+    ids::{CustomerId, EventId},
+    store,
+};
+use wasi::{RunLog, Stream};
+
+/// Resources of a run in the host's hands: drafts, streams, pollables.
+const RESOURCES_MAX: usize = 256;
+
+/// Something that the contract does not allow and has no answer for: the plugin's own fault.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+/// The host's own trouble, never counted against the plugin.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HostTrouble(pub String);
+
+/// Everything of one run: what it sees, what it may, what it has asked for.
+pub struct RunState {
+    pub table: ResourceTable,
+    pub wasi: WasiCtx,
+    pub limiter: Limiter,
+    pub plugin: Arc<Plugin>,
+    pub shared: Arc<Shared>,
+    pub work: QueuedRun,
+    pub snapshot: Arc<EntitySnapshot>,
+    pub now: Timestamp,
+    pub outcome: Outcome,
+    pub log: Arc<RunLog>,
+    pub denied: Vec<String>,
+    pub host_calls: u32,
+    /// Ticks of the engine's clock while it was computing.
+    pub ticks: u32,
+    /// The computing time is used up.
+    pub exhausted: bool,
+    effect_bytes: u64,
+    /// Bytes of the entity's state with this run's changes; counted when the first change is made.
+    state_bytes: Option<u64>,
+    /// Events that this run was given, by the source's name for them: what `because` may name.
+    seen: Vec<(String, EventId)>,
+    random: Option<blake3::OutputReader>,
+    wasi_random: Option<blake3::OutputReader>,
+}
+
+impl RunState {
+    pub fn new(
+        plugin: Arc<Plugin>,
+        shared: Arc<Shared>,
+        work: QueuedRun,
+        snapshot: Arc<EntitySnapshot>,
+        now: Timestamp,
+    ) -> RunState {
+        let log = Arc::new(RunLog::new(shared.limits.log_bytes.0));
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        RunState {
+            table,
+            wasi: wasi::context(&log, now),
+            limiter: Limiter::new(plugin.budget.memory.0, shared.limits.table_elements),
+            log,
+            plugin,
+            shared,
+            work,
+            snapshot,
+            now,
+            outcome: Outcome::default(),
+            denied: Vec::new(),
+            host_calls: 0,
+            ticks: 0,
+            exhausted: false,
+            effect_bytes: 0,
+            state_bytes: None,
+            seen: Vec::new(),
+            random: None,
+            wasi_random: None,
+        }
+    }
+
+    /// Counts a call; every function of the contract begins with it.
+    fn call(&mut self) -> wasmtime::Result<()> {
+        self.host_calls = self.host_calls.saturating_add(1);
+        if self.host_calls > self.shared.limits.host_calls {
+            return Err(LimitReached::host("host-calls", self.shared.limits.host_calls).into());
+        }
+        Ok(())
+    }
+
+    /// Counts what the outcome holds.
+    fn effect(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.effect_bytes = self.effect_bytes.saturating_add(bytes as u64);
+        let allowed = self.shared.limits.effect_bytes.0;
+        if self.effect_bytes > allowed {
+            return Err(LimitReached::host("effect-bytes", show_size(allowed)).into());
+        }
+        Ok(())
+    }
+
+    /// A key of an entry or timer.
+    fn key(&self, key: &str) -> wasmtime::Result<()> {
+        let allowed = self.shared.limits.key_bytes.0;
+        if key.len() as u64 > allowed {
+            return Err(LimitReached::host("key-bytes", show_size(allowed)).into());
+        }
+        if key.is_empty() {
+            return Err(Misuse("a key is empty; give entries and timers a name".to_owned()).into());
+        }
+        Ok(())
+    }
+
+    /// The data of a timer or an event.
+    fn json(&self, what: &str, text: &str) -> wasmtime::Result<()> {
+        let allowed = self.shared.limits.data_bytes.0;
+        if text.len() as u64 > allowed {
+            return Err(LimitReached::host("data-bytes", show_size(allowed)).into());
+        }
+        match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Misuse(format!("the data of {what} is not JSON: {error}")).into()),
+        }
+    }
+
+    /// Remembers a refused permission and gives the words back, for the error that the plugin gets.
+    fn denied(&mut self, what: &str, why: String) -> String {
+        let line = format!("{what}: {why}");
+        if !self.denied.contains(&line) {
+            tracing::warn!(plugin = %self.plugin.name(), "not permitted: {line}");
+            self.denied.push(line.clone());
+        }
+        line
+    }
+
+    fn may(&self) -> &Capabilities {
+        &self.plugin.capabilities
+    }
+
+    /// The customer whom the run concerns.
+    pub fn customer(&self) -> Option<&CustomerId> {
+        self.work.run.customer.as_ref()
+    }
+
+    /// The customer as an argument gives it, or that of the run.
+    fn customer_or_own(&self, given: Option<String>) -> Option<CustomerId> {
+        given.map(CustomerId::new).or_else(|| self.work.run.customer.clone())
+    }
+
+    /// The event that the run's chain goes back to.
+    pub fn origin(&self) -> Option<EventId> {
+        match &self.work.run.cause {
+            Cause::Event(event) => Some(event.id),
+            Cause::Timer(timer) => timer.origin,
+            Cause::Delivery(_) | Cause::Message(_) => None,
+        }
+    }
+
+    /// Bytes that are the same for every execution of this run, and that nobody without the host's secret can foresee.
+    fn chance(&self, purpose: &str) -> blake3::OutputReader {
+        let mut hasher = blake3::Hasher::new_keyed(&self.shared.host_secret);
+        hasher.update(purpose.as_bytes());
+        hasher.update(&self.work.run.id.0);
+        hasher.finalize_xof()
+    }
+}
+
+impl WasiView for RunState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// A failed look into the store ends the run; it is executed again.
+pub(super) fn trouble(error: store::Error) -> wasmtime::Error {
+    HostTrouble(error.to_string()).into()
+}
+
+/// A point in time of the contract. The bound is ECMAScript's, 100 million days either way, beyond which no calendar goes.
+pub(super) fn timestamp(what: &str, instant: f64) -> wasmtime::Result<Timestamp> {
+    const MAX: f64 = 8.64e15;
+    if !(instant.abs() <= MAX) {
+        return Err(Misuse(format!("{what}: {instant} is no point in time; give milliseconds since 1970")).into());
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "bounded above, and a fraction of a millisecond is of no use")]
+    Ok(Timestamp(instant as i64))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the contract's instants are f64, exact for 285,000 years")]
+pub(super) fn instant(timestamp: Timestamp) -> f64 {
+    timestamp.0 as f64
+}
+
+pub(super) fn duration(what: &str, millis: f64) -> wasmtime::Result<std::time::Duration> {
+    // Ten thousand days: nothing here waits longer, and sums of them stay far from overflowing.
+    const MAX: f64 = 8.64e11;
+    if !(0.0..=MAX).contains(&millis) {
+        return Err(Misuse(format!("{what}: {millis} is no length of time; give milliseconds, 0 to {MAX}")).into());
+    }
+    Ok(std::time::Duration::from_secs_f64(millis / 1000.0))
+}
+
+impl RunState {
+    /// Writes a line of the host's own into the run's log.
+    fn note(&self, message: &str) {
+        self.log.line(Stream::Host("warn"), message);
+    }
+}

@@ -1,0 +1,434 @@
+//! `draft.send`: from a wish to a message, or to the reason why not.
+//!
+//! In order: to whom, is it permitted, was it sent before, what does it say, why is it expected, do the rules allow it.
+//! Nothing is sent here; the message joins the run's outcome.
+
+use wasmtime::component::Resource;
+
+use super::{
+    RunState,
+    messages::{Draft, Target},
+    trouble,
+};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::{Channel, Customer},
+        message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy, Template},
+        purpose::Purpose,
+        run::{Cause, Incoming},
+    },
+    ids::{EventId, MessageId},
+    plugin::{bindings::messages::SendError, limiter::LimitReached, manifest::TemplateSpec},
+    rules::{Refusal, allowed, content, expected},
+};
+
+/// A refusal for the plugin, or trouble that ends the run.
+type Sent<T> = wasmtime::Result<Result<T, Refusal>>;
+
+/// The plugin's mistake goes to the plugin; everything else ends the run.
+macro_rules! accept {
+    ($answer:expr) => {
+        match $answer {
+            Ok(value) => value,
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    };
+}
+
+impl RunState {
+    pub(super) async fn send_draft(&mut self, draft: &Resource<Draft>) -> wasmtime::Result<Result<String, SendError>> {
+        if let Some(id) = self.table.get(draft)?.sent {
+            return Ok(Ok(id.to_string()));
+        }
+        // Taken out for the time being, because checking it asks the run for much else.
+        let mut taken = std::mem::take(self.table.get_mut(draft)?);
+        let answer = self.check_and_take(&taken).await?;
+        if let Ok(id) = &answer {
+            taken.sent = Some(*id);
+        }
+        *self.table.get_mut(draft)? = taken;
+        Ok(answer.map(|id| id.to_string()).map_err(guest_error))
+    }
+
+    async fn check_and_take(&mut self, draft: &Draft) -> Sent<MessageId> {
+        if let Some(problem) = &draft.problem {
+            return Ok(Err(problem.clone()));
+        }
+        let purpose = draft.purpose.unwrap_or(Purpose::Alert);
+        let (to, answered) = accept!(self.recipient(draft).await?);
+        let sms = accept!(self.permitted(draft, purpose));
+        if let Some(earlier) = self.sent_under_key(draft, &to).await? {
+            return Ok(Ok(earlier));
+        }
+        let customer = match to.customer() {
+            Some(id) => self.shared.store.customer(&self.work.run.key.tenant, id).await.map_err(trouble)?,
+            None => None,
+        };
+        let content = accept!(self.content_of(draft, customer.as_deref()));
+        let because = accept!(self.expected(draft, &to, purpose, answered).await?);
+        let allowed = self.plugin.budget.messages;
+        if self.outcome.messages.len() as u64 >= u64::from(allowed) {
+            return Err(LimitReached::wished("messages", allowed).into());
+        }
+        let message = self.message(draft, purpose, to, sms, content, because)?;
+        accept!(content::check(&message));
+        accept!(allowed::ask(&message, customer.as_deref(), self.now, &self.shared.rules));
+        let id = message.id;
+        self.outcome.messages.push(message);
+        Ok(Ok(id))
+    }
+
+    /// To whom it goes, and when they wrote where it is an answer.
+    async fn recipient(&mut self, draft: &Draft) -> Sent<(Recipient, Option<(MessageId, Timestamp)>)> {
+        Ok(match &draft.to {
+            Some(Target::Customer(id)) => Ok((Recipient::Customer(id.clone()), None)),
+            Some(Target::Phone(number)) => e164(number).map(|number| (Recipient::Phone(number), None)),
+            Some(Target::Answer(id)) => match self.written(id).await? {
+                None => Err(Refusal::NotExpected(format!("there is no message `{id}` to answer"))),
+                Some(incoming) => sender(&incoming).map(|to| (to, Some((incoming.id, incoming.time)))),
+            },
+            None => Err(Refusal::BadContent("the draft names nobody".to_owned())),
+        })
+    }
+
+    /// What a customer wrote: what set off this run, or what the store still has.
+    async fn written(&mut self, id: &str) -> wasmtime::Result<Option<std::sync::Arc<Incoming>>> {
+        let Ok(id) = id.parse::<MessageId>() else { return Ok(None) };
+        if let Cause::Message(incoming) = &self.work.run.cause
+            && incoming.id == id
+        {
+            return Ok(Some(incoming.clone()));
+        }
+        self.shared.store.incoming(&self.work.run.key.tenant, id).await.map_err(trouble)
+    }
+
+    /// What the manifest and the operator permit, and what is left of the channels.
+    fn permitted(&mut self, draft: &Draft, purpose: Purpose) -> Result<SmsPolicy, Refusal> {
+        let may = self.may();
+        let template = draft.template.as_ref().map(|(name, _)| name);
+        let phone = matches!(draft.to, Some(Target::Phone(_)));
+        let sms = match (may.channel(Channel::Whatsapp), may.channel(Channel::Sms), draft.sms) {
+            (Ok(()), Ok(()), wanted) => Ok(wanted),
+            (Ok(()), Err(_), SmsPolicy::Fallback | SmsPolicy::Never) => Ok(SmsPolicy::Never),
+            (Err(_), Ok(()), SmsPolicy::Fallback | SmsPolicy::Only) => Ok(SmsPolicy::Only),
+            (_, Err(why), SmsPolicy::Only) | (Err(why), _, _) => Err(why),
+        };
+        let answer = may
+            .purpose(purpose.as_str())
+            .and_then(|()| if phone { may.phone() } else { Ok(()) })
+            // A template that is declared nowhere is a mistake and no question of permission.
+            .and_then(|()| match template {
+                Some(name) if self.plugin.manifest.templates.contains_key(name) => may.template(name),
+                _ => Ok(()),
+            })
+            .and(sms);
+        answer.map_err(|why| Refusal::NotPermitted(self.denied("draft.send", why)))
+    }
+
+    /// The first message under the same key, of this run or of an earlier one.
+    async fn sent_under_key(&mut self, draft: &Draft, to: &Recipient) -> wasmtime::Result<Option<MessageId>> {
+        let Some(key) = &draft.dedup_key else { return Ok(None) };
+        let own = self.outcome.messages.iter().find(|message| message.to == *to && message.dedup_key.as_ref() == Some(key));
+        if let Some(message) = own {
+            return Ok(Some(message.id));
+        }
+        let (store, tenant) = (&self.shared.store, &self.work.run.key.tenant);
+        store.message_by_dedup_key(tenant, self.plugin.name(), to.lane(), key).await.map_err(trouble)
+    }
+
+    fn content_of(&self, draft: &Draft, customer: Option<&Customer>) -> Result<Content, Refusal> {
+        let template = match &draft.template {
+            None => None,
+            Some((name, params)) => {
+                let Some(spec) = self.plugin.manifest.templates.get(name) else {
+                    return Err(Refusal::BadTemplate(format!("`{name}` is declared in no [[templates]] of plugin.toml")));
+                };
+                let locale = draft.locale.as_deref().or_else(|| customer?.locale.as_deref());
+                let kind = draft.attachment.as_ref().map(|attachment| MediaKind::of(&attachment.mime_type));
+                Some(resolve(spec, params, locale, kind)?)
+            }
+        };
+        Ok(Content {
+            text: draft.text.clone(),
+            template,
+            attachment: draft.attachment.clone(),
+            location: draft.location.clone(),
+            choices: draft.choices.clone(),
+            sms_text: draft.sms_text.clone(),
+        })
+    }
+
+    fn message(
+        &self,
+        draft: &Draft,
+        purpose: Purpose,
+        to: Recipient,
+        sms: SmsPolicy,
+        content: Content,
+        because: Because,
+    ) -> wasmtime::Result<NewMessage> {
+        let (run, manifest) = (&self.work.run, &self.plugin.manifest);
+        let ordinal = u32::try_from(self.outcome.messages.len())?;
+        Ok(NewMessage {
+            id: MessageId::of_run(run.id, ordinal),
+            tenant: run.key.tenant.clone(),
+            author: Some(Author {
+                run: run.id,
+                plugin: run.key.plugin.clone(),
+                entity: run.key.entity.clone(),
+                notify: manifest.on_delivery.clone().unwrap_or_default(),
+                answers: manifest.on_message.is_some_and(|asked| asked.answers),
+            }),
+            to,
+            purpose,
+            because,
+            content,
+            sms,
+            fallback_after: draft.fallback_after,
+            expires: draft.expires,
+            dedup_key: draft.dedup_key.clone(),
+            tag: draft.tag.clone(),
+            quote: draft.quote,
+            created: self.now,
+        })
+    }
+
+    /// What makes it expected: what it says itself, what it answers, or what set off this run.
+    async fn expected(
+        &mut self,
+        draft: &Draft,
+        to: &Recipient,
+        purpose: Purpose,
+        answered: Option<(MessageId, Timestamp)>,
+    ) -> Sent<Because> {
+        let (because, asked_at) = match (&draft.because, answered) {
+            (Some(reference), _) => accept!(self.named(to, reference).await?),
+            (None, Some((id, at))) => (Because::Incoming(id), Some(at)),
+            (None, None) => accept!(self.by_cause(to)),
+        };
+        Ok(expected::purpose_fits(purpose, &because, asked_at, self.now).map(|()| because))
+    }
+
+    /// A `because`: the id of an event as the plugin was given it, or of a message.
+    async fn named(&mut self, to: &Recipient, reference: &str) -> Sent<(Because, Option<Timestamp>)> {
+        let (store, tenant) = (self.shared.store.as_ref(), &self.work.run.key.tenant);
+        if let Cause::Event(event) = &self.work.run.cause
+            && event.source_id == reference
+        {
+            return Ok(self.by_cause(to));
+        }
+        let known = self.seen.iter().find(|(source_id, _)| source_id == reference).map(|(_, id)| id.to_string());
+        let found = expected::look_up(store, tenant, to, known.as_deref().unwrap_or(reference)).await.map_err(trouble)?;
+        let Some(found) = found else {
+            return Ok(Err(Refusal::NotExpected(format!(
+                "`{reference}` is no id of an event that this run was given, nor of a message; a plugin cannot refer to anything \
+                 that the host does not hold"
+            ))));
+        };
+        let (because, _) = accept!(found);
+        let asked_at = match &because {
+            Because::Incoming(id) => store.incoming(tenant, *id).await.map_err(trouble)?.map(|incoming| incoming.time),
+            _ => None,
+        };
+        Ok(Ok((because, asked_at)))
+    }
+
+    /// What set off the run, if it concerns whom the message is for.
+    fn by_cause(&self, to: &Recipient) -> Result<(Because, Option<Timestamp>), Refusal> {
+        let run = &self.work.run;
+        let (because, asked_at, phone) = match &run.cause {
+            Cause::Event(event) => (Because::Event(event.id), None, None),
+            Cause::Timer(timer) => (Because::Timer { key: timer.key.clone(), set_by: timer.set_by_run }, None, None),
+            Cause::Delivery(delivery) => (Because::Message(delivery.message), None, None),
+            Cause::Message(incoming) => (Because::Incoming(incoming.id), Some(incoming.time), Some(&incoming.sender)),
+        };
+        let concerned = match to {
+            Recipient::Customer(id) => {
+                // An entity such as a product has several customers: each that an earlier event of theirs brought here.
+                self.cause_customers().any(|concerned| concerned == id) || self.holds_entry_about(id)
+            }
+            // Writing to a number needs a permission of its own; an answer needs none, but has to be to who wrote.
+            Recipient::Phone(number) => phone.is_none_or(|sender| sender == number) || self.may().phone().is_ok(),
+        };
+        if concerned {
+            return Ok((because, asked_at));
+        }
+        let whom = to.lane();
+        Err(Refusal::NotExpected(format!(
+            "neither what set off this run nor an entry of `{}` concerns customer `{whom}`; name what does with `because`",
+            run.key.entity
+        )))
+    }
+
+    fn cause_customers(&self) -> impl Iterator<Item = &crate::ids::CustomerId> {
+        let run = &self.work.run;
+        let own = match &run.cause {
+            Cause::Event(event) => event.customer.as_ref(),
+            Cause::Timer(timer) => timer.customer.as_ref(),
+            Cause::Delivery(delivery) => delivery.customer.as_ref(),
+            Cause::Message(incoming) => incoming.customer.as_ref(),
+        };
+        own.into_iter().chain(run.customer.as_ref())
+    }
+
+    /// Remembers an event that the run was given, for `because`. Older ones have to be named as `source#id`.
+    pub(super) fn remember_event(&mut self, source_id: &str, id: EventId) {
+        const SEEN_MAX: usize = 1000;
+        if self.seen.len() < SEEN_MAX {
+            self.seen.push((source_id.to_owned(), id));
+        }
+    }
+}
+
+fn sender(incoming: &Incoming) -> Result<Recipient, Refusal> {
+    match &incoming.customer {
+        Some(customer) => Ok(Recipient::Customer(customer.clone())),
+        None => e164(&incoming.sender).map(Recipient::Phone),
+    }
+}
+
+fn e164(number: &str) -> Result<String, Refusal> {
+    let no = || Refusal::NoAddress(format!("`{number}` is no telephone number in E.164 form, as +33612345678 is"));
+    let parsed = phonenumber::parse(None, number).map_err(|_| no())?;
+    let written = parsed.format().mode(phonenumber::Mode::E164).to_string();
+    if phonenumber::is_valid(&parsed) && written == number { Ok(written) } else { Err(no()) }
+}
+
+/// Puts the parameters into the text of the right language, and says what does not fit.
+fn resolve(
+    spec: &TemplateSpec,
+    params: &[(String, String)],
+    locale: Option<&str>,
+    attachment: Option<MediaKind>,
+) -> Result<Template, Refusal> {
+    let bad = |problem: String| Refusal::BadTemplate(format!("`{}`: {problem}", spec.name));
+    if let Some((unknown, _)) = params.iter().find(|(name, _)| !spec.params.contains(name)) {
+        return Err(bad(format!("it has no parameter `{unknown}`")));
+    }
+    let mut ordered = Vec::with_capacity(spec.params.len());
+    for name in &spec.params {
+        let mut given = params.iter().filter(|(given, _)| given == name);
+        match (given.next(), given.next()) {
+            (Some((_, value)), None) if !value.trim().is_empty() => ordered.push((name.clone(), value.clone())),
+            (Some(_), None) => return Err(bad(format!("the parameter `{name}` is empty"))),
+            (Some(_), Some(_)) => return Err(bad(format!("the parameter `{name}` is given twice"))),
+            (None, _) => return Err(bad(format!("the parameter `{name}` is missing"))),
+        }
+    }
+    if spec.header != attachment && spec.header.is_some() {
+        let header = spec.header.map_or("", MediaKind::as_str);
+        return Err(bad(format!("its header needs an attachment of the kind {header}")));
+    }
+    let (language, text) = in_language(spec, locale).ok_or_else(|| bad("it has no text".to_owned()))?;
+    Ok(Template {
+        name: spec.name.clone(),
+        category: spec.category,
+        language: language.to_owned(),
+        body: fill(text, &ordered),
+        params: ordered,
+        header: spec.header,
+        buttons: spec.buttons.clone(),
+    })
+}
+
+/// The text for exactly this locale, for its language, or in the template's own language.
+fn in_language<'s>(spec: &'s TemplateSpec, locale: Option<&str>) -> Option<(&'s str, &'s str)> {
+    let plain = |tag: &str| tag.replace('_', "-").to_lowercase();
+    let primary = |tag: &str| plain(tag).split('-').next().unwrap_or_default().to_owned();
+    let find = |wanted: &dyn Fn(&str) -> bool| spec.texts.iter().find(|(language, _)| wanted(language));
+    let by_locale = locale.and_then(|locale| {
+        find(&|language| plain(language) == plain(locale))
+            .or_else(|| find(&|language| plain(language) == primary(locale)))
+            .or_else(|| find(&|language| primary(language) == primary(locale)))
+    });
+    let (language, text) = by_locale.or_else(|| spec.texts.get_key_value(&spec.language))?;
+    Some((language, text))
+}
+
+/// One pass over the text, so that a parameter which looks like a placeholder stays what it is.
+fn fill(text: &str, params: &[(String, String)]) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let Some((name, after)) = after.split_once('}') else {
+            rest = after;
+            break;
+        };
+        let value = params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        filled.push_str(value.unwrap_or_default());
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+fn guest_error(refusal: Refusal) -> SendError {
+    match refusal {
+        Refusal::UnknownCustomer(_) => SendError::UnknownCustomer,
+        Refusal::NoAddress(_) => SendError::NoAddress,
+        Refusal::NoConsent(why) => SendError::NoConsent(why),
+        Refusal::NotExpected(why) => SendError::NotExpected(why),
+        Refusal::TemplateNeeded => SendError::TemplateNeeded,
+        Refusal::BadTemplate(why) => SendError::BadTemplate(why),
+        Refusal::BadContent(why) => SendError::BadContent(why),
+        Refusal::NotPermitted(why) => SendError::NotPermitted(why),
+        Refusal::OverQuota(why) => SendError::OverQuota(why),
+        Refusal::Expired => SendError::Expired,
+        Refusal::Other(why) => SendError::Other(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::purpose::Category;
+
+    fn spec() -> TemplateSpec {
+        TemplateSpec {
+            name: "t".into(),
+            category: Category::Utility,
+            language: "en".into(),
+            params: vec!["name".into(), "item".into()],
+            header: None,
+            buttons: vec![],
+            texts: [("en", "{name}: {item}"), ("fr", "{name} : {item}"), ("pt-BR", "{item}, {name}")]
+                .map(|(language, text)| (language.to_owned(), text.to_owned()))
+                .into(),
+        }
+    }
+
+    fn params(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_template_is_filled_in_the_customers_language() {
+        let both = params(&[("item", "{name}"), ("name", "Zoé")]);
+        let body = |locale| resolve(&spec(), &both, locale, None).unwrap().body;
+        assert_eq!(body(Some("fr-FR")), "Zoé : {name}");
+        assert_eq!(body(Some("pt_PT")), "{name}, Zoé");
+        assert_eq!(body(Some("de")), "Zoé: {name}");
+        assert_eq!(body(None), "Zoé: {name}");
+    }
+
+    #[test]
+    fn parameters_have_to_be_complete_and_known() {
+        for wrong in [&[("name", "Zoé")][..], &[("name", "a"), ("item", " ")], &[("name", "a"), ("item", "b"), ("x", "c")]] {
+            assert!(matches!(resolve(&spec(), &params(wrong), None, None), Err(Refusal::BadTemplate(_))), "{wrong:?}");
+        }
+        let headed = TemplateSpec { header: Some(MediaKind::Image), ..spec() };
+        let both = params(&[("item", "b"), ("name", "a")]);
+        assert!(resolve(&headed, &both, None, None).is_err());
+        assert!(resolve(&headed, &both, None, Some(MediaKind::Image)).is_ok());
+    }
+
+    #[test]
+    fn only_e164_is_a_number() {
+        assert_eq!(e164("+33612345678"), Ok("+33612345678".to_owned()));
+        for wrong in ["0612345678", "+33 6 12 34 56 78", "+331", "zoe", ""] {
+            assert!(e164(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! The plugins that are loaded, and which events each of them is run for.
+//!
+//! A package goes in, a plugin comes out that only has to be instantiated: compiled, linked, its imports and exports checked.
+//! What is wrong with one package is its own affair; the reason stands in its status and the others serve.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use serde::Serialize;
+use wasmtime::{
+    Engine,
+    component::{Component, HasSelf, InstancePre, Linker},
+};
+
+use super::{
+    bindings::{self, on_delivery, on_event, on_message, on_timer},
+    cache::{Cache, Compiled},
+    calls::RunState,
+    capability::Capabilities,
+    manifest::{CONTRACT, Manifest, Permissions},
+    package::{self, Asset, Package},
+    settings::{Budget, LimitSettings, Settings},
+    subscription::{Match, Pattern, Subject},
+    trigger::TriggerSpec,
+};
+use crate::{
+    domain::{
+        event::Event,
+        run::{Cause, EntityKey, NewRun},
+    },
+    ids::{Entity, PluginName, RunId},
+    rules,
+    store::Store,
+};
+
+/// Why a plugin cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Package(#[from] package::Error),
+    #[error(transparent)]
+    Manifest(#[from] super::manifest::Error),
+    #[error("the component does not compile: {0}")]
+    Compile(String),
+    #[error("the component needs `{needed}`, and this host offers {CONTRACT}; build it against that version")]
+    Contract { needed: String },
+    #[error("the component imports `{0}`: outgoing HTTP is not offered by this host; build it without")]
+    Http(String),
+    #[error("the component imports `{0}`, which no host offers a plugin")]
+    Import(String),
+    #[error("the component does not fit the contract {CONTRACT}: {0}")]
+    Link(String),
+    #[error("plugin.toml has {table}, but the component does not export `{interface}`")]
+    Export { table: &'static str, interface: &'static str },
+    #[error("the component needs {0}")]
+    Resources(String),
+}
+
+/// What all runs of a host share.
+pub struct Shared {
+    pub engine: Engine,
+    pub store: Arc<dyn Store>,
+    pub rules: rules::allowed::Settings,
+    pub limits: LimitSettings,
+    pub host_secret: [u8; 32],
+}
+
+/// A plugin ready to run.
+pub struct Plugin {
+    pub manifest: Manifest,
+    pub digest: String,
+    pub capabilities: Capabilities,
+    pub budget: Budget,
+    pub config: Arc<str>,
+    pub assets: BTreeMap<String, Asset>,
+    /// Names of the secrets that the host was given for it.
+    pub secrets: BTreeSet<String>,
+    pub counters: Counters,
+    pub(super) pre: InstancePre<RunState>,
+    pub(super) handlers: Handlers,
+    pub(super) size_bytes: usize,
+    compile_ms: u64,
+    cached: bool,
+    /// Imports that trap when they are called: parts of WASI that this host does not have.
+    pub(super) trapping: Vec<String>,
+}
+
+/// The handlers that the component exports.
+pub struct Handlers {
+    pub on_event: Option<on_event::GuestIndices>,
+    pub on_timer: Option<on_timer::GuestIndices>,
+    pub on_delivery: Option<on_delivery::GuestIndices>,
+    pub on_message: Option<on_message::GuestIndices>,
+}
+
+/// Executions since the host started.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub runs: AtomicU64,
+    pub faults: AtomicU64,
+    pub limits: AtomicU64,
+}
+
+/// A plugin as operators see it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub struct PluginStatus {
+    pub name: String,
+    pub version: Option<String>,
+    pub title: Option<String>,
+    pub digest: Option<String>,
+    #[serde(flatten)]
+    pub state: State,
+    pub handlers: Vec<&'static str>,
+    pub subscriptions: Vec<String>,
+    pub triggers: Vec<String>,
+    pub asked: Option<Permissions>,
+    pub effective: Option<Permissions>,
+    pub limits: Option<Budget>,
+    pub size_bytes: usize,
+    pub compile_ms: u64,
+    /// The compiled code was kept from an earlier start.
+    pub cached: bool,
+    pub runs: u64,
+    pub faults: u64,
+    pub limits_reached: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum State {
+    Loaded,
+    Refused { reason: String },
+}
+
+impl Plugin {
+    pub fn name(&self) -> &PluginName {
+        &self.manifest.name
+    }
+
+    pub(super) fn status(&self) -> PluginStatus {
+        let manifest = &self.manifest;
+        let patterns = manifest.subscriptions.iter().flat_map(|subscription| &subscription.types);
+        PluginStatus {
+            name: manifest.name.to_string(),
+            version: Some(manifest.version.clone()),
+            title: manifest.title.clone(),
+            digest: Some(format!("sha256:{}", self.digest)),
+            state: State::Loaded,
+            handlers: self.handlers.names(),
+            subscriptions: patterns.map(ToString::to_string).collect(),
+            triggers: manifest.triggers.iter().map(|trigger| trigger.name.clone()).collect(),
+            asked: Some(self.capabilities.asked.clone()),
+            effective: Some(self.capabilities.effective.clone()),
+            limits: Some(self.budget),
+            size_bytes: self.size_bytes,
+            compile_ms: self.compile_ms,
+            cached: self.cached,
+            runs: self.counters.runs.load(Ordering::Relaxed),
+            faults: self.counters.faults.load(Ordering::Relaxed),
+            limits_reached: self.counters.limits.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl PluginStatus {
+    pub(super) fn refused(name: String, reason: String) -> PluginStatus {
+        PluginStatus {
+            name,
+            version: None,
+            title: None,
+            digest: None,
+            state: State::Refused { reason },
+            handlers: Vec::new(),
+            subscriptions: Vec::new(),
+            triggers: Vec::new(),
+            asked: None,
+            effective: None,
+            limits: None,
+            size_bytes: 0,
+            compile_ms: 0,
+            cached: false,
+            runs: 0,
+            faults: 0,
+            limits_reached: 0,
+        }
+    }
+}
+
+impl Handlers {
+    fn of(pre: &InstancePre<RunState>) -> Handlers {
+        // An error here says that there is no such export, which is what is being asked.
+        Handlers {
+            on_event: on_event::GuestIndices::new(pre).ok(),
+            on_timer: on_timer::GuestIndices::new(pre).ok(),
+            on_delivery: on_delivery::GuestIndices::new(pre).ok(),
+            on_message: on_message::GuestIndices::new(pre).ok(),
+        }
+    }
+
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let all = [
+            ("on-event", self.on_event.is_some()),
+            ("on-timer", self.on_timer.is_some()),
+            ("on-delivery", self.on_delivery.is_some()),
+            ("on-message", self.on_message.is_some()),
+        ];
+        all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    }
+
+    fn check(&self, manifest: &Manifest) -> Result<(), Error> {
+        let wanted = [
+            ("[[on-event]]", "relais:plugin/on-event", !manifest.subscriptions.is_empty(), self.on_event.is_some()),
+            ("[on-timer]", "relais:plugin/on-timer", manifest.on_timer, self.on_timer.is_some()),
+            ("[on-delivery]", "relais:plugin/on-delivery", manifest.on_delivery.is_some(), self.on_delivery.is_some()),
+            ("[on-message]", "relais:plugin/on-message", manifest.on_message.is_some(), self.on_message.is_some()),
+        ];
+        match wanted.into_iter().find(|(.., asked, there)| *asked && !there) {
+            Some((table, interface, ..)) => Err(Error::Export { table, interface }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The linker with everything that a plugin may import. Built once; nothing is looked up in it per run.
+pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<RunState>> {
+    use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+    type Own = HasSelf<RunState>;
+    let mut linker = Linker::<RunState>::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    // Chance comes from the run, so that the same run sees the same.
+    linker.allow_shadowing(true);
+    random::add_to_linker::<_, Own>(&mut linker, |run| run)?;
+    insecure::add_to_linker::<_, Own>(&mut linker, |run| run)?;
+    insecure_seed::add_to_linker::<_, Own>(&mut linker, |run| run)?;
+    linker.allow_shadowing(false);
+    bindings::Plugin::add_to_linker::<_, Own>(&mut linker, |run| run)?;
+    Ok(linker)
+}
+
+/// Reads, checks, compiles and links one package. Blocks for as long as compiling takes.
+pub fn load(
+    dir: &Path,
+    engine: &Engine,
+    linker: &Linker<RunState>,
+    cache: &Cache,
+    settings: &Settings,
+) -> Result<Plugin, Error> {
+    let package = Package::read(dir, settings)?;
+    let capabilities = Capabilities::of(&package.manifest, settings)?;
+    let Compiled { component, cached, compile_ms } = compile(engine, cache, &package.wasm)?;
+    let trapping = check_imports(engine, &component)?;
+    let budget = package.manifest.wishes.over(&settings.limits.default).under(&settings.limits.ceiling);
+    check_resources(&component, &budget)?;
+    let pre = link(linker, &component, !trapping.is_empty())?;
+    let handlers = Handlers::of(&pre);
+    handlers.check(&package.manifest)?;
+    // Otherwise the first run would pay for it.
+    component.initialize_copy_on_write_image().map_err(|error| Error::Compile(format!("{error:#}")))?;
+    let secrets = settings.secrets.get(&package.manifest.name);
+    Ok(Plugin {
+        size_bytes: package.wasm.len(),
+        secrets: secrets.map(|secrets| secrets.keys().cloned().collect()).unwrap_or_default(),
+        manifest: package.manifest,
+        digest: package.digest,
+        config: package.config,
+        assets: package.assets,
+        counters: Counters::default(),
+        capabilities,
+        budget,
+        pre,
+        handlers,
+        compile_ms,
+        cached,
+        trapping,
+    })
+}
+
+/// Compilers have panicked over hostile input before; that must not take the host along.
+fn compile(engine: &Engine, cache: &Cache, wasm: &[u8]) -> Result<Compiled, Error> {
+    match catch_unwind(AssertUnwindSafe(|| cache.load(engine, wasm))) {
+        Ok(Ok(compiled)) => Ok(compiled),
+        Ok(Err(error)) => Err(Error::Compile(format!("{error:#}"))),
+        Err(_) => Err(Error::Compile("the compiler gave up on it with a panic; please report the component".to_owned())),
+    }
+}
+
+/// Only the contract's and WASI's imports, in a version that is offered. Gives back those of WASI that are not there.
+fn check_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, Error> {
+    let mut unknown = Vec::new();
+    for (name, _) in component.component_type().imports(engine) {
+        let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+        let (package, _) = interface.split_once('/').unwrap_or((interface, ""));
+        match package {
+            "relais:plugin" if format!("{package}@{version}") == CONTRACT => {}
+            "relais:plugin" => return Err(Error::Contract { needed: format!("{package}@{version}") }),
+            "wasi:http" => return Err(Error::Http(name.to_owned())),
+            "wasi:cli" | "wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:filesystem" | "wasi:sockets"
+                if version.starts_with("0.2.") => {}
+            _ if package.starts_with("wasi:") => unknown.push(name.to_owned()),
+            _ => return Err(Error::Import(name.to_owned())),
+        }
+    }
+    Ok(unknown)
+}
+
+fn check_resources(component: &Component, budget: &Budget) -> Result<(), Error> {
+    let Some(needed) = component.resources_required() else { return Ok(()) };
+    // In pages of 64 KiB.
+    let bytes = needed.max_initial_memory_size.unwrap_or(0).saturating_mul(64 << 10);
+    if bytes > budget.memory.0 {
+        return Err(Error::Resources(format!(
+            "{} of memory to begin with, and its limit is {}; raise `limits.memory` in plugin.toml, and \
+             `plugins.limits.ceiling.memory` of the host where that is lower",
+            super::units::show_size(bytes),
+            super::units::show_size(budget.memory.0)
+        )));
+    }
+    Ok(())
+}
+
+fn link(
+    linker: &Linker<RunState>,
+    component: &Component,
+    unknown_wasi: bool,
+) -> Result<InstancePre<RunState>, Error> {
+    let linked = if unknown_wasi {
+        // Toolchains import parts of WASI that nobody calls; those that this host does not have trap when they are called.
+        let mut trapping = linker.clone();
+        trapping.define_unknown_imports_as_traps(component).and_then(|()| trapping.instantiate_pre(component))
+    } else {
+        linker.instantiate_pre(component)
+    };
+    linked.map_err(|error| Error::Link(format!("{error:#}")))
+}
+
+/// The plugins of a host by name, with an index from event types to subscriptions.
+#[derive(Default)]
+pub struct Registry {
+    pub plugins: BTreeMap<PluginName, Arc<Plugin>>,
+    pub refused: Vec<PluginStatus>,
+    pub triggers: BTreeMap<(String, String), Arc<TriggerSpec>>,
+    exact: HashMap<String, Vec<Reference>>,
+    prefixes: Vec<(String, Reference)>,
+}
+
+#[derive(Clone)]
+struct Reference {
+    plugin: Arc<Plugin>,
+    subscription: usize,
+}
+
+/// What an event sets off.
+#[derive(Debug, Default)]
+pub struct Routing {
+    pub runs: Vec<NewRun>,
+    /// Why a subscription that matched by type does not apply.
+    pub notes: Vec<String>,
+}
+
+impl Registry {
+    pub fn add(&mut self, plugin: Arc<Plugin>, settings: &Settings) {
+        for (no, subscription) in plugin.manifest.subscriptions.iter().enumerate() {
+            for pattern in &subscription.types {
+                let reference = Reference { plugin: plugin.clone(), subscription: no };
+                match pattern {
+                    Pattern::Exact(name) => self.exact.entry(name.clone()).or_default().push(reference),
+                    Pattern::Prefix(prefix) => self.prefixes.push((prefix.clone(), reference)),
+                }
+            }
+        }
+        let secrets = settings.secrets.get(plugin.name());
+        for trigger in &plugin.manifest.triggers {
+            let secret = trigger.secret_name().and_then(|name| secrets?.get(name)).cloned();
+            if let (Some(name), None) = (trigger.secret_name(), &secret) {
+                tracing::warn!(
+                    plugin = %plugin.name(), trigger = trigger.name,
+                    "every request will be refused: set [plugins.secrets.{}] {name} = {{ env = \"…\" }}", plugin.name()
+                );
+            }
+            let spec = TriggerSpec { plugin: plugin.name().clone(), trigger: trigger.clone(), secret };
+            self.triggers.insert((plugin.name().to_string(), trigger.name.clone()), Arc::new(spec));
+        }
+        self.plugins.insert(plugin.name().clone(), plugin);
+    }
+
+    /// Which runs an event sets off. Its data is read as JSON at most once, for all of them.
+    pub fn route(&self, event: &Arc<Event>) -> Routing {
+        let mut routing = Routing::default();
+        let subject = Subject::new(event);
+        let mut done: Vec<(&PluginName, usize)> = Vec::new();
+        let exact = self.exact.get(&event.event_type).into_iter().flatten();
+        let prefixed = self.prefixes.iter().filter(|(prefix, _)| event.event_type.starts_with(prefix.as_str()));
+        for Reference { plugin, subscription: no } in exact.chain(prefixed.map(|(_, reference)| reference)) {
+            // One subscription may name the type twice, exactly and by prefix.
+            if done.contains(&(plugin.name(), *no)) {
+                continue;
+            }
+            done.push((plugin.name(), *no));
+            let Some(subscription) = plugin.manifest.subscriptions.get(*no) else { continue };
+            match subject.meets(subscription) {
+                Match::No => {}
+                Match::Unfit(why) => routing.notes.push(format!("{}, on-event {}: {why}", plugin.name(), no + 1)),
+                Match::Run { entity, customer } => routing.runs.push(NewRun {
+                    id: RunId::of_event(event.id, plugin.name(), *no),
+                    key: EntityKey {
+                        tenant: event.tenant.clone(),
+                        plugin: plugin.name().clone(),
+                        entity: Entity::new(entity),
+                    },
+                    customer,
+                    cause: Cause::Event(event.clone()),
+                    hold_up: plugin.manifest.retry.hold_up,
+                }),
+            }
+        }
+        routing
+    }
+}

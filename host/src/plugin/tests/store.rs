@@ -1,0 +1,166 @@
+//! A store that knows one customer and nothing else: what a plugin's run reads, without a database.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::{Address, Channel, Consent, Customer},
+        event::Event,
+        message::{MessageRecord, NewMessage},
+        run::{Cause, EntityKey, EntitySnapshot, Incoming, QueuedRun},
+    },
+    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    store::{
+        Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange, MessageFilter,
+        NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed, RunState,
+        RunStory, Store,
+    },
+};
+
+pub(super) struct OneCustomer {
+    /// Every question ends in an error, as when the disk is gone.
+    pub broken: bool,
+}
+
+impl OneCustomer {
+    fn answer<T>(&self, value: T) -> Result<T> {
+        if self.broken { Err(Error::Closed) } else { Ok(value) }
+    }
+}
+
+pub(super) fn customer() -> Customer {
+    Customer {
+        tenant: TenantId::default_tenant(),
+        id: "4711".into(),
+        name: Some("Zoé".into()),
+        locale: Some("fr-FR".into()),
+        timezone: Some("Europe/Paris".into()),
+        attributes: [("first-name".to_owned(), "Zoé".to_owned())].into(),
+        addresses: Channel::ALL
+            .map(|channel| Address {
+                channel,
+                address: "+33612345678".into(),
+                last_incoming: None,
+                unusable_until: None,
+            })
+            .into(),
+        consents: vec![],
+        created: Timestamp(0),
+        updated: Timestamp(0),
+    }
+}
+
+#[async_trait]
+impl Store for OneCustomer {
+    async fn accept_events(&self, _: Vec<RoutedEvent>) -> Result<Vec<Accepted>> {
+        Err(Error::Closed)
+    }
+    async fn accept_message(&self, _: NewMessage) -> Result<bool> {
+        Err(Error::Closed)
+    }
+    async fn open_runs(&self, _: i64, _: u32) -> Result<Vec<QueuedRun>> {
+        Err(Error::Closed)
+    }
+    async fn load_entity(&self, _: &EntityKey, _: Timestamp) -> Result<Arc<EntitySnapshot>> {
+        Err(Error::Closed)
+    }
+    async fn commit_run(&self, _: RunCommit) -> Result<Committed> {
+        Err(Error::Closed)
+    }
+    async fn fail_run(&self, _: RunFailed) -> Result<bool> {
+        Err(Error::Closed)
+    }
+    async fn fire_timers(&self, _: Timestamp, _: u32) -> Result<Fired> {
+        Err(Error::Closed)
+    }
+    async fn open_messages(&self, _: i64, _: u32) -> Result<Vec<MessageRecord>> {
+        Err(Error::Closed)
+    }
+    async fn due_messages(&self, _: Timestamp, _: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
+        Err(Error::Closed)
+    }
+    async fn change_message(&self, _: MessageChange) -> Result<Changed> {
+        Err(Error::Closed)
+    }
+    async fn cancel_message(&self, _: &TenantId, _: MessageId, _: Timestamp) -> Result<bool> {
+        Err(Error::Closed)
+    }
+    async fn record_receipts(&self, _: Vec<Receipt>, _: Timestamp) -> Result<Vec<Recorded>> {
+        Err(Error::Closed)
+    }
+    async fn record_incoming(&self, _: Vec<NewIncoming>, _: Timestamp) -> Result<Vec<bool>> {
+        Err(Error::Closed)
+    }
+    async fn note_address(&self, _: &TenantId, _: Channel, _: &str, _: Option<Timestamp>) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn put_customer(&self, _: &TenantId, _: &CustomerId, _: CustomerProfile, _: Timestamp) -> Result<Arc<Customer>> {
+        Err(Error::Closed)
+    }
+    async fn customer(&self, _: &TenantId, id: &CustomerId) -> Result<Option<Arc<Customer>>> {
+        self.answer((id.as_str() == "4711").then(|| Arc::new(customer())))
+    }
+    async fn customers(&self, _: &TenantId, _: Option<&str>, _: u32) -> Result<Vec<Arc<Customer>>> {
+        Err(Error::Closed)
+    }
+    async fn record_consent(&self, _: &TenantId, _: &CustomerId, _: Consent) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn erase_customer(&self, _: &TenantId, _: &CustomerId, _: Timestamp) -> Result<bool> {
+        Err(Error::Closed)
+    }
+    async fn history(&self, _: &TenantId, _: &CustomerId, _: &str, _: u32) -> Result<Vec<Arc<Event>>> {
+        self.answer(vec![])
+    }
+    async fn message_by_dedup_key(&self, _: &TenantId, _: &PluginName, _: &str, _: &str) -> Result<Option<MessageId>> {
+        self.answer(None)
+    }
+    async fn event(&self, _: &TenantId, _: EventId) -> Result<Option<Arc<Event>>> {
+        self.answer(None)
+    }
+    async fn incoming(&self, _: &TenantId, _: MessageId) -> Result<Option<Arc<Incoming>>> {
+        self.answer(None)
+    }
+    async fn message(&self, _: &TenantId, _: MessageId) -> Result<Option<MessageRecord>> {
+        self.answer(None)
+    }
+    async fn receipts(&self, _: &TenantId, _: MessageId) -> Result<Vec<ReceiptLine>> {
+        Err(Error::Closed)
+    }
+    async fn messages(&self, _: &TenantId, _: &MessageFilter, _: Paging) -> Result<Vec<MessageRecord>> {
+        Err(Error::Closed)
+    }
+    async fn event_story(&self, _: &TenantId, _: EventId) -> Result<Option<EventStory>> {
+        Err(Error::Closed)
+    }
+    async fn events(&self, _: &TenantId, _: Paging) -> Result<Vec<EventStory>> {
+        Err(Error::Closed)
+    }
+    async fn run(&self, _: &TenantId, _: RunId) -> Result<Option<RunStory>> {
+        Err(Error::Closed)
+    }
+    async fn runs(&self, _: &TenantId, _: Option<RunState>, _: Paging) -> Result<Vec<RunStory>> {
+        Err(Error::Closed)
+    }
+    async fn set_aside_cause(&self, _: &TenantId, _: RunId) -> Result<Option<Cause>> {
+        Err(Error::Closed)
+    }
+    async fn replay_run(&self, _: &TenantId, _: RunId, _: Timestamp) -> Result<bool> {
+        Err(Error::Closed)
+    }
+    async fn discard_run(&self, _: &TenantId, _: RunId, _: Timestamp) -> Result<bool> {
+        Err(Error::Closed)
+    }
+    async fn figures(&self, _: &TenantId) -> Result<Figures> {
+        Err(Error::Closed)
+    }
+    async fn check(&self) -> Result<()> {
+        self.answer(())
+    }
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
