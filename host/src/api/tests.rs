@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    clock::{AdjustableClock, Clock, Timestamp},
+    clock::{AdjustableClock, Timestamp},
     domain::{
         event::Event,
         run::{Cause, EntityKey, EntitySnapshot, NewRun, Outcome, QueuedRun, RunReport},
@@ -18,7 +18,7 @@ use crate::{
     ids::{Entity, PluginName, RunId},
     ingress::{AppState, Directory, Settings, TriggerCall, TriggerProblem, problem},
     rules,
-    store::{self, Committed, RunCommit, Store, sqlite::SqliteStore},
+    store::{self, Committed, RunCommit, sqlite::SqliteStore},
 };
 
 /// One plugin that wants every event of type `shop.order`.
@@ -266,7 +266,7 @@ async fn every_path_that_is_documented_is_served() {
             if path == "/v1/stream" {
                 continue;
             }
-            let place = path.replace('{', "x").replace('}', "x");
+            let place = path.replace(['{', '}'], "x");
             let (status, answer) = world.ask(&method.to_uppercase(), &place, &[], "").await;
             let unrouted = answer["detail"].as_str().is_some_and(|detail| detail.starts_with("there is nothing at"));
             assert!(status != 405 && !unrouted, "{method} {path} is documented and not served");
