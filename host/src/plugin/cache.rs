@@ -43,11 +43,11 @@ impl Cache {
     }
 
     /// Takes the component out of the cache, or compiles and keeps it. Blocks for as long as that takes.
-    pub fn load(&self, engine: &Engine, wasm: &[u8]) -> anyhow::Result<Compiled> {
+    pub fn load(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Compiled> {
         let started = Instant::now();
         let elapsed = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Some(path) = self.dir.as_ref().map(|dir| dir.join(file_name(engine, wasm))) else {
-            let component = Component::from_binary(engine, wasm).map_err(anyhow::Error::from)?;
+            let component = Component::from_binary(engine, wasm)?;
             return Ok(Compiled { component, cached: false, compile_ms: elapsed() });
         };
         if path.exists() {
@@ -59,12 +59,12 @@ impl Cache {
                 }
             }
         }
-        let code = engine.precompile_component(wasm).map_err(anyhow::Error::from)?;
-        let component = match keep(&path, &code).map_err(anyhow::Error::from).and_then(|()| deserialize(engine, &path)) {
+        let code = engine.precompile_component(wasm)?;
+        let component = match keep(&path, &code).map_err(wasmtime::Error::from).and_then(|()| deserialize(engine, &path)) {
             Ok(component) => component,
             Err(error) => {
                 tracing::warn!("compiled code cannot be kept in {}: {error:#}", path.display());
-                Component::from_binary(engine, wasm).map_err(anyhow::Error::from)?
+                Component::from_binary(engine, wasm)?
             }
         };
         Ok(Compiled { component, cached: false, compile_ms: elapsed() })
@@ -72,11 +72,11 @@ impl Cache {
 }
 
 #[expect(unsafe_code, reason = "loading compiled code trusts its bytes; the comment says why these can be trusted")]
-fn deserialize(engine: &Engine, path: &Path) -> anyhow::Result<Component> {
+fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the bytes have to be what `precompile_component` wrote. The directory belongs to this host and nobody else can
     // write there (`prepare`), a file is complete when it gets its name (`keep`), is never overwritten after that, and its
     // name holds the digest of the component and of the engine's settings; wasmtime checks version and settings again.
-    unsafe { Component::deserialize_file(engine, path) }.map_err(anyhow::Error::from)
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 /// Makes the directory the host's alone. Changing the mode of somebody else's directory fails, which is what we want.

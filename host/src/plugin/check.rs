@@ -144,13 +144,13 @@ impl CheckReport {
         self.limits = status.limits;
         self.compile_ms = Some(status.compile_ms);
         self.component(plugin.pre.component(), plugin.pre.component().engine());
-        let unused = |handler: &&str| match **handler {
+        let unused = |handler: &str| match handler {
             "on-event" => plugin.manifest.subscriptions.is_empty(),
             "on-timer" => !plugin.manifest.on_timer,
             "on-delivery" => plugin.manifest.on_delivery.is_none(),
             _ => plugin.manifest.on_message.is_none(),
         };
-        for handler in self.handlers.iter().filter(unused) {
+        for handler in self.handlers.iter().filter(|handler| unused(handler)) {
             self.warnings.push(format!("it exports {handler}, which plugin.toml does not ask for: it is never called"));
         }
         for import in &plugin.trapping {

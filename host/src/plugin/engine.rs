@@ -17,8 +17,8 @@ pub struct Built {
 }
 
 /// Builds the engine, with the pool where the machine has the address space for it.
-pub fn build(settings: &Settings) -> anyhow::Result<Built> {
-    let mut config = config()?;
+pub fn build(settings: &Settings) -> wasmtime::Result<Built> {
+    let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
     let (engine, pooled) = match Engine::new(&config) {
         Ok(engine) => (engine, true),
@@ -28,14 +28,14 @@ pub fn build(settings: &Settings) -> anyhow::Result<Built> {
                  Lower plugins.concurrency, or allow the host more address space"
             );
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            (Engine::new(&config).map_err(anyhow::Error::from)?, false)
+            (Engine::new(&config)?, false)
         }
     };
     tick(&engine)?;
     Ok(Built { engine, pooled })
 }
 
-fn config() -> anyhow::Result<Config> {
+fn config() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -56,7 +56,7 @@ fn config() -> anyhow::Result<Config> {
         .async_stack_size(2 << 20)
         // A Python component's initial memory is one image of this size.
         .memory_guaranteed_dense_image_size(16 << 20);
-    Ok(config)
+    config
 }
 
 /// With wasmtime's own settings two threads do less than one, because each teardown gives its pages back and interrupts the
@@ -91,7 +91,7 @@ fn pool(settings: &Settings) -> PoolingAllocationConfig {
 
 /// Counts the engine's epoch up from a thread of its own, so that no busy executor can hold the clock up. It ends with the
 /// engine.
-fn tick(engine: &Engine) -> anyhow::Result<()> {
+fn tick(engine: &Engine) -> wasmtime::Result<()> {
     let weak = engine.weak();
     thread::Builder::new().name("plugin-ticks".to_owned()).spawn(move || {
         while let Some(engine) = weak.upgrade() {

@@ -82,6 +82,7 @@ pub async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Work) -> 
         host_calls: state.host_calls,
         log: state.log.take(),
         denied: state.denied,
+        refused: state.refused,
     };
     Execution { result, report, retry: plugin.manifest.retry }
 }

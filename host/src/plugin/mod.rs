@@ -87,7 +87,7 @@ impl Plugins {
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Arc<Plugins>> {
         let started = clock.now();
-        let built = engine::build(settings)?;
+        let built = engine::build(settings).map_err(plain)?;
         let shared = Shared { engine: built.engine, store, rules, limits: settings.limits.clone(), host_secret };
         let loading = (settings.clone(), shared.engine.clone());
         // Compiling takes seconds and all of a core: not on a thread that serves.
@@ -168,9 +168,14 @@ fn not_executed(failure: RunFailure) -> Execution {
     Execution { result: Err(failure), report: RunReport::default(), retry: RetryPolicy::default() }
 }
 
+/// The library's errors are not the standard library's.
+fn plain(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}")
+}
+
 /// One after the other: compiling takes up to half a gigabyte for a large component, and uses every core by itself.
 fn load_all(settings: &Settings, engine: &wasmtime::Engine) -> anyhow::Result<Registry> {
-    let linker: Linker<RunState> = registry::linker(engine).map_err(anyhow::Error::from)?;
+    let linker: Linker<RunState> = registry::linker(engine).map_err(plain)?;
     let cache = Cache::open(settings.cache_dir.as_deref());
     let dirs = package::list(&settings.dir)
         .with_context(|| format!("cannot read the plugins' directory {}", settings.dir.display()))?;

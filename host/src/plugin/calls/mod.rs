@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    domain::run::{Cause, EntitySnapshot, Outcome, QueuedRun},
+    domain::run::{Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
     ids::{CustomerId, EventId},
     store,
 };
@@ -60,6 +60,7 @@ pub struct RunState {
     pub outcome: Outcome,
     pub log: Arc<RunLog>,
     pub denied: Vec<String>,
+    pub refused: Vec<RefusedMessage>,
     pub host_calls: u32,
     /// Ticks of the engine's clock while it was computing.
     pub ticks: u32,
@@ -97,6 +98,7 @@ impl RunState {
             now,
             outcome: Outcome::default(),
             denied: Vec::new(),
+            refused: Vec::new(),
             host_calls: 0,
             ticks: 0,
             exhausted: false,
@@ -192,6 +194,9 @@ impl RunState {
         hasher.finalize_xof()
     }
 }
+
+/// The contract's types have no functions.
+impl super::bindings::types::Host for RunState {}
 
 impl WasiView for RunState {
     fn ctx(&mut self) -> WasiCtxView<'_> {

@@ -16,7 +16,7 @@ use crate::{
         customer::{Channel, Customer},
         message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy, Template},
         purpose::Purpose,
-        run::{Cause, Incoming},
+        run::{Cause, Incoming, RefusedMessage},
     },
     ids::{EventId, MessageId},
     plugin::{bindings::messages::SendError, limiter::LimitReached, manifest::TemplateSpec},
@@ -44,11 +44,26 @@ impl RunState {
         // Taken out for the time being, because checking it asks the run for much else.
         let mut taken = std::mem::take(self.table.get_mut(draft)?);
         let answer = self.check_and_take(&taken).await?;
-        if let Ok(id) = &answer {
-            taken.sent = Some(*id);
+        match &answer {
+            Ok(id) => taken.sent = Some(*id),
+            Err(refusal) => self.refuse(&taken, refusal),
         }
         *self.table.get_mut(draft)? = taken;
         Ok(answer.map(|id| id.to_string()).map_err(guest_error))
+    }
+
+    /// Keeps why a message was not taken, for the run's report. A loop over refusals would fill the store, so there is a bound.
+    fn refuse(&mut self, draft: &Draft, refusal: &Refusal) {
+        const REFUSED_MAX: usize = 20;
+        let to = match &draft.to {
+            Some(Target::Customer(id)) => id.to_string(),
+            Some(Target::Phone(number)) => number.clone(),
+            Some(Target::Answer(id)) => id.clone(),
+            None => String::new(),
+        };
+        if self.refused.len() < REFUSED_MAX {
+            self.refused.push(RefusedMessage { to, code: refusal.code().to_owned(), why: refusal.to_string() });
+        }
     }
 
     async fn check_and_take(&mut self, draft: &Draft) -> Sent<MessageId> {
