@@ -131,7 +131,11 @@ fn router(
         listeners: Arc::new(move || listeners.listeners()),
     };
     let page = page::Settings { phones, open: config.ingress.open };
-    Ok(ingress::router(state.clone()).merge(api::router(state)).merge(receipt::router(receipts)).merge(page::router(page)))
+    let all = ingress::router(state.clone())
+        .merge(api::router(state))
+        .merge(receipt::router(receipts))
+        .merge(page::router(page));
+    Ok(ingress::problem::with_fallbacks(all))
 }
 
 /// All accounts, in the order of preference: as the configuration has them, and for SMS CM.com before Twilio.
