@@ -21,8 +21,6 @@ const messages = new Messages();
 const aside = new Aside(limitsOf);
 const panel = new Panel(() => (location.hash = `#${current().view}`));
 
-// What a plugin is allowed stands in each run's card.
-plugins.load();
 const header = new Header((stats) => {
   figures.show(stats);
   aside.reload();
@@ -37,6 +35,9 @@ const timeline = new Timeline({
     if (change.message) panel.changed(change.message.id);
   },
 });
+
+// What a plugin is allowed stands in each run's card.
+plugins.load().then(() => timeline.refresh());
 
 const VIEWS = {
   timeline: { title: "Timeline", node: timeline.node },
@@ -76,6 +77,12 @@ function route() {
   }
   panel.show(id);
 }
+
+// An ordinary link to the main part would be taken for a view.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 
 addEventListener("hashchange", route);
 route();

@@ -38,7 +38,8 @@ function linked(shown) {
   return shown.split(/(https?:\/\/[^\s]+)/).map((part, index) => (index % 2 === 1 ? el("span", { class: "link-text" }, part) : part));
 }
 
-function fate(ticks) {
+/** What became of a message that is not on the phone. */
+export function fate(ticks) {
   if (ticks.failed_at !== null) return `not delivered${ticks.error_code ? ` · error ${ticks.error_code}` : ""}`;
   if (ticks.note === "lost") return "lost on the way, and nobody was told";
   if (ticks.note === "expired") return "expired before it could be delivered";

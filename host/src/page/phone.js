@@ -1,6 +1,6 @@
 // One phone: who holds it, whether it is online, its WhatsApp and SMS screens, and a line to write with.
 
-import { bubble } from "./bubble.js";
+import { bubble, fate } from "./bubble.js";
 import { el, icon } from "./dom.js";
 import { hourMinute, provider } from "./words.js";
 
@@ -18,6 +18,8 @@ export class Phone {
     this.path = `/sim/phones/${number.replace("+", "")}`;
     this.entries = { whatsapp: new Map(), sms: new Map() };
     this.bubbles = new Map();
+    // WhatsApp messages of which an SMS already says that it stands for them.
+    this.told = new Set();
     this.view = {};
     this.node = this.#frame();
     this.show("whatsapp");
@@ -88,6 +90,7 @@ export class Phone {
       this.screens[channel].replaceChildren();
     }
     this.bubbles.clear();
+    this.told.clear();
     for (const channel of ["whatsapp", "sms"]) this.#missed(channel);
     for (const entry of entries) this.put(entry, false);
     const latest = (channel) => Math.max(0, ...[...this.entries[channel].values()].map((one) => one.ticks.accepted_at ?? 0));
@@ -106,7 +109,7 @@ export class Phone {
     });
     const old = this.bubbles.get(entry.id);
     if (old) old.replaceWith(node);
-    else this.screens[channel].append(node);
+    else this.screens[channel].append(...this.#instead(entry), node);
     this.bubbles.set(entry.id, node);
     if (!old && live) node.classList.add("slides-in");
     this.#forget(channel);
@@ -115,6 +118,17 @@ export class Phone {
     if (entry.from_phone) this.#about();
     this.#missed(channel);
     if (this.channel === channel) this.#scroll();
+  }
+
+  /** Above an SMS: the WhatsApp message that did not come through before it. */
+  #instead(entry) {
+    if (entry.channel !== "sms" || entry.from_phone) return [];
+    const before = [...this.entries.whatsapp.values()].filter(
+      (one) => !one.from_phone && one.ticks.delivered_at === null && one.ticks.accepted_at <= entry.ticks.accepted_at && !this.told.has(one.id),
+    );
+    before.forEach((one) => this.told.add(one.id));
+    const last = before.at(-1);
+    return last ? [el("li", { class: "instead" }, icon("whatsapp", "WhatsApp"), fate(last.ticks), icon("down"))] : [];
   }
 
   /** What did not come through is counted on its app, so that it is seen from the other one. */

@@ -16,6 +16,11 @@ export class Timeline {
     this.cards = new Map();
     this.stale = new Set();
     this.wanted = new Set();
+    this.visible = new Set();
+    // Messages whose run has not been heard of, by run.
+    this.orphans = new Map();
+    // Changes that come while the history is being read.
+    this.held = null;
     this.paused = false;
     this.onChange = onChange;
     this.limitsOf = limitsOf;
@@ -32,7 +37,9 @@ export class Timeline {
   }
 
   #frame() {
-    this.list = el("div", { class: "cards", "aria-live": "polite", "aria-relevant": "additions", role: "feed", "aria-label": "Stories, newest first" });
+    this.list = el("div", { class: "cards" });
+    // Whole cards would be read out at every tick; a new story is told in one sentence.
+    this.told = el("p", { class: "unseen", "aria-live": "polite" });
     this.filter = el("input", {
       type: "search",
       id: "filter",
@@ -56,32 +63,47 @@ export class Timeline {
         this.pauseButton,
       ),
       this.empty,
+      this.told,
       this.list,
     );
   }
 
-  /** Everything that is kept of the recent past. Runs and messages come after what they belong to. */
+  /** Draws every card again. */
+  refresh() {
+    for (const key of this.stories.byKey.keys()) this.stale.add(key);
+    this.redraw();
+  }
+
+  /** Everything that is kept of the recent past; what changes meanwhile comes after it. */
   async #load() {
+    this.held ??= [];
     try {
       const [events, runs, messages] = await Promise.all([
         get(`/v1/events?limit=${HISTORY_ROWS}`),
         get(`/v1/runs?limit=${HISTORY_ROWS}`),
         get(`/v1/messages?limit=${HISTORY_ROWS}`),
       ]);
+      // The host may have another store than before the connection broke.
+      this.stories.clear();
       for (const event of events.events) this.#touch(this.stories.putEvent(event));
-      // Oldest first: what a plugin does about a delivery is told after the message that it is about.
-      const byAge = runs.runs.toSorted((a, b) => a.seq - b.seq);
-      for (const run of byAge.filter((one) => one.kind !== "delivery")) this.#touch(this.stories.putRun(run));
+      // What a plugin does about a delivery is told after the message that it is about.
+      const isDelivery = (run) => run.kind === "delivery";
+      for (const run of runs.runs) if (!isDelivery(run)) this.#run(run);
       for (const message of messages.messages) this.#message(message);
-      for (const run of byAge.filter((one) => one.kind === "delivery")) this.#touch(this.stories.putRun(run));
-      this.loaded = true;
-      this.redraw();
+      for (const run of runs.runs) if (isDelivery(run)) this.#run(run);
+      this.complete = true;
     } catch (error) {
+      this.empty.hidden = false;
       this.empty.replaceChildren(el("p", {}, `The history cannot be read: ${error.message}`));
     }
+    const held = this.held ?? [];
+    this.held = null;
+    for (const change of held) this.#take(change);
+    this.redraw();
   }
 
   #take(change) {
+    if (this.held) return this.held.push(change);
     switch (change.kind) {
       case "event":
         this.stories.expectRuns(change.event, change.runs);
@@ -107,22 +129,20 @@ export class Timeline {
     this.onChange(change);
   }
 
-  /** A change of a run may say only that there is one. */
   #run(run) {
-    if (!run) return;
-    if (typeof run === "string" || !run.kind) return this.#fetch(`/v1/runs/${encodeURIComponent(run.id ?? run)}`, (full) => this.#run(full));
     this.#touch(this.stories.putRun(run));
+    const waiting = this.orphans.get(run.id);
+    this.orphans.delete(run.id);
+    for (const message of waiting?.values() ?? []) this.#message(message);
   }
 
   #message(message) {
     const story = this.stories.putMessage(message);
     if (story) return this.#touch(story);
-    // The run that asked for it has not been heard of: first the run, then the message again.
     const run = message.author.run;
-    this.#fetch(`/v1/runs/${encodeURIComponent(run)}`, (full) => {
-      this.#run(full);
-      if (this.stories.ofRun.has(run)) this.#message(message);
-    });
+    if (!this.orphans.has(run)) this.orphans.set(run, new Map());
+    this.orphans.get(run).set(message.id, message);
+    this.#fetch(`/v1/runs/${encodeURIComponent(run)}`, (full) => this.#run(full));
   }
 
   #touch(story) {
@@ -156,6 +176,7 @@ export class Timeline {
     if (this.paused) return this.#label();
     const focused = this.list.contains(document.activeElement);
     const keep = new Set();
+    const fresh = [];
     let before = null;
     for (const story of this.stories.sorted()) {
       keep.add(story.key);
@@ -165,10 +186,12 @@ export class Timeline {
         this.cards.set(story.key, node);
         this.#watch(node);
         if (this.loaded) node.classList.add("arrives");
+        if (this.loaded) fresh.push(node);
       }
       if (this.stale.has(story.key)) {
         refill(node, ...card(story, this.stories, this.limitsOf));
         this.#filterOne(node, story);
+        if (this.visible.has(story.key)) this.#details(story.key);
       }
       const next = before ? before.nextSibling : this.list.firstChild;
       // Moving a node that has the focus would lose it.
@@ -178,17 +201,31 @@ export class Timeline {
     for (const [key, node] of this.cards) {
       if (keep.has(key)) continue;
       this.cards.delete(key);
+      this.visible.delete(key);
       this.watcher.unobserve(node);
       node.remove();
     }
     this.stale.clear();
+    this.#announce(fresh.filter((node) => !node.hidden));
+    this.loaded = this.complete === true;
     this.#count();
     this.#label();
   }
 
+  #announce(fresh) {
+    if (fresh.length === 0) return;
+    const [first] = fresh;
+    const words = [first.querySelector("h3")?.textContent, first.querySelector(".who")?.textContent].filter(Boolean).join(", ");
+    this.told.textContent = fresh.length === 1 ? `New: ${words}` : `${fresh.length} new stories, the latest: ${words}`;
+  }
+
   #watch(node) {
     this.watcher ??= new IntersectionObserver((entries) => {
-      for (const entry of entries) if (entry.isIntersecting) this.#details(entry.target.dataset.key);
+      for (const { target, isIntersecting } of entries) {
+        if (isIntersecting) this.visible.add(target.dataset.key);
+        else this.visible.delete(target.dataset.key);
+        if (isIntersecting) this.#details(target.dataset.key);
+      }
     });
     this.watcher.observe(node);
   }
