@@ -75,6 +75,7 @@ fn pool(settings: &Settings) -> PoolingAllocationConfig {
         // JavaScript components have two memories; the sum over all runs is what counts here.
         .total_memories(runs.saturating_mul(4))
         .max_memories_per_component(16)
+        .max_memories_per_module(16)
         .max_memory_size(memory_bytes_max)
         .total_tables(runs.saturating_mul(8))
         .max_tables_per_component(64)

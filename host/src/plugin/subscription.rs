@@ -66,7 +66,7 @@ pub enum Path {
     Id,
     Extension(String),
     /// A field of the event's data, or of a trigger's body.
-    Field(Vec<String>),
+    Field(Root, Vec<String>),
 }
 
 /// What a path may begin with: in a subscription the event is there, in a trigger only the body.
@@ -80,7 +80,7 @@ impl Path {
     pub fn parse(text: &str, root: Root) -> Result<Path, String> {
         let fields = |rest: &str| {
             let parts: Vec<String> = rest.split('.').map(str::to_owned).collect();
-            if parts.iter().any(String::is_empty) { Err(format!("`{text}` has an empty part")) } else { Ok(Path::Field(parts)) }
+            if parts.iter().any(String::is_empty) { Err(format!("`{text}` has an empty part")) } else { Ok(Path::Field(root, parts)) }
         };
         match (root, text, text.split_once('.')) {
             (Root::Body, _, Some(("body", rest))) => fields(rest),
@@ -98,7 +98,7 @@ impl Path {
         }
     }
 
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Path::Customer => "customer".to_owned(),
             Path::Subject => "subject".to_owned(),
@@ -106,7 +106,8 @@ impl Path {
             Path::Type => "type".to_owned(),
             Path::Id => "id".to_owned(),
             Path::Extension(name) => format!("ext.{name}"),
-            Path::Field(parts) => parts.join("."),
+            Path::Field(Root::Event, parts) => format!("data.{}", parts.join(".")),
+            Path::Field(Root::Body, parts) => format!("body.{}", parts.join(".")),
         }
     }
 }
@@ -230,7 +231,7 @@ impl<'a> Subject<'a> {
                 None if name == "customer" => text(event.customer.as_ref()?),
                 None => None,
             },
-            Path::Field(parts) => field(self.data(), parts).cloned(),
+            Path::Field(_, parts) => field(self.data(), parts).cloned(),
         }
     }
 

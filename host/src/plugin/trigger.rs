@@ -228,7 +228,7 @@ impl TriggerSpec {
         let id = match &self.trigger.id {
             IdFrom::Digest => return Ok(to_hex(&Sha256::digest(raw))),
             IdFrom::Header(name) => header(headers, name).map(str::to_owned).ok_or_else(|| name.clone()),
-            IdFrom::Body(path) => find(body, path).ok_or_else(|| format!("{path:?}")),
+            IdFrom::Body(path) => find(body, path).ok_or_else(|| path.shown()),
         };
         match id {
             Ok(id) if !id.is_empty() && id.len() <= ID_BYTES_MAX => Ok(id),
@@ -300,7 +300,7 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 fn find(body: &Value, path: &Path) -> Option<String> {
     match path {
-        Path::Field(parts) => field(body, parts).and_then(scalar_text),
+        Path::Field(_, parts) => field(body, parts).and_then(scalar_text),
         _ => None,
     }
 }
