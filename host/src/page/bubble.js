@@ -4,7 +4,7 @@
 import { el, icon } from "./dom.js";
 import { hourMinute, many, provider } from "./words.js";
 
-export function bubble(entry, { base, quoted, tap }) {
+export function bubble(entry, { base, quoted, tap, resized }) {
   const { content, ticks, from_phone: own } = entry;
   const ghost = !own && ticks.delivered_at === null;
   const state = own ? "own" : ticks.failed_at !== null || ticks.note ? "failed" : ghost ? "waiting" : "arrived";
@@ -16,7 +16,7 @@ export function bubble(entry, { base, quoted, tap }) {
       { class: "bubble-body" },
       quoted ? el("p", { class: "quoted" }, quoted.content.text ?? quoted.content.template?.rendered ?? quoted.content.kind) : null,
       content.template ? el("p", { class: "marker" }, icon("template"), `template ${content.template.name} · ${content.template.language}`) : null,
-      ...(content.media ?? []).map((one) => media(one, base)),
+      ...(content.media ?? []).map((one) => media(one, base, resized)),
       content.place ? place(content.place) : null,
       content.header ? el("p", { class: "bubble-header" }, content.header) : null,
       text(content),
@@ -62,15 +62,19 @@ function marks(ticks) {
   return ticks.sent_at !== null || ticks.accepted_at !== null ? icon("tick", "sent") : icon("clock", "on its way");
 }
 
-function media(file, base) {
-  const name = file.filename ?? file.mime_type ?? file.kind;
+function media(file, base, resized) {
+  const name = file.filename ?? lastSegment(file.url) ?? file.kind;
   const card = el("div", { class: `file file-${file.kind}` }, icon(file.kind === "image" || file.kind === "sticker" ? "image" : "file"), el("div", {}, el("strong", {}, name), el("span", {}, host(file.url))));
   const own = local(file.url, base);
   if (!own || !(file.kind === "image" || file.kind === "sticker")) return card;
   // A tiny picture, such as a simulated phone sends, says less than the card does.
   const image = el("img", { alt: name, loading: "lazy", src: own });
-  image.addEventListener("error", () => image.replaceWith(card));
-  image.addEventListener("load", () => image.naturalWidth < 16 && image.replaceWith(card));
+  const settle = (shown) => {
+    if (!shown) image.replaceWith(card);
+    resized();
+  };
+  image.addEventListener("error", () => settle(false));
+  image.addEventListener("load", () => settle(image.naturalWidth >= 16));
   return image;
 }
 
@@ -81,6 +85,16 @@ function local(url, base) {
     return url && found.origin === new URL(base).origin ? found.href : null;
   } catch {
     return null;
+  }
+}
+
+/** `ticket.png` of a link; nothing where the last part is no file name. */
+function lastSegment(url) {
+  try {
+    const last = decodeURIComponent(new URL(url).pathname.split("/").pop());
+    return last.includes(".") ? last : undefined;
+  } catch {
+    return undefined;
   }
 }
 

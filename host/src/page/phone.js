@@ -106,6 +106,7 @@ export class Phone {
       base: this.base,
       quoted: this.entries[channel].get(entry.content.quotes),
       tap: (button) => this.#tap(entry, button),
+      resized: () => this.channel === channel && this.#scroll(),
     });
     const old = this.bubbles.get(entry.id);
     if (old) old.replaceWith(node);
