@@ -82,12 +82,9 @@ pub(crate) async fn an_address_names_one_customer(place: &dyn Place) {
     assert_eq!(ann_again.address(Channel::Whatsapp).unwrap().unusable_until, until);
     let ben = put(&world, "ben", profile(&[NUMBER])).await;
     assert_eq!(ben.addresses.len(), 2);
-    {
-        let now = world.store.customer(&tenant(), &ann()).await.unwrap().unwrap();
-        assert_eq!(now.addresses, []);
-        let listed = world.store.customers(&tenant(), Some("ann"), 10).await.unwrap();
-        assert_eq!(listed, [ben.clone()]);
-    }
+    let now = world.store.customer(&tenant(), &ann()).await.unwrap().unwrap();
+    assert_eq!(now.addresses, []);
+    assert_eq!(world.store.customers(&tenant(), Some("ann"), 10).await.unwrap(), [ben]);
 }
 
 pub(crate) async fn an_older_consent_does_not_overrule_a_newer_one(place: &dyn Place) {
@@ -202,7 +199,7 @@ pub(crate) async fn an_erased_customer_is_gone_and_stays_suppressed(place: &dyn 
         store.runs(&tenant(), None, page).await.unwrap(),
         store.messages(&tenant(), &Default::default(), page).await.unwrap()
     );
-    for gone in ["ann", "+336", "wamid", "on its way"] {
+    for gone in ["\"ann\"", "customer/ann", "+336", "wamid", "on its way"] {
         assert!(!everything.contains(gone), "{gone}: {everything}");
     }
     // The same list again.

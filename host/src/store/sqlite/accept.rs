@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{
     error::{Outcome, Trouble},
     rows,
-    tx::{Handed, Tx, next},
+    tx::{Tx, next},
 };
 use crate::{
     clock::Timestamp,
@@ -40,7 +40,7 @@ pub(super) fn accept_event(tx: &mut Tx<'_>, routed: &RoutedEvent) -> Outcome<Acc
     insert_event(tx, seq, routed)?;
     for run in &routed.runs {
         if let Some(queued) = insert_run(tx, run, Some(seq), event.received)? {
-            tx.pending.handed.push(Handed::Run(queued));
+            tx.pending.runs.push(queued);
         }
     }
     tx.count(&event.tenant, "events", 1);

@@ -12,7 +12,7 @@ use super::{
     customers,
     error::Outcome,
     incoming::customer_entity,
-    messages, rows,
+    messages, rows, runs,
     tx::Tx,
 };
 use crate::{
@@ -166,7 +166,7 @@ pub(super) fn redact(tx: &mut Tx<'_>, names: &Names, found: &Found, now: Timesta
         tx.run(sql, [seq])?;
     }
     for seq in &found.runs {
-        redact_run(tx, &names.tenant, *seq)?;
+        redact_run(tx, &names.tenant, *seq, now)?;
     }
     for id in &found.messages {
         redact_message(tx, names, *id, now)?;
@@ -178,7 +178,7 @@ pub(super) fn redact(tx: &mut Tx<'_>, names: &Names, found: &Found, now: Timesta
 }
 
 /// An open run would be executed on what is no longer there: it ends here, and a commit of it finds it gone.
-fn redact_run(tx: &mut Tx<'_>, tenant: &TenantId, seq: i64) -> Outcome<()> {
+fn redact_run(tx: &mut Tx<'_>, tenant: &TenantId, seq: i64, now: Timestamp) -> Outcome<()> {
     let state = tx.one("SELECT state FROM runs WHERE seq = ?1", [seq], |row| row.get::<_, i64>(0))?;
     let ended = match state {
         Some(OPEN) => {
@@ -194,8 +194,11 @@ fn redact_run(tx: &mut Tx<'_>, tenant: &TenantId, seq: i64) -> Outcome<()> {
     };
     let sql = "UPDATE runs SET customer = NULL, entity = ?2, payload = NULL, state = ?3 WHERE seq = ?1";
     tx.run(sql, params![seq, ERASED, ended])?;
-    tx.run("UPDATE run_results SET failure = NULL, report = NULL, effects = NULL WHERE seq = ?1", [seq])?;
-    Ok(())
+    if state == Some(ended) {
+        tx.run("UPDATE run_results SET failure = NULL, report = NULL, effects = NULL WHERE seq = ?1", [seq])?;
+        return Ok(());
+    }
+    runs::write_result(tx, seq, now, None, None, None)
 }
 
 fn redact_message(tx: &mut Tx<'_>, names: &Names, id: MessageId, now: Timestamp) -> Outcome<()> {

@@ -8,7 +8,7 @@ use super::{
     accept, attempts, customers,
     error::Outcome,
     rows,
-    tx::{Handed, Tx, next},
+    tx::{Tx, next},
 };
 use crate::{
     clock::Timestamp,
@@ -164,7 +164,7 @@ fn make_runs(
             hold_up: true,
         };
         if let Some(queued) = accept::insert_run(tx, &run, None, now)? {
-            tx.pending.handed.push(Handed::Run(queued));
+            tx.pending.runs.push(queued);
         }
     }
     if tx.watched() {

@@ -11,7 +11,7 @@ use super::{
     accept, attempts,
     error::Outcome,
     rows,
-    tx::{Handed, Tx, earlier, next},
+    tx::{Tx, earlier, next},
 };
 use crate::{
     clock::Timestamp,
@@ -281,7 +281,7 @@ fn tell_author(tx: &mut Tx<'_>, record: &MessageRecord, at: Timestamp) -> Outcom
         hold_up: true,
     };
     if let Some(queued) = accept::insert_run(tx, &run, None, at)? {
-        tx.pending.handed.push(Handed::Run(queued));
+        tx.pending.runs.push(queued);
     }
     Ok(())
 }
@@ -297,7 +297,7 @@ fn first_channel(message: &NewMessage) -> Channel {
 
 fn hand_over(tx: &mut Tx<'_>, held: Held) {
     match held.record.next {
-        Next::Now => tx.pending.handed.push(Handed::Message(held.record.clone())),
+        Next::Now => tx.pending.plans.push(held.record.clone()),
         Next::At(due) => tx.pending.message_due = earlier(tx.pending.message_due, due),
         Next::Nothing => {}
     }

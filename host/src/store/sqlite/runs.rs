@@ -7,7 +7,7 @@ use super::{
     commit,
     error::Outcome,
     rows,
-    tx::{Handed, Tx},
+    tx::Tx,
 };
 use crate::{
     clock::Timestamp,
@@ -87,7 +87,7 @@ pub(super) fn replay_run(tx: &mut Tx<'_>, tenant: &TenantId, id: RunId, now: Tim
     tx.count(tenant, "set-aside-runs", -1);
     run.attempts = 0;
     run.not_before = now;
-    tx.pending.handed.push(Handed::Run(run));
+    tx.pending.runs.push(run);
     Ok(true)
 }
 

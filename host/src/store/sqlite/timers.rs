@@ -4,12 +4,7 @@
 
 use rusqlite::params;
 
-use super::{
-    accept, entities,
-    error::Outcome,
-    rows, runs,
-    tx::{Handed, Tx},
-};
+use super::{accept, entities, error::Outcome, rows, runs, tx::Tx};
 use crate::{
     clock::Timestamp,
     domain::run::{Cause, EntityKey, FiredTimer, NewRun},
@@ -60,6 +55,6 @@ fn queue(tx: &mut Tx<'_>, key: EntityKey, timer: FiredTimer, now: Timestamp) -> 
     let sql = "UPDATE timers SET queued = 1 WHERE tenant = ?1 AND plugin = ?2 AND entity = ?3 AND key = ?4";
     let key = &run.key;
     tx.run(sql, params![key.tenant.as_str(), key.plugin.as_str(), key.entity.as_str(), timer.key])?;
-    tx.pending.handed.push(Handed::Run(queued));
+    tx.pending.runs.push(queued);
     Ok(true)
 }

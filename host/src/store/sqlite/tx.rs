@@ -64,11 +64,6 @@ pub(super) fn next(last: &mut i64) -> i64 {
     *last
 }
 
-pub(super) enum Handed {
-    Run(QueuedRun),
-    Message(MessageRecord),
-}
-
 /// What a transaction changed in memory, and what it made to be done.
 #[derive(Default)]
 pub(super) struct Pending {
@@ -76,7 +71,9 @@ pub(super) struct Pending {
     pub(super) entities: HashMap<EntityKey, Option<HeldEntity>>,
     pub(super) customers: HashMap<CustomerKey, Option<Arc<Customer>>>,
     pub(super) messages: HashMap<MessageId, Option<Arc<Held>>>,
-    pub(super) handed: Vec<Handed>,
+    /// To be handed over: runs to be executed, messages to be planned.
+    pub(super) runs: Vec<QueuedRun>,
+    pub(super) plans: Vec<MessageRecord>,
     pub(super) changes: Vec<Change>,
     /// The earliest time of a timer that was set, and of a message that is to be looked at again.
     pub(super) timer_due: Option<Timestamp>,
@@ -107,12 +104,8 @@ impl Pending {
             let bytes = held.as_deref().map_or(0, messages::bytes);
             shared.messages.set(id, held, bytes);
         }
-        for handed in self.handed {
-            match handed {
-                Handed::Run(run) => shared.handover.run(run),
-                Handed::Message(message) => shared.handover.message(message),
-            }
-        }
+        self.runs.into_iter().for_each(|run| shared.handover.run(run));
+        self.plans.into_iter().for_each(|message| shared.handover.message(message));
         if let Some(due) = self.timer_due {
             shared.handover.timers_due.at(due);
         }
