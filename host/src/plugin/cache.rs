@@ -18,7 +18,7 @@ use std::{
 use wasmtime::{Engine, component::Component};
 
 /// A component ready to be linked.
-pub struct Compiled {
+pub(super) struct Compiled {
     pub component: Component,
     /// It came out of the cache.
     pub cached: bool,
@@ -26,12 +26,12 @@ pub struct Compiled {
 }
 
 /// Where compiled code is kept, where it is kept at all.
-pub struct Cache {
+pub(super) struct Cache {
     dir: Option<PathBuf>,
 }
 
 impl Cache {
-    pub fn open(dir: Option<&Path>) -> Cache {
+    pub(super) fn open(dir: Option<&Path>) -> Cache {
         let dir = dir.and_then(|dir| match prepare(dir) {
             Ok(()) => Some(dir.to_owned()),
             Err(error) => {
@@ -43,7 +43,7 @@ impl Cache {
     }
 
     /// Takes the component out of the cache, or compiles and keeps it. Blocks for as long as that takes.
-    pub fn load(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Compiled> {
+    pub(super) fn load(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Compiled> {
         let started = Instant::now();
         let elapsed = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Some(path) = self.dir.as_ref().map(|dir| dir.join(file_name(engine, wasm))) else {

@@ -8,16 +8,16 @@ use super::settings::Settings;
 
 /// The grain of the CPU limit. Ten milliseconds is what other hosts take: fine enough for a limit of 500, and a hundred
 /// increments of an atomic a second cost nothing.
-pub const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// An engine, and whether it has the fast pool.
-pub struct Built {
+pub(super) struct Built {
     pub engine: Engine,
     pub pooled: bool,
 }
 
 /// Builds the engine, with the pool where the machine has the address space for it.
-pub fn build(settings: &Settings) -> wasmtime::Result<Built> {
+pub(super) fn build(settings: &Settings) -> wasmtime::Result<Built> {
     let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
     let (engine, pooled) = match Engine::new(&config) {

@@ -55,7 +55,7 @@ pub struct Finished {
 }
 
 /// Executes one run of a plugin.
-pub async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Work) -> Execution {
+pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Work) -> Execution {
     let started = Instant::now();
     let state = RunState::new(plugin.clone(), shared.clone(), work.run, work.snapshot, work.now);
     let mut store = Store::new(&shared.engine, state);

@@ -17,7 +17,7 @@ const INSTANCES_MAX: usize = 128;
 /// A limit that was reached. As an error of a host call it ends the run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
-pub struct LimitReached {
+pub(super) struct LimitReached {
     /// `cpu`, `time`, `memory`, `messages`, …
     pub limit: &'static str,
     /// What was allowed, and which setting to change.
@@ -26,7 +26,7 @@ pub struct LimitReached {
 
 impl LimitReached {
     /// One that the manifest may wish for, under the operator's ceiling.
-    pub fn wished(limit: &'static str, allowed: impl std::fmt::Display) -> LimitReached {
+    pub(super) fn wished(limit: &'static str, allowed: impl std::fmt::Display) -> LimitReached {
         let message = format!(
             "the run reached its limit of {limit}, {allowed}; raise `limits.{limit}` in plugin.toml, and \
              `plugins.limits.ceiling.{limit}` of the host where that is lower"
@@ -35,7 +35,7 @@ impl LimitReached {
     }
 
     /// One that only the operator sets.
-    pub fn host(limit: &'static str, allowed: impl std::fmt::Display) -> LimitReached {
+    pub(super) fn host(limit: &'static str, allowed: impl std::fmt::Display) -> LimitReached {
         let message = format!("the run reached the limit {limit}, {allowed}; the host's `plugins.limits.{limit}` sets it");
         LimitReached { limit, message }
     }
@@ -43,7 +43,7 @@ impl LimitReached {
 
 /// The sums over all memories and tables of one run.
 #[derive(Debug)]
-pub struct Limiter {
+pub(super) struct Limiter {
     memory_bytes_max: u64,
     table_elements_max: u64,
     memory_bytes: u64,
@@ -52,13 +52,13 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    pub fn new(memory_bytes_max: u64, table_elements_max: u32) -> Limiter {
+    pub(super) fn new(memory_bytes_max: u64, table_elements_max: u32) -> Limiter {
         let table_elements_max = u64::from(table_elements_max);
         Limiter { memory_bytes_max, table_elements_max, memory_bytes: 0, table_elements: 0, refused: None }
     }
 
     /// The most that was in use: linear memory never shrinks.
-    pub fn memory_bytes(&self) -> u64 {
+    pub(super) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
 }

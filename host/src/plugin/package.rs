@@ -30,7 +30,7 @@ const ASSET_DEPTH_MAX: usize = 8;
 
 /// Why a package cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
     #[error("{}: {error}", path.display())]
@@ -52,7 +52,7 @@ pub enum Error {
 }
 
 /// A package that was read and makes sense as far as that can be told without compiling it.
-pub struct Package {
+pub(super) struct Package {
     pub manifest: Manifest,
     pub wasm: Vec<u8>,
     /// SHA-256 of the component, in hexadecimal.
@@ -69,7 +69,7 @@ pub struct Asset {
 }
 
 impl Package {
-    pub fn read(dir: &Path, settings: &Settings) -> Result<Package, Error> {
+    pub(super) fn read(dir: &Path, settings: &Settings) -> Result<Package, Error> {
         let bytes = read(&dir.join("plugin.toml"), MANIFEST_BYTES_MAX, "plugin.toml", "nothing, the bound")?;
         let manifest = Manifest::parse(&String::from_utf8_lossy(&bytes))?;
         let directory = dir.file_name().unwrap_or_default().to_string_lossy();
@@ -91,7 +91,7 @@ impl Package {
 }
 
 /// Names of the packages in a directory, in order. A directory that is not there holds none.
-pub fn list(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(super) fn list(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

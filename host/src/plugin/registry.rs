@@ -42,7 +42,7 @@ use crate::{
 
 /// Why a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     #[error(transparent)]
     Package(#[from] package::Error),
     #[error(transparent)]
@@ -64,7 +64,7 @@ pub enum Error {
 }
 
 /// What all runs of a host share.
-pub struct Shared {
+pub(super) struct Shared {
     pub engine: Engine,
     pub store: Arc<dyn Store>,
     pub rules: rules::allowed::Settings,
@@ -93,7 +93,7 @@ pub struct Plugin {
 }
 
 /// The handlers that the component exports.
-pub struct Handlers {
+pub(super) struct Handlers {
     pub on_event: Option<on_event::GuestIndices>,
     pub on_timer: Option<on_timer::GuestIndices>,
     pub on_delivery: Option<on_delivery::GuestIndices>,
@@ -230,7 +230,7 @@ impl Handlers {
 }
 
 /// The linker with everything that a plugin may import. Built once; nothing is looked up in it per run.
-pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<RunState>> {
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<RunState>> {
     use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
     type Own = HasSelf<RunState>;
     let mut linker = Linker::<RunState>::new(engine);
@@ -246,7 +246,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<RunState>> {
 }
 
 /// Reads, checks, compiles and links one package. Blocks for as long as compiling takes.
-pub fn load(
+pub(super) fn load(
     dir: &Path,
     engine: &Engine,
     linker: &Linker<RunState>,
@@ -343,7 +343,7 @@ fn link(
 
 /// The plugins of a host by name, with an index from event types to subscriptions.
 #[derive(Default)]
-pub struct Registry {
+pub(super) struct Registry {
     pub plugins: BTreeMap<PluginName, Arc<Plugin>>,
     pub refused: Vec<PluginStatus>,
     pub triggers: BTreeMap<(String, String), Arc<TriggerSpec>>,
@@ -366,7 +366,7 @@ pub struct Routing {
 }
 
 impl Registry {
-    pub fn add(&mut self, plugin: Arc<Plugin>, settings: &Settings) {
+    pub(super) fn add(&mut self, plugin: Arc<Plugin>, settings: &Settings) {
         for (no, subscription) in plugin.manifest.subscriptions.iter().enumerate() {
             for pattern in &subscription.types {
                 let reference = Reference { plugin: plugin.clone(), subscription: no };
@@ -392,7 +392,7 @@ impl Registry {
     }
 
     /// Which runs an event sets off. Its data is read as JSON at most once, for all of them.
-    pub fn route(&self, event: &Arc<Event>) -> Routing {
+    pub(super) fn route(&self, event: &Arc<Event>) -> Routing {
         let mut routing = Routing::default();
         let subject = Subject::new(event);
         let mut done: Vec<(&PluginName, usize)> = Vec::new();

@@ -193,14 +193,14 @@ pub struct Subscription {
 }
 
 /// An event that is being matched, with its data read at most once.
-pub struct Subject<'a> {
+pub(super) struct Subject<'a> {
     pub event: &'a Event,
     data: OnceCell<Value>,
 }
 
 /// What a subscription makes of an event.
 #[derive(Debug, PartialEq)]
-pub enum Match {
+pub(super) enum Match {
     /// It is not meant.
     No,
     /// It is meant by its type, but something is missing: why.
@@ -209,7 +209,7 @@ pub enum Match {
 }
 
 impl<'a> Subject<'a> {
-    pub fn new(event: &'a Event) -> Subject<'a> {
+    pub(super) fn new(event: &'a Event) -> Subject<'a> {
         Subject { event, data: OnceCell::new() }
     }
 
@@ -236,7 +236,7 @@ impl<'a> Subject<'a> {
     }
 
     /// Matches a subscription whose type pattern already matched.
-    pub fn meets(&self, subscription: &Subscription) -> Match {
+    pub(super) fn meets(&self, subscription: &Subscription) -> Match {
         let event = self.event;
         if subscription.source.as_ref().is_some_and(|source| !event.source.starts_with(source.as_str())) {
             return Match::No;
@@ -270,7 +270,7 @@ impl<'a> Subject<'a> {
 }
 
 /// Walks into objects by name, and into arrays by number.
-pub fn field<'v>(value: &'v Value, parts: &[String]) -> Option<&'v Value> {
+pub(super) fn field<'v>(value: &'v Value, parts: &[String]) -> Option<&'v Value> {
     parts.iter().try_fold(value, |value, part| match value {
         Value::Object(fields) => fields.get(part),
         Value::Array(items) => items.get(part.parse::<usize>().ok()?),
@@ -279,7 +279,7 @@ pub fn field<'v>(value: &'v Value, parts: &[String]) -> Option<&'v Value> {
 }
 
 /// A text, number or boolean as a text; nothing else has one form that everybody would expect.
-pub fn scalar_text(value: &Value) -> Option<String> {
+pub(super) fn scalar_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 /// Reads `ms`, `s`, `m`, `h` or `d` after a whole number.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let amount: u64 = number.parse().map_err(|_| not_a_duration(text))?;
     let ms = match unit {
@@ -20,7 +20,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads bytes, or a whole number of `KiB` or `MiB`.
-pub fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let amount: u64 = number.parse().map_err(|_| not_a_size(text))?;
     let bytes = match unit {
@@ -33,12 +33,12 @@ pub fn size(text: &str) -> Result<u64, String> {
 }
 
 /// The largest unit that says it exactly, for messages that a person reads.
-pub fn show_duration(duration: Duration) -> String {
+pub(super) fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
 }
 
-pub fn show_size(bytes: u64) -> String {
+pub(super) fn show_size(bytes: u64) -> String {
     match bytes {
         0 => "0".to_owned(),
         _ if bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),

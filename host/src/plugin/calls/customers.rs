@@ -80,7 +80,7 @@ impl customers::Host for RunState {
 }
 
 /// An event in the words of the contract.
-pub fn guest_event(event: &Event) -> types::Event {
+pub(crate) fn guest_event(event: &Event) -> types::Event {
     types::Event {
         id: event.source_id.clone(),
         source: event.source.clone(),

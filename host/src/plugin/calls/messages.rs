@@ -24,6 +24,7 @@ use crate::{
 
 /// A message being written.
 #[derive(Debug, Default)]
+#[expect(unreachable_pub, reason = "the generated bindings export it, and can do so only if it is public")]
 pub struct Draft {
     pub(super) to: Option<Target>,
     pub(super) purpose: Option<Purpose>,
@@ -47,7 +48,7 @@ pub struct Draft {
 }
 
 #[derive(Clone, Debug)]
-pub enum Target {
+pub(crate) enum Target {
     Customer(CustomerId),
     Phone(String),
     Answer(String),
@@ -290,7 +291,7 @@ fn as_delivery(record: &MessageRecord) -> Delivery {
 }
 
 /// A delivery in the words of the contract.
-pub fn guest_delivery(delivery: &Delivery) -> messages::Delivery {
+pub(crate) fn guest_delivery(delivery: &Delivery) -> messages::Delivery {
     messages::Delivery {
         id: delivery.message.to_string(),
         tag: delivery.tag.clone(),
@@ -315,7 +316,7 @@ pub fn guest_delivery(delivery: &Delivery) -> messages::Delivery {
 }
 
 /// What a customer wrote, in the words of the contract.
-pub fn guest_incoming(incoming: &crate::domain::run::Incoming) -> messages::Incoming {
+pub(crate) fn guest_incoming(incoming: &crate::domain::run::Incoming) -> messages::Incoming {
     let place = |place: &Place| types::Place {
         latitude: place.latitude,
         longitude: place.longitude,

@@ -5,15 +5,15 @@
 //! something about answers with an error of the contract; a limit, a misuse that the contract has no answer for, or the
 //! host's own trouble ends the run.
 
-pub mod calendar;
-pub mod customers;
-pub mod events;
-pub mod messages;
-pub mod run;
-pub mod send;
-pub mod state;
-pub mod timers;
-pub mod wasi;
+pub(super) mod calendar;
+pub(super) mod customers;
+pub(super) mod events;
+pub(super) mod messages;
+pub(super) mod run;
+pub(super) mod send;
+pub(super) mod state;
+pub(super) mod timers;
+pub(super) mod wasi;
 
 use std::sync::Arc;
 
@@ -40,15 +40,15 @@ const RESOURCES_MAX: usize = 256;
 /// Something that the contract does not allow and has no answer for: the plugin's own fault.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Misuse(pub String);
+pub(super) struct Misuse(pub String);
 
 /// The host's own trouble, never counted against the plugin.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct HostTrouble(pub String);
+pub(super) struct HostTrouble(pub String);
 
 /// Everything of one run: what it sees, what it may, what it has asked for.
-pub struct RunState {
+pub(super) struct RunState {
     pub table: ResourceTable,
     pub wasi: WasiCtx,
     pub limiter: Limiter,
@@ -76,7 +76,7 @@ pub struct RunState {
 }
 
 impl RunState {
-    pub fn new(
+    pub(super) fn new(
         plugin: Arc<Plugin>,
         shared: Arc<Shared>,
         work: QueuedRun,
@@ -168,7 +168,7 @@ impl RunState {
     }
 
     /// The customer whom the run concerns.
-    pub fn customer(&self) -> Option<&CustomerId> {
+    pub(super) fn customer(&self) -> Option<&CustomerId> {
         self.work.run.customer.as_ref()
     }
 
@@ -178,7 +178,7 @@ impl RunState {
     }
 
     /// The event that the run's chain goes back to.
-    pub fn origin(&self) -> Option<EventId> {
+    pub(super) fn origin(&self) -> Option<EventId> {
         match &self.work.run.cause {
             Cause::Event(event) => Some(event.id),
             Cause::Timer(timer) => timer.origin,

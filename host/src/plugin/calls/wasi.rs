@@ -29,11 +29,11 @@ use crate::{
 /// What is kept of a run's log for its report: a stack trace of Python or JavaScript with what led to it.
 const TAIL_BYTES: usize = 8 << 10;
 /// One call for random bytes. Keys and codes have a few dozen; this is for libraries that fill a pool.
-pub const RANDOM_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const RANDOM_BYTES_MAX: u64 = 64 << 10;
 /// What a guest may write in one go before it is asked to wait, as everywhere in WASI.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-pub fn context(log: &Arc<RunLog>, now: Timestamp) -> WasiCtx {
+pub(crate) fn context(log: &Arc<RunLog>, now: Timestamp) -> WasiCtx {
     WasiCtxBuilder::new()
         .stdout(Output { log: log.clone(), stream: Stream::Stdout })
         .stderr(Output { log: log.clone(), stream: Stream::Stderr })
@@ -73,7 +73,7 @@ impl HostMonotonicClock for RunClock {
 
 /// Where a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub(crate) enum Stream {
     Stdout,
     Stderr,
     /// `run.log`, with its level.
@@ -93,7 +93,7 @@ impl Stream {
 }
 
 /// The end of what a run wrote.
-pub struct RunLog {
+pub(crate) struct RunLog {
     bytes_max: u64,
     inner: Mutex<Inner>,
 }
@@ -110,19 +110,19 @@ struct Inner {
 }
 
 impl RunLog {
-    pub fn new(bytes_max: u64) -> RunLog {
+    pub(crate) fn new(bytes_max: u64) -> RunLog {
         RunLog { bytes_max, inner: Mutex::new(Inner::default()) }
     }
 
     /// Adds a whole line; `false` where the log is full.
-    pub fn line(&self, stream: Stream, message: &str) -> bool {
+    pub(crate) fn line(&self, stream: Stream, message: &str) -> bool {
         let mut inner = self.lock();
         inner.written = inner.written.saturating_add(message.len() as u64);
         inner.push(stream, message);
         inner.written <= self.bytes_max
     }
 
-    pub fn full(&self) -> LimitReached {
+    pub(crate) fn full(&self) -> LimitReached {
         LimitReached::host("log-bytes", show_size(self.bytes_max))
     }
 
@@ -146,7 +146,7 @@ impl RunLog {
     }
 
     /// The lines that were kept, the open ones at last.
-    pub fn take(&self) -> Vec<LogLine> {
+    pub(crate) fn take(&self) -> Vec<LogLine> {
         let mut inner = self.lock();
         for (slot, stream) in [(0, Stream::Stdout), (1, Stream::Stderr)] {
             let line = inner.open.get_mut(slot).map(std::mem::take).unwrap_or_default();
