@@ -1,0 +1,194 @@
+//! Does what an event tells it to, step by step: `{"entity": "a", "steps": [{"send": {…}}, "trap"]}`.
+//!
+//! The integration tests need plugins that misbehave in every way there is, at every moment of a run. One plugin with a
+//! script does for all of them, and the script stands in the test that it belongs to.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use relais_plugin::{
+    Error, Event, Incoming, Message, Outcome, Plugin, Purpose, SendResult, Timer, config, events, info, messages,
+    plugin, run, state, timers,
+};
+use serde::{Deserialize, Serialize};
+
+struct Tester;
+
+plugin!(Tester);
+
+#[derive(Deserialize)]
+struct Script {
+    #[serde(default)]
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Step {
+    Send(Send),
+    /// Adds a word to the list under a key of the entity's state.
+    Append { key: String, word: String },
+    /// Writes the list under a key to the log, where a test can read it.
+    Tell { key: String },
+    Timer { key: String, after_s: u64, steps: Vec<Step> },
+    CancelTimer { key: String },
+    Emit { name: String, entity: String, steps: Vec<Step> },
+    /// Asks for the cancellation of the message that was sent last by this entity.
+    CancelLast,
+    Trap,
+    Reject { why: String },
+    Retry { why: String, after_s: Option<u64> },
+    /// Traps in every execution of the run before this one.
+    TrapBefore { attempt: u32 },
+    /// Rejects while the plugin's setting `broken` says so.
+    FailIfBroken,
+    /// Computes for ever.
+    Loop,
+    /// Asks for this much memory.
+    Memory { mib: usize },
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Send {
+    text: String,
+    /// The run's customer where absent.
+    to: Option<String>,
+    /// The run's event where absent.
+    because: Option<String>,
+    #[serde(default)]
+    marketing: bool,
+    /// Free content alone, for an open conversation.
+    #[serde(default)]
+    no_template: bool,
+    #[serde(default)]
+    confirmation: bool,
+    /// `only` or `never`; SMS as the fallback where absent.
+    sms: Option<String>,
+    fallback_after_s: Option<u64>,
+    expires_s: Option<u64>,
+    /// Goes on where the customer cannot be written to.
+    #[serde(default)]
+    or_skip: bool,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    broken: bool,
+}
+
+impl Plugin for Tester {
+    fn on_event(event: Event) -> Outcome {
+        follow(&event.data::<Script>()?.steps)
+    }
+
+    fn on_timer(timer: Timer) -> Outcome {
+        info!("timer {} of {}", timer.key, run::entity());
+        follow(&timer.data::<Script>()?.steps)
+    }
+
+    fn on_message(message: Incoming) -> Outcome {
+        info!("answer {} choice {:?}", message.text, message.choice);
+        append("answers", &message.text)
+    }
+}
+
+fn follow(steps: &[Step]) -> Outcome {
+    steps.iter().try_for_each(take)
+}
+
+fn take(step: &Step) -> Outcome {
+    match step {
+        Step::Send(what) => send(what)?,
+        Step::Append { key, word } => append(key, word)?,
+        Step::Tell { key } => info!("{key} is {}", state::get::<Vec<String>>(key)?.unwrap_or_default().join(",")),
+        Step::Timer { key, after_s, steps } => {
+            timers::after(key.as_str(), Duration::from_secs(*after_s)).data(&Kept { steps })?.set();
+        }
+        Step::CancelTimer { key } => timers::cancel(key),
+        Step::Emit { name, entity, steps } => {
+            let mut event = events::event(name.as_str()).data(&Passed { entity, steps })?;
+            if let Some(customer) = run::customer() {
+                event = event.customer(customer);
+            }
+            event.emit();
+        }
+        Step::CancelLast => {
+            if let Some(id) = state::get::<String>("last")? {
+                messages::cancel(&messages::MessageId::new(id));
+            }
+        }
+        Step::Reject { why } => return Err(Error::reject(why)),
+        Step::Retry { why, after_s: None } => return Err(Error::retry(why)),
+        Step::Retry { why, after_s: Some(after) } => return Err(Error::retry_after(why, Duration::from_secs(*after))),
+        Step::FailIfBroken if config::<Settings>()?.broken => return Err(Error::reject("it is broken")),
+        Step::FailIfBroken => {}
+        Step::Trap => trap(),
+        Step::TrapBefore { attempt } if run::attempt() < *attempt => trap(),
+        Step::TrapBefore { .. } => {}
+        Step::Loop => spin(),
+        Step::Memory { mib } => {
+            black_box(vec![1_u8; mib << 20]);
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Kept<'a> {
+    steps: &'a [Step],
+}
+
+#[derive(Serialize)]
+struct Passed<'a> {
+    entity: &'a str,
+    steps: &'a [Step],
+}
+
+fn append(key: &str, word: &str) -> Outcome {
+    let mut words: Vec<String> = state::get(key)?.unwrap_or_default();
+    words.push(word.to_owned());
+    state::set(key, &words)
+}
+
+fn send(what: &Send) -> Outcome {
+    let to = what.to.clone().or_else(run::customer).ok_or_else(|| Error::reject("nobody to send to"))?;
+    let purpose = if what.confirmation { Purpose::Confirmation } else { Purpose::Alert };
+    let mut message = Message::to(to, purpose).text(format!("Free: {}", what.text));
+    if !what.no_template {
+        let template = if what.marketing { "test_offer" } else { "test_note" };
+        message = message.template(template).param("text", &what.text);
+    }
+    if let Some(because) = &what.because {
+        message = message.because(because);
+    }
+    message = match what.sms.as_deref() {
+        Some("only") => message.sms_only(),
+        Some("never") => message.no_sms(),
+        _ => message,
+    };
+    if let Some(after) = what.fallback_after_s {
+        message = message.fallback_after(Duration::from_secs(after));
+    }
+    if let Some(of_use) = what.expires_s {
+        message = message.expires(run::now() + Duration::from_secs(of_use));
+    }
+    let sent = message.send();
+    let id = if what.or_skip { sent.or_skip()? } else { Some(sent?) };
+    match id {
+        Some(id) => state::set("last", id.as_str()),
+        None => Ok(()),
+    }
+}
+
+#[expect(clippy::panic, reason = "to trap is what this step is for")]
+fn trap() -> ! {
+    panic!("told to trap")
+}
+
+fn spin() {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}

@@ -1,0 +1,32 @@
+//! Starts a real host and talks to it from outside.
+//!
+//! A test says what it needs ([`Setup`]), gets a host ([`Host`]) that is the built binary in a process of its own, with a
+//! directory, a port and a clock of its own, and simulated providers ([`Sim`]) with their telephones on a real socket in
+//! the test's process. It talks to the host over HTTP like anybody, kills it, starts it again, and moves its clock. What was
+//! promised and what was seen is compared in one place ([`ledger`]).
+//!
+//! Nothing in here sleeps to wait for something: [`Host::until`] asks until it is so, and when it never is, says what it saw
+//! and shows the end of the host's log.
+
+mod api;
+mod host;
+pub(crate) mod ledger;
+mod plugins;
+mod process;
+mod setup;
+mod sim;
+mod story;
+
+pub(crate) use api::Answer;
+pub(crate) use host::Host;
+pub(crate) use plugins::{Packages, ensure_plugins, repository};
+pub(crate) use process::{relais, relais_with};
+pub(crate) use setup::{Setup, Sms};
+pub(crate) use sim::Sim;
+pub(crate) use story::{Shown, attempt, order_ready, text_of, unique};
+
+/// The demo's telephone numbers, from a range that is set aside for fiction.
+pub(crate) const PAUL: &str = "+33639981201";
+pub(crate) const LEA: &str = "+33639981202";
+pub(crate) const MALIK: &str = "+33639981203";
+pub(crate) const NORA: &str = "+33639981204";

@@ -1,0 +1,145 @@
+//! The components that the hosts of the tests run: built once, by the same commands that everybody uses.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::SystemTime,
+};
+
+/// The repository's root.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Where machine code is kept for all hosts of all tests, so that only the first one compiles.
+pub(crate) fn shared_cache() -> PathBuf {
+    scratch().join("machine-code")
+}
+
+/// Beside the build, so that it goes when that goes.
+fn scratch() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// Which packages a host finds.
+#[derive(Clone, Debug)]
+pub(crate) enum Packages {
+    /// The six of this repository.
+    Shipped,
+    /// The test's own.
+    Tester,
+    /// Whatever is in this directory.
+    At(PathBuf),
+}
+
+impl Packages {
+    /// The directory for `plugins.dir`; what has to be put together is put together under `dir`.
+    pub(crate) fn directory(&self, dir: &Path) -> PathBuf {
+        match self {
+            Packages::Shipped => repository().join("plugins"),
+            Packages::At(path) => path.clone(),
+            Packages::Tester => {
+                let packages = dir.join("plugins");
+                copy_package(&tester_source(), &packages.join("tester"));
+                let built = ensure_plugins();
+                std::fs::copy(built, packages.join("tester/tester.wasm")).unwrap();
+                packages
+            }
+        }
+    }
+}
+
+fn tester_source() -> PathBuf {
+    repository().join("tests/guests/tester")
+}
+
+/// Copies a package's manifest and component, without the sources beside them.
+pub(crate) fn copy_package(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let manifest = path.file_name().is_some_and(|name| name == "plugin.toml");
+        if manifest || extension == Some("wasm") {
+            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+/// A shipped package, copied under `packages`.
+pub(crate) fn copy_shipped(name: &str, packages: &Path) -> PathBuf {
+    ensure_plugins();
+    let to = packages.join(name);
+    copy_package(&repository().join("plugins").join(name), &to);
+    to
+}
+
+/// Builds the six plugins and the test's own, unless they are newer than everything that they are made from. The path of the
+/// test's own component.
+pub(crate) fn ensure_plugins() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        std::fs::create_dir_all(scratch()).unwrap();
+        // Another test process may be building as well.
+        let lock = File::create(scratch().join("plugins.lock")).unwrap();
+        lock.lock().unwrap();
+        build_shipped();
+        build_tester()
+    })
+}
+
+fn build_shipped() {
+    let plugins = repository().join("plugins");
+    let components: Vec<PathBuf> = std::fs::read_dir(&plugins)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("plugin.toml").exists())
+        .map(|path| path.join(path.file_name().unwrap()).with_extension("wasm"))
+        .collect();
+    let missing = components.iter().any(|component| !component.exists());
+    let stamp = scratch().join("plugins.stamp");
+    if missing || is_older(&stamp, &[&plugins]) {
+        run(Command::new(repository().join("scripts/build-plugins")));
+        File::create(&stamp).unwrap();
+    }
+}
+
+fn build_tester() -> PathBuf {
+    let built = scratch().join("tester.wasm");
+    if !built.exists() || is_older(&built, &[&tester_source()]) {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--locked", "--profile", "plugin", "--target", "wasm32-wasip2", "-p", "tester"]);
+        cargo.arg("--target-dir").arg(scratch().parent().unwrap());
+        run(cargo);
+        std::fs::copy(scratch().parent().unwrap().join("wasm32-wasip2/plugin/tester.wasm"), &built).unwrap();
+    }
+    built
+}
+
+fn run(mut command: Command) {
+    let output = command.current_dir(repository()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the plugins for the tests cannot be built: {command:?}\n{said}");
+}
+
+/// Whether something in these directories, or in what all plugins are made from, is newer than the file.
+fn is_older(file: &Path, sources: &[&Path]) -> bool {
+    let Ok(built) = std::fs::metadata(file).and_then(|meta| meta.modified()) else { return true };
+    let root = repository();
+    let common = [root.join("plugin-sdk"), root.join("wit"), root.join("Cargo.lock")];
+    let newest = sources.iter().map(|path| newest(path)).chain(common.iter().map(|path| newest(path))).max();
+    newest.is_some_and(|newest| newest > built)
+}
+
+/// When anything under `path` that a component is made from was changed last.
+fn newest(path: &Path) -> SystemTime {
+    let meta = std::fs::metadata(path).unwrap();
+    if meta.is_file() {
+        return meta.modified().unwrap();
+    }
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let sources = entries.filter(|path| path.extension().is_none_or(|extension| extension != "wasm" && extension != "new"));
+    sources.map(|path| newest(&path)).max().unwrap_or(SystemTime::UNIX_EPOCH)
+}

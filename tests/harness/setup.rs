@@ -1,0 +1,176 @@
+//! What a test's host is started with.
+
+use std::path::{Path, PathBuf};
+
+use relais::simulator::{Options, Timing, WebhookOptions, Window};
+
+use super::{Packages, plugins};
+
+/// Who sends SMS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sms {
+    Cm,
+    Twilio,
+    /// CM.com, and Twilio where that rests.
+    Both,
+}
+
+/// A host to be started. [`Setup::new`] is the usual one: WhatsApp by Meta, SMS by CM.com, the six plugins, nobody needs a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) meta: bool,
+    pub(crate) sms: Option<Sms>,
+    pub(crate) plugins: Packages,
+    /// API keys by the name of their holder; anybody may come in where there are none.
+    pub(crate) keys: Vec<(&'static str, &'static str)>,
+    /// Settings over all others, as TOML.
+    pub(crate) over: Vec<String>,
+    pub(crate) timing: Timing,
+    pub(crate) webhook_batch_max: usize,
+    /// Machine code in a directory of this host alone, so that its first start compiles.
+    pub(crate) own_cache: bool,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Setup {
+        Setup {
+            meta: true,
+            sms: Some(Sms::Cm),
+            plugins: Packages::Shipped,
+            keys: Vec::new(),
+            over: Vec::new(),
+            // Receipts in the order in which they happen, and at once.
+            timing: Timing { answer_ms: 0, sent_ms: 5, delivered_ms: 20, read_ms: 40 },
+            webhook_batch_max: 1,
+            own_cache: false,
+        }
+    }
+
+    /// With the test's own plugin in place of the six.
+    pub(crate) fn tester() -> Setup {
+        Setup { plugins: Packages::Tester, ..Setup::new() }
+    }
+
+    pub(crate) fn sms(self, sms: Sms) -> Setup {
+        Setup { sms: Some(sms), ..self }
+    }
+
+    /// Without an account for WhatsApp.
+    pub(crate) fn without_whatsapp(self) -> Setup {
+        Setup { meta: false, ..self }
+    }
+
+    pub(crate) fn with(mut self, settings: impl Into<String>) -> Setup {
+        self.over.push(settings.into());
+        self
+    }
+
+    pub(crate) fn key(mut self, name: &'static str, secret: &'static str) -> Setup {
+        self.keys.push((name, secret));
+        self
+    }
+
+    pub(crate) fn plugins(self, plugins: Packages) -> Setup {
+        Setup { plugins, ..self }
+    }
+
+    pub(crate) fn simulator(&self) -> Options {
+        let webhooks = WebhookOptions {
+            // Quick, and for ever: a host that was killed gets what it missed soon after it is back.
+            retry_ms: 50,
+            retry_ms_max: 400,
+            batch_max: self.webhook_batch_max,
+            ..WebhookOptions::default()
+        };
+        let mut options = Options { timing: self.timing, webhooks, ..Options::default() };
+        options.twilio.tries_max = 1_000;
+        options.meta.window = Window::Webhook;
+        options
+    }
+
+    /// The configuration file's text, for a host in `dir` that listens on `port`.
+    pub(crate) fn config(&self, dir: &Path, port: u16, start: &str, providers: &str, options: &Options) -> String {
+        let secret = |name: &str, value: &str| secret_file(dir, name, value);
+        let packages = self.plugins.directory(dir);
+        let cache = if self.own_cache { dir.join("machine-code") } else { plugins::shared_cache() };
+        let mut text = format!(
+            "server.listen = \"127.0.0.1:{port}\"\nserver.public-url = \"http://127.0.0.1:{port}\"\n\
+             ingress.adjustable-clock = true\nclock.kind = \"adjustable\"\nclock.start = \"{start}\"\n\
+             log.level = \"info,relais=debug\"\nstore.path = {}\nplugins.dir = {}\nplugins.cache-dir = {}\n\
+             plugins.secrets.order-ready.till-webhook = {}\n",
+            quoted(&dir.join("relais.db")),
+            quoted(&packages),
+            quoted(&cache),
+            secret("till-webhook", TILL_SECRET),
+        );
+        match self.keys.as_slice() {
+            [] => text.push_str("ingress.open = true\n"),
+            keys => {
+                let keys = keys.iter().map(|(name, value)| format!("{{ name = \"{name}\", secret = {} }}", secret(name, value)));
+                text.push_str(&format!("ingress.keys = [{}]\n", keys.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        if self.meta {
+            text.push_str(&format!(
+                "[[accounts.meta]]\nbase-url = \"{providers}\"\nphone-number-id = \"{}\"\nwaba-id = \"{}\"\n\
+                 access-token = {}\napp-secrets = [{}]\nverify-token = {}\n",
+                options.meta.phone_number_id,
+                options.meta.waba_id,
+                secret("meta-token", &options.meta.access_token),
+                secret("meta-app", &options.meta.app_secret),
+                secret("meta-verify", &options.meta.verify_token),
+            ));
+        }
+        if matches!(self.sms, Some(Sms::Cm | Sms::Both)) {
+            text.push_str(&format!(
+                "[[accounts.cm]]\nbase-url = \"{providers}\"\nsender = \"Relais\"\nproduct-token = {}\nwebhook-secrets = [{}]\n",
+                secret("cm-token", &options.cm.product_token),
+                secret("cm-webhook", &options.cm.webhook_secret),
+            ));
+        }
+        if matches!(self.sms, Some(Sms::Twilio | Sms::Both)) {
+            text.push_str(&format!(
+                "[[accounts.twilio]]\nbase-url = \"{providers}\"\naccount-sid = \"{}\"\nauth-tokens = [{}]\nsender = \"{}\"\n",
+                options.twilio.account_sid,
+                secret("twilio-token", &options.twilio.auth_token),
+                options.twilio.number,
+            ));
+        }
+        with_settings(&text, &self.over)
+    }
+}
+
+/// What the shop's till signs its webhooks with.
+pub(crate) const TILL_SECRET: &str = "simulated-till-webhook-secret";
+
+/// Tables are merged key by key, so that a test may set one key of a table that is there already.
+fn with_settings(text: &str, over: &[String]) -> String {
+    let mut table: toml::Table = text.parse().unwrap();
+    for settings in over {
+        let settings: toml::Table = settings.parse().unwrap_or_else(|error| panic!("{settings}: {error}"));
+        merge(&mut table, settings);
+    }
+    toml::to_string(&table).unwrap()
+}
+
+fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(into)), toml::Value::Table(from)) => merge(into, from),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn quoted(path: &Path) -> toml::Value {
+    toml::Value::String(path.display().to_string())
+}
+
+/// Secrets are never in a configuration: it names the file that holds them.
+fn secret_file(dir: &Path, name: &str, value: &str) -> String {
+    let path: PathBuf = dir.join(format!("secret-{name}"));
+    std::fs::write(&path, value).unwrap();
+    format!("{{ file = {} }}", quoted(&path))
+}
