@@ -35,7 +35,10 @@ impl Cache {
         let dir = dir.and_then(|dir| match prepare(dir) {
             Ok(()) => Some(dir.to_owned()),
             Err(error) => {
-                tracing::warn!("plugins are compiled at every start: the cache {} cannot be used: {error}", dir.display());
+                tracing::warn!(
+                    "plugins are compiled at every start: the cache {} cannot be used: {error}",
+                    dir.display()
+                );
                 None
             }
         });
@@ -60,13 +63,14 @@ impl Cache {
             }
         }
         let code = engine.precompile_component(wasm)?;
-        let component = match keep(&path, &code).map_err(wasmtime::Error::from).and_then(|()| deserialize(engine, &path)) {
-            Ok(component) => component,
-            Err(error) => {
-                tracing::warn!("compiled code cannot be kept in {}: {error:#}", path.display());
-                Component::from_binary(engine, wasm)?
-            }
-        };
+        let component =
+            match keep(&path, &code).map_err(wasmtime::Error::from).and_then(|()| deserialize(engine, &path)) {
+                Ok(component) => component,
+                Err(error) => {
+                    tracing::warn!("compiled code cannot be kept in {}: {error:#}", path.display());
+                    Component::from_binary(engine, wasm)?
+                }
+            };
         Ok(Compiled { component, cached: false, compile_ms: elapsed() })
     }
 }

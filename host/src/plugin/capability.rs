@@ -44,7 +44,12 @@ impl Capabilities {
     }
 
     pub fn purpose(&self, purpose: &'static str) -> Result<(), String> {
-        self.check("purposes", purpose, self.asked.purposes.contains(purpose), self.effective.purposes.contains(purpose))
+        self.check(
+            "purposes",
+            purpose,
+            self.asked.purposes.contains(purpose),
+            self.effective.purposes.contains(purpose),
+        )
     }
 
     pub fn channel(&self, channel: Channel) -> Result<(), String> {
@@ -78,9 +83,10 @@ impl Capabilities {
         match (self.asked.phone, self.effective.phone) {
             (true, true) => Ok(()),
             (false, _) => Err("plugin.toml does not ask for it; add there: [permissions] phone = true".to_owned()),
-            (true, false) => {
-                Err(format!("it is not granted; add to the host's configuration: [plugins.grants.{}] phone = true", self.plugin))
-            }
+            (true, false) => Err(format!(
+                "it is not granted; add to the host's configuration: [plugins.grants.{}] phone = true",
+                self.plugin
+            )),
         }
     }
 

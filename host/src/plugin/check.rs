@@ -90,7 +90,10 @@ fn file(path: &Path, settings: &Settings, report: &mut CheckReport) -> Result<()
     let trouble = |error: std::io::Error| format!("{}: {error}", path.display());
     let size = std::fs::metadata(path).map_err(trouble)?.len();
     if size > settings.limits.package_bytes.0 {
-        return Err(format!("it has {size} bytes; plugins.limits.package-bytes allows {}", settings.limits.package_bytes.0));
+        return Err(format!(
+            "it has {size} bytes; plugins.limits.package-bytes allows {}",
+            settings.limits.package_bytes.0
+        ));
     }
     let wasm = std::fs::read(path).map_err(trouble)?;
     if wasmtime::Engine::detect_precompiled(&wasm).is_some() {
@@ -160,7 +163,8 @@ impl CheckReport {
 
     fn describe(&mut self, wasm: &[u8], engine: &wasmtime::Engine) -> Result<(), String> {
         self.size_bytes = Some(wasm.len());
-        let compiled = Cache::open(None).load(engine, wasm).map_err(|error| format!("it does not compile: {error:#}"))?;
+        let compiled =
+            Cache::open(None).load(engine, wasm).map_err(|error| format!("it does not compile: {error:#}"))?;
         self.compile_ms = Some(compiled.compile_ms);
         self.component(&compiled.component, engine);
         let other = self.contract_needed.iter().find(|needed| *needed != CONTRACT);
@@ -209,9 +213,15 @@ impl fmt::Display for CheckReport {
         line("digest", self.digest.clone())?;
         line("size", self.size_bytes.map(|bytes| format!("{bytes} bytes")))?;
         line("compiling", self.compile_ms.map(|ms| format!("{ms} ms")))?;
-        line("contract", Some(format!("needs {}; offered is {}", self.contract_needed.join(", "), self.contract_offered)))?;
+        line(
+            "contract",
+            Some(format!("needs {}; offered is {}", self.contract_needed.join(", "), self.contract_offered)),
+        )?;
         line("handlers", Some(self.handlers.join(", ")))?;
-        line("memory", self.memory_bytes_at_start.map(|bytes| format!("begins with {}", super::units::show_size(bytes))))?;
+        line(
+            "memory",
+            self.memory_bytes_at_start.map(|bytes| format!("begins with {}", super::units::show_size(bytes))),
+        )?;
         line("limits", json(&self.limits))?;
         line("asks for", json(&self.permissions_asked))?;
         line("is granted", json(&self.permissions_effective))?;

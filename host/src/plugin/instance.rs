@@ -161,7 +161,11 @@ fn plugin_said(failure: Failure) -> RunFailure {
         Failure::Retry(info) => {
             // Anything that is no length of time is as if it had not been given.
             let after = info.after.filter(|after| after.is_finite() && *after >= 0.0);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and the cast saturates")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "not negative, and the cast saturates"
+            )]
             let after_ms = after.map(|after| after as u64);
             RunFailure::Retry { message: info.message, after_ms }
         }
@@ -175,7 +179,9 @@ fn classify(error: &wasmtime::Error, state: &RunState) -> RunFailure {
         return RunFailure::Host { message: trouble.to_string() };
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        return RunFailure::Host { message: format!("the pool of instances is used up: {error}; lower plugins.concurrency") };
+        return RunFailure::Host {
+            message: format!("the pool of instances is used up: {error}; lower plugins.concurrency"),
+        };
     }
     if let Some(reached) = error.downcast_ref::<LimitReached>() {
         return limit(reached);

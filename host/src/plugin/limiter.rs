@@ -36,7 +36,8 @@ impl LimitReached {
 
     /// One that only the operator sets.
     pub(super) fn host(limit: &'static str, allowed: impl std::fmt::Display) -> LimitReached {
-        let message = format!("the run reached the limit {limit}, {allowed}; the host's `plugins.limits.{limit}` sets it");
+        let message =
+            format!("the run reached the limit {limit}, {allowed}; the host's `plugins.limits.{limit}` sets it");
         LimitReached { limit, message }
     }
 }

@@ -301,7 +301,10 @@ impl Manifest {
         };
         let idle = manifest.subscriptions.is_empty() && manifest.on_message.is_none() && manifest.on_delivery.is_none();
         if idle && !manifest.on_timer {
-            return Err(wrong("on-event", "nothing would ever run this plugin; add an [[on-event]] or an [on-message]"));
+            return Err(wrong(
+                "on-event",
+                "nothing would ever run this plugin; add an [[on-event]] or an [on-message]",
+            ));
         }
         Ok(manifest)
     }
@@ -324,14 +327,20 @@ fn version(text: &str) -> Result<String, Error> {
     let core = text.split(['-', '+']).next().unwrap_or(text);
     let parts: Vec<&str> = core.split('.').collect();
     if parts.len() != 3 || !parts.iter().all(|part| part.parse::<u64>().is_ok()) {
-        return Err(wrong("plugin.version", format!("`{text}` is no semantic version; write three numbers, as in \"1.4.2\"")));
+        return Err(wrong(
+            "plugin.version",
+            format!("`{text}` is no semantic version; write three numbers, as in \"1.4.2\""),
+        ));
     }
     Ok(text.to_owned())
 }
 
 fn digest(text: &str) -> Result<[u8; 32], Error> {
     let bad = || {
-        wrong("plugin.digest", format!("`{text}` is no digest; write \"sha256:\" and 64 hexadecimal digits, or leave it out"))
+        wrong(
+            "plugin.digest",
+            format!("`{text}` is no digest; write \"sha256:\" and 64 hexadecimal digits, or leave it out"),
+        )
     };
     let hex = text.strip_prefix("sha256:").ok_or_else(bad)?;
     trigger::from_hex(hex).and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)
@@ -344,7 +353,10 @@ fn subscription(no: usize, table: OnEventTable) -> Result<Subscription, Error> {
     }
     let types = table.types.iter().map(|text| Pattern::parse(text).map_err(|problem| wrong(field("types"), problem)));
     let template = |name: &str, text: &Option<String>| {
-        text.as_deref().map(|text| Template::parse(text, Root::Event)).transpose().map_err(|problem| wrong(field(name), problem))
+        text.as_deref()
+            .map(|text| Template::parse(text, Root::Event))
+            .transpose()
+            .map_err(|problem| wrong(field(name), problem))
     };
     let filter = table.filter.iter().map(|(path, value)| {
         let path = Path::parse(path, Root::Event).map_err(|problem| wrong(field("where"), problem))?;
@@ -362,7 +374,10 @@ fn subscription(no: usize, table: OnEventTable) -> Result<Subscription, Error> {
 fn scalar(value: &toml::Value) -> Option<Scalar> {
     match value {
         toml::Value::String(text) => Some(Scalar::Text(text.clone())),
-        #[expect(clippy::cast_precision_loss, reason = "JSON numbers are compared as f64, as every JavaScript sender means them")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "JSON numbers are compared as f64, as every JavaScript sender means them"
+        )]
         toml::Value::Integer(number) => Some(Scalar::Number(*number as f64)),
         toml::Value::Float(number) => Some(Scalar::Number(*number)),
         toml::Value::Boolean(truth) => Some(Scalar::Bool(*truth)),
@@ -385,7 +400,10 @@ fn delivery_states(states: &[String]) -> Result<Vec<DeliveryState>, Error> {
 
 fn on_message(table: OnMessageTable) -> Result<OnMessage, Error> {
     if !table.answers && !table.others {
-        return Err(wrong("on-message", "it asks for nothing; set `answers` or `others` to true, or leave the table out"));
+        return Err(wrong(
+            "on-message",
+            "it asks for nothing; set `answers` or `others` to true, or leave the table out",
+        ));
     }
     Ok(OnMessage { answers: table.answers, others: table.others })
 }
@@ -454,7 +472,10 @@ fn templates(tables: Vec<TemplateTable>) -> Result<BTreeMap<String, TemplateSpec
             return Err(wrong(field("texts"), format!("there is none in its own language, `{}`", table.language)));
         }
         if matches!(table.header, Some(MediaKind::Audio)) {
-            return Err(wrong(field("header"), "`audio` is no header of a template; there are image, video and document"));
+            return Err(wrong(
+                field("header"),
+                "`audio` is no header of a template; there are image, video and document",
+            ));
         }
         for (language, text) in &table.texts {
             placeholders(text, &table.params).map_err(|problem| wrong(field(&format!("texts.{language}")), problem))?;
@@ -529,7 +550,10 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_its_field_and_what_would_do() {
         let text = refusal("[permissions]\npurposes = [\"advert\"]");
-        assert!(text.contains("permissions.purposes") && text.contains("reply, confirmation, alert, reminder"), "{text}");
+        assert!(
+            text.contains("permissions.purposes") && text.contains("reply, confirmation, alert, reminder"),
+            "{text}"
+        );
         assert!(refusal("[limits]\ncpu = \"5\"").contains("no length of time"));
         assert!(refusal("[permissions]\ntemplates = [\"x\"]").contains("[[templates]]"));
         assert!(refusal("[permissions]\nhttp = [{ host = \"a\" }]").contains("no outgoing HTTP"));
@@ -545,7 +569,9 @@ mod tests {
     #[test]
     fn a_template_holds_exactly_its_parameters() {
         let template = |text: &str| {
-            format!("[[templates]]\nname = \"t\"\ncategory = \"utility\"\nlanguage = \"en\"\nparams = [\"a\"]\ntexts = {{ en = \"{text}\" }}")
+            format!(
+                "[[templates]]\nname = \"t\"\ncategory = \"utility\"\nlanguage = \"en\"\nparams = [\"a\"]\ntexts = {{ en = \"{text}\" }}"
+            )
         };
         assert!(Manifest::parse(&format!("{SMALL}\n{}", template("Hello {a}"))).is_ok());
         assert!(refusal(&template("Hello {b}")).contains("{b}"));

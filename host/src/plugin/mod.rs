@@ -32,7 +32,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use tokio::sync::Semaphore;
@@ -199,7 +199,7 @@ fn load_all(settings: &Settings, engine: &wasmtime::Engine) -> anyhow::Result<Re
     Ok(registry)
 }
 
-fn refuse(dir: &PathBuf, error: &registry::Error) -> PluginStatus {
+fn refuse(dir: &Path, error: &registry::Error) -> PluginStatus {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     tracing::error!(plugin = name, "plugin refused: {error}");
     PluginStatus::refused(name, error.to_string())

@@ -39,11 +39,17 @@ pub(super) enum Error {
     TooLarge { what: String, bytes: u64, bytes_max: u64, setting: &'static str },
     #[error("the directory is called `{directory}` and the plugin `{name}`; they have to be the same")]
     Misnamed { directory: String, name: String },
-    #[error("the component's digest is sha256:{found}, and plugin.toml says {wanted}; it is not the file that was packed")]
+    #[error(
+        "the component's digest is sha256:{found}, and plugin.toml says {wanted}; it is not the file that was packed"
+    )]
     Digest { found: String, wanted: String },
-    #[error("`{0}` holds machine code that was compiled elsewhere; a package brings WebAssembly, and the host compiles it")]
+    #[error(
+        "`{0}` holds machine code that was compiled elsewhere; a package brings WebAssembly, and the host compiles it"
+    )]
     Precompiled(String),
-    #[error("`{0}` is no WebAssembly component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
+    #[error(
+        "`{0}` is no WebAssembly component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
     NoComponent(String),
     #[error("`{0}` points outside the package")]
     Outside(String),
@@ -169,9 +175,10 @@ fn config(dir: &Path, manifest: &Manifest, settings: &Settings) -> Result<Arc<st
     let config = serde_json::Value::Object(config);
     if let Some(name) = &manifest.config_schema {
         let bytes = read(&inside(dir, name)?, MANIFEST_BYTES_MAX, name, "nothing, the bound")?;
-        let schema = serde_json::from_slice(&bytes).map_err(|error| Error::Config(format!("`{name}` is not JSON: {error}")))?;
-        let validator =
-            jsonschema::validator_for(&schema).map_err(|error| Error::Config(format!("`{name}` is no schema: {error}")))?;
+        let schema =
+            serde_json::from_slice(&bytes).map_err(|error| Error::Config(format!("`{name}` is not JSON: {error}")))?;
+        let validator = jsonschema::validator_for(&schema)
+            .map_err(|error| Error::Config(format!("`{name}` is no schema: {error}")))?;
         let wrong: Vec<String> =
             validator.iter_errors(&config).map(|error| format!("{} at `{}`", error, error.instance_path())).collect();
         if !wrong.is_empty() {
@@ -187,7 +194,7 @@ fn assets(dir: &Path, bytes_max: u64) -> Result<BTreeMap<String, Asset>, Error> 
     let mut found = BTreeMap::new();
     if root.is_dir() {
         let mut left = bytes_max;
-        collect(&root, "", 0, &mut left, bytes_max, &mut found)?;
+        collect(&root, "", 0, &mut left, &mut found)?;
     }
     Ok(found)
 }
@@ -197,7 +204,6 @@ fn collect(
     prefix: &str,
     depth: usize,
     left: &mut u64,
-    bytes_max: u64,
     found: &mut BTreeMap<String, Asset>,
 ) -> Result<(), Error> {
     let trouble = |error| Error::Read { path: dir.to_owned(), error };
@@ -210,9 +216,14 @@ fn collect(
             return Err(Error::Outside(format!("assets/{name}")));
         }
         if kind.is_dir() && depth < ASSET_DEPTH_MAX {
-            collect(&entry.path(), &format!("{name}/"), depth + 1, left, bytes_max, found)?;
+            collect(&entry.path(), &format!("{name}/"), depth + 1, left, found)?;
         } else if kind.is_file() {
-            let bytes = read(&entry.path(), *left, &format!("assets/{name}, with all before it,"), "plugins.limits.asset-bytes")?;
+            let bytes = read(
+                &entry.path(),
+                *left,
+                &format!("assets/{name}, the last of all assets,"),
+                "plugins.limits.asset-bytes",
+            )?;
             *left = left.saturating_sub(bytes.len() as u64);
             let mime_type = mime_type(&name);
             found.insert(name, Asset { base64: BASE64.encode(bytes).into(), mime_type });

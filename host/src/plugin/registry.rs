@@ -288,7 +288,9 @@ fn compile(engine: &Engine, cache: &Cache, wasm: &[u8]) -> Result<Compiled, Erro
     match catch_unwind(AssertUnwindSafe(|| cache.load(engine, wasm))) {
         Ok(Ok(compiled)) => Ok(compiled),
         Ok(Err(error)) => Err(Error::Compile(format!("{error:#}"))),
-        Err(_) => Err(Error::Compile("the compiler gave up on it with a panic; please report the component".to_owned())),
+        Err(_) => {
+            Err(Error::Compile("the compiler gave up on it with a panic; please report the component".to_owned()))
+        }
     }
 }
 
@@ -326,11 +328,7 @@ fn check_resources(component: &Component, budget: &Budget) -> Result<(), Error> 
     Ok(())
 }
 
-fn link(
-    linker: &Linker<RunState>,
-    component: &Component,
-    unknown_wasi: bool,
-) -> Result<InstancePre<RunState>, Error> {
+fn link(linker: &Linker<RunState>, component: &Component, unknown_wasi: bool) -> Result<InstancePre<RunState>, Error> {
     let linked = if unknown_wasi {
         // Toolchains import parts of WASI that nobody calls; those that this host does not have trap when they are called.
         let mut trapping = linker.clone();

@@ -27,7 +27,11 @@ impl Pattern {
             None => (text, Pattern::Exact(text.to_owned())),
         };
         let fine = !name.is_empty() && !name.contains(|c: char| c == '*' || c.is_whitespace() || c.is_control());
-        if fine { Ok(pattern) } else { Err(format!("`{text}` is no event type; write one, or a prefix that ends in `.*`")) }
+        if fine {
+            Ok(pattern)
+        } else {
+            Err(format!("`{text}` is no event type; write one, or a prefix that ends in `.*`"))
+        }
     }
 
     pub fn matches(&self, event_type: &str) -> bool {
@@ -80,7 +84,11 @@ impl Path {
     pub fn parse(text: &str, root: Root) -> Result<Path, String> {
         let fields = |rest: &str| {
             let parts: Vec<String> = rest.split('.').map(str::to_owned).collect();
-            if parts.iter().any(String::is_empty) { Err(format!("`{text}` has an empty part")) } else { Ok(Path::Field(root, parts)) }
+            if parts.iter().any(String::is_empty) {
+                Err(format!("`{text}` has an empty part"))
+            } else {
+                Ok(Path::Field(root, parts))
+            }
         };
         match (root, text, text.split_once('.')) {
             (Root::Body, _, Some(("body", rest))) => fields(rest),
@@ -205,7 +213,10 @@ pub(super) enum Match {
     No,
     /// It is meant by its type, but something is missing: why.
     Unfit(String),
-    Run { entity: String, customer: Option<CustomerId> },
+    Run {
+        entity: String,
+        customer: Option<CustomerId>,
+    },
 }
 
 impl<'a> Subject<'a> {
@@ -241,7 +252,8 @@ impl<'a> Subject<'a> {
         if subscription.source.as_ref().is_some_and(|source| !event.source.starts_with(source.as_str())) {
             return Match::No;
         }
-        if !subscription.filter.iter().all(|(path, wanted)| self.find(path).is_some_and(|value| wanted.equals(&value))) {
+        if !subscription.filter.iter().all(|(path, wanted)| self.find(path).is_some_and(|value| wanted.equals(&value)))
+        {
             return Match::No;
         }
         let customer = match &subscription.customer {
@@ -327,7 +339,11 @@ mod tests {
     #[test]
     fn a_prefix_covers_what_is_below_it_and_nothing_else() {
         let cart = Pattern::parse("com.example.cart.*").unwrap();
-        assert!(cart.matches("com.example.cart.added") && !cart.matches("com.example.cart") && !cart.matches("com.example.cartoon.x"));
+        assert!(
+            cart.matches("com.example.cart.added")
+                && !cart.matches("com.example.cart")
+                && !cart.matches("com.example.cartoon.x")
+        );
         assert!(cart.covers(&Pattern::parse("com.example.cart.item.*").unwrap()));
         assert!(!cart.covers(&Pattern::parse("com.example.*").unwrap()));
         assert!(Pattern::parse("com.*.x").is_err() && Pattern::parse(".*").is_err() && Pattern::parse("").is_err());

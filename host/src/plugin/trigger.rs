@@ -49,8 +49,15 @@ enum IdFrom {
 pub(super) enum Scheme {
     /// An API key is asked for instead.
     None,
-    HmacSha256 { header: String, prefix: String, encoding: Encoding, secret: String },
-    StandardWebhooks { secret: String },
+    HmacSha256 {
+        header: String,
+        prefix: String,
+        encoding: Encoding,
+        secret: String,
+    },
+    StandardWebhooks {
+        secret: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -113,7 +120,8 @@ fn parse(plugin: &PluginName, table: Table) -> Result<Trigger, manifest::Error> 
     if table.name.is_empty() || table.name.len() > 63 || !table.name.bytes().all(nameable) {
         return Err(wrong(at("name"), "write small letters, digits and -, 63 at most"));
     }
-    let template = |what: &str, text: &str| Template::parse(text, Root::Body).map_err(|problem| wrong(at(what), problem));
+    let template =
+        |what: &str, text: &str| Template::parse(text, Root::Body).map_err(|problem| wrong(at(what), problem));
     let id = match table.id.as_deref() {
         None => IdFrom::Digest,
         Some(text) => match text.split_once(':') {
@@ -205,7 +213,9 @@ impl TriggerSpec {
             .map_err(|error| TriggerError::new("body", format!("it is not JSON: {error}."), "Send a JSON body."))?;
         let fill = |name: &str, template: &Template| {
             let fit = "Send the field, or change the trigger in plugin.toml.";
-            template.fill(|path| find(&value, path)).map_err(|problem| TriggerError::new(name, format!("{problem}."), fit))
+            template
+                .fill(|path| find(&value, path))
+                .map_err(|problem| TriggerError::new(name, format!("{problem}."), fit))
         };
         let source_id = self.source_id(headers, &value, body)?;
         Ok(Event {
@@ -232,8 +242,12 @@ impl TriggerSpec {
         };
         match id {
             Ok(id) if !id.is_empty() && id.len() <= ID_BYTES_MAX => Ok(id),
-            Ok(_) => Err(TriggerError::new("id", "it is empty or too long.", format!("Send 1 to {ID_BYTES_MAX} bytes."))),
-            Err(place) => Err(TriggerError::new("id", format!("there is none in {place}."), "Send it: it tells a repeat.")),
+            Ok(_) => {
+                Err(TriggerError::new("id", "it is empty or too long.", format!("Send 1 to {ID_BYTES_MAX} bytes.")))
+            }
+            Err(place) => {
+                Err(TriggerError::new("id", format!("there is none in {place}."), "Send it: it tells a repeat."))
+            }
         }
     }
 
@@ -274,14 +288,19 @@ fn hmac_fits(key: &[u8], parts: &[&[u8]], given: &str, prefix: &str, encoding: E
 }
 
 /// `webhook-id`, `webhook-timestamp` and `webhook-signature`, a list of `v1,BASE64`, as svix and others sign.
-fn standard_webhook_fits(secret: &Secret, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<bool, TriggerError> {
+fn standard_webhook_fits(
+    secret: &Secret,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<bool, TriggerError> {
     let need = |name: &str| {
         header(headers, name)
             .ok_or_else(|| TriggerError::new("signature", format!("the header {name} is missing."), "Sign the body."))
     };
     let (id, timestamp, signatures) = (need("webhook-id")?, need("webhook-timestamp")?, need("webhook-signature")?);
     let age = timestamp.parse::<i64>().ok().map(|sent| (now.0 / 1000).saturating_sub(sent));
-    if !age.is_some_and(|age| age.abs() <= TOLERANCE_SECONDS) {
+    if age.is_none_or(|age| age.abs() > TOLERANCE_SECONDS) {
         let fix = "Send it within five minutes of its timestamp, with a clock that is right.";
         return Err(TriggerError::new("signature", "webhook-timestamp is too far from now.", fix));
     }

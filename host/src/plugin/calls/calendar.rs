@@ -150,7 +150,8 @@ impl Names {
     }
 
     fn time(&self, local: &Zoned) -> String {
-        let twelve = self.time_format.contains("%r") || self.time_format.contains("%I") || self.time_format.contains("%l");
+        let twelve =
+            self.time_format.contains("%r") || self.time_format.contains("%I") || self.time_format.contains("%l");
         let half = usize::from(local.hour() >= 12);
         match self.am_pm.get(half).filter(|name| twelve && !name.is_empty()) {
             Some(name) => format!("{}:{:02} {name}", (local.hour() + 11) % 12 + 1, local.minute()),

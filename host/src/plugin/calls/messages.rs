@@ -67,7 +67,12 @@ impl RunState {
     }
 
     /// A setter: counts the call and what the draft holds from now on, then takes note.
-    fn note_down(&mut self, draft: &Resource<Draft>, bytes: usize, set: impl FnOnce(&mut Draft)) -> wasmtime::Result<()> {
+    fn note_down(
+        &mut self,
+        draft: &Resource<Draft>,
+        bytes: usize,
+        set: impl FnOnce(&mut Draft),
+    ) -> wasmtime::Result<()> {
         self.call()?;
         self.effect(bytes)?;
         set(self.table.get_mut(draft)?);

@@ -212,7 +212,7 @@ pub(super) fn trouble(error: store::Error) -> wasmtime::Error {
 /// A point in time of the contract. The bound is ECMAScript's, 100 million days either way, beyond which no calendar goes.
 pub(super) fn timestamp(what: &str, instant: f64) -> wasmtime::Result<Timestamp> {
     const MAX: f64 = 8.64e15;
-    if !(instant.abs() <= MAX) {
+    if instant.is_nan() || instant.abs() > MAX {
         return Err(Misuse(format!("{what}: {instant} is no point in time; give milliseconds since 1970")).into());
     }
     #[expect(clippy::cast_possible_truncation, reason = "bounded above, and a fraction of a millisecond is of no use")]

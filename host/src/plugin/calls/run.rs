@@ -1,6 +1,9 @@
 //! `relais:plugin/run`: the run itself.
 
-use super::{Misuse, RunState, instant, wasi::{RANDOM_BYTES_MAX, Stream}};
+use super::{
+    Misuse, RunState, instant,
+    wasi::{RANDOM_BYTES_MAX, Stream},
+};
 use crate::plugin::{bindings::run, trigger::to_hex};
 
 impl run::Host for RunState {

@@ -144,7 +144,8 @@ impl RunState {
     /// The first message under the same key, of this run or of an earlier one.
     async fn sent_under_key(&mut self, draft: &Draft, to: &Recipient) -> wasmtime::Result<Option<MessageId>> {
         let Some(key) = &draft.dedup_key else { return Ok(None) };
-        let own = self.outcome.messages.iter().find(|message| message.to == *to && message.dedup_key.as_ref() == Some(key));
+        let own =
+            self.outcome.messages.iter().find(|message| message.to == *to && message.dedup_key.as_ref() == Some(key));
         if let Some(message) = own {
             return Ok(Some(message.id));
         }
@@ -157,7 +158,9 @@ impl RunState {
             None => None,
             Some((name, params)) => {
                 let Some(spec) = self.plugin.manifest.templates.get(name) else {
-                    return Err(Refusal::BadTemplate(format!("`{name}` is declared in no [[templates]] of plugin.toml")));
+                    return Err(Refusal::BadTemplate(format!(
+                        "`{name}` is declared in no [[templates]] of plugin.toml"
+                    )));
                 };
                 let locale = draft.locale.as_deref().or_else(|| customer?.locale.as_deref());
                 let kind = draft.attachment.as_ref().map(|attachment| MediaKind::of(&attachment.mime_type));
@@ -234,7 +237,8 @@ impl RunState {
             return Ok(self.by_cause(to));
         }
         let known = self.seen.iter().find(|(source_id, _)| source_id == reference).map(|(_, id)| id.to_string());
-        let found = expected::look_up(store, tenant, to, known.as_deref().unwrap_or(reference)).await.map_err(trouble)?;
+        let found =
+            expected::look_up(store, tenant, to, known.as_deref().unwrap_or(reference)).await.map_err(trouble)?;
         let Some(found) = found else {
             return Ok(Err(Refusal::NotExpected(format!(
                 "`{reference}` is no id of an event that this run was given, nor of a message; a plugin cannot refer to anything \
@@ -430,7 +434,9 @@ mod tests {
 
     #[test]
     fn parameters_have_to_be_complete_and_known() {
-        for wrong in [&[("name", "Zoé")][..], &[("name", "a"), ("item", " ")], &[("name", "a"), ("item", "b"), ("x", "c")]] {
+        for wrong in
+            [&[("name", "Zoé")][..], &[("name", "a"), ("item", " ")], &[("name", "a"), ("item", "b"), ("x", "c")]]
+        {
             assert!(matches!(resolve(&spec(), &params(wrong), None, None), Err(Refusal::BadTemplate(_))), "{wrong:?}");
         }
         let headed = TemplateSpec { header: Some(MediaKind::Image), ..spec() };

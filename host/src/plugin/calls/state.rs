@@ -1,10 +1,6 @@
 //! `relais:plugin/state`: what the plugin keeps of the entity, as the last commit left it, with this run's own changes.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{RunState, duration};
 use crate::{
@@ -37,7 +33,13 @@ impl RunState {
     fn resize(&mut self, removed: u64, added: u64) -> wasmtime::Result<()> {
         let sum = match self.state_bytes {
             Some(sum) => sum,
-            None => self.snapshot.state.iter().filter(|(_, entry)| self.alive(entry)).map(|(key, entry)| weight(key, entry)).sum(),
+            None => self
+                .snapshot
+                .state
+                .iter()
+                .filter(|(_, entry)| self.alive(entry))
+                .map(|(key, entry)| weight(key, entry))
+                .sum(),
         };
         let sum = sum.saturating_sub(removed).saturating_add(added);
         let allowed = self.plugin.budget.state.0;

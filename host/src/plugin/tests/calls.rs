@@ -84,9 +84,7 @@ async fn reads_see_the_runs_own_writes_in_the_order_of_bytes() {
     let mut run = state_of(&plugins, snapshot(&[("a/1", "1"), ("a/3", "1"), ("a/5", "1"), ("b/1", "1")]));
     run.set("a/2".into(), b"own".to_vec(), None).unwrap();
     run.remove("a/3".into()).unwrap();
-    let keys = |page: &state::Page| {
-        page.entries.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>()
-    };
+    let keys = |page: &state::Page| page.entries.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>();
     let page = run.scan("a/".into(), None, 2).unwrap();
     assert_eq!((keys(&page), page.next.clone()), (vec!["a/1".into(), "a/2".into()], Some("a/2".into())));
     let page = run.scan("a/".into(), page.next, 2).unwrap();
@@ -185,7 +183,8 @@ async fn only_whom_it_concerns_is_written_to() {
     assert!(matches!(send(&mut run, &stranger).await, Err(SendError::NotExpected(_))));
 
     // An entry of the entity that an earlier run kept about the customer will do; one of this run's own will not.
-    run.set("cart/4711".into(), vec![], Some(state::EntryOptions { ttl: None, customer: Some("4711".into()) })).unwrap();
+    run.set("cart/4711".into(), vec![], Some(state::EntryOptions { ttl: None, customer: Some("4711".into()) }))
+        .unwrap();
     assert!(matches!(send(&mut run, &stranger).await, Err(SendError::NotExpected(_))));
     run.snapshot = Arc::new(snapshot(&[("cart/4711", "4711")]));
     send(&mut run, &stranger).await.unwrap();

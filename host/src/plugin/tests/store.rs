@@ -97,7 +97,13 @@ impl Store for OneCustomer {
     async fn note_address(&self, _: &TenantId, _: Channel, _: &str, _: Option<Timestamp>) -> Result<()> {
         Err(Error::Closed)
     }
-    async fn put_customer(&self, _: &TenantId, _: &CustomerId, _: CustomerProfile, _: Timestamp) -> Result<Arc<Customer>> {
+    async fn put_customer(
+        &self,
+        _: &TenantId,
+        _: &CustomerId,
+        _: CustomerProfile,
+        _: Timestamp,
+    ) -> Result<Arc<Customer>> {
         Err(Error::Closed)
     }
     async fn customer(&self, _: &TenantId, id: &CustomerId) -> Result<Option<Arc<Customer>>> {
