@@ -127,12 +127,16 @@ impl Config {
         Config::layered(None, Vec::new(), over)
     }
 
-    fn layered(file: Option<&Path>, environment: Vec<(String, Vec<String>, String)>, over: Table) -> Result<Config, Error> {
+    fn layered(
+        file: Option<&Path>,
+        environment: Vec<(String, Vec<String>, String)>,
+        over: Table,
+    ) -> Result<Config, Error> {
         let mut table = parse(DEFAULTS, "compiled in")?;
         let mut place = "compiled in".to_owned();
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
             place = format!("in {}", path.display());
             merge(&mut table, parse(&text, &place)?);
         }
@@ -141,9 +145,10 @@ impl Config {
             place = format!("{place} with {name}");
         }
         merge(&mut table, over);
-        let config: Config = Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| Error::Invalid { place: place.clone(), message: error.to_string().trim().to_owned() })?;
+        let config: Config = Value::Table(table).try_into().map_err(|error: toml::de::Error| Error::Invalid {
+            place: place.clone(),
+            message: error.to_string().trim().to_owned(),
+        })?;
         config.check().map_err(|message| Error::Invalid { place, message })?;
         Ok(config)
     }
@@ -160,7 +165,8 @@ impl Config {
         }
         ingress::auth::check(&self.ingress, self.server.listen).map_err(|problem| problem.to_string())?;
         if let Some(url) = &self.server.public_url {
-            let parsed = url::Url::parse(url).map_err(|error| format!("server.public-url `{url}` is no URL: {error}"))?;
+            let parsed =
+                url::Url::parse(url).map_err(|error| format!("server.public-url `{url}` is no URL: {error}"))?;
             if parsed.query().is_some() || parsed.fragment().is_some() {
                 return Err(format!("server.public-url `{url}` must have no query and no fragment"));
             }
@@ -186,7 +192,10 @@ impl Config {
             ));
         }
         if self.accounts.meta.is_empty() && self.accounts.cm.is_empty() && self.accounts.twilio.is_empty() {
-            warnings.push("no provider account is configured under [accounts]: every message will fail with `no-account`".to_owned());
+            warnings.push(
+                "no provider account is configured under [accounts]: every message will fail with `no-account`"
+                    .to_owned(),
+            );
         }
         warnings
     }

@@ -159,7 +159,8 @@ fn prices(config: &Config) -> anyhow::Result<price::Table> {
     match &config.prices.file {
         None => Ok(price::Table::built_in()),
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the prices in {}", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the prices in {}", path.display()))?;
             price::Table::built_in().with(&text).with_context(|| format!("the prices in {}", path.display()))
         }
     }

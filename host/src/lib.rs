@@ -14,11 +14,11 @@ pub mod rules;
 pub mod store;
 
 // One direction: ingress → run → commit → dispatch → receipt. Stages do not import one another; they meet in the store.
-pub mod ingress;
-pub mod run;
-pub mod dispatch;
 pub mod channel;
+pub mod dispatch;
+pub mod ingress;
 pub mod receipt;
+pub mod run;
 
 // What people and their tools look at.
 pub mod api;

@@ -42,8 +42,16 @@ impl Answer {
 
 impl Host {
     /// Any request, and whatever is answered.
-    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
-        self.try_send(method, path, headers, body).await.unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log()))
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        self.try_send(method, path, headers, body)
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log()))
     }
 
     /// The same where the host may go away meanwhile.
@@ -94,7 +102,8 @@ impl Host {
     }
 
     pub(crate) async fn post_event(&self, path: &str, event: &Value) -> Answer {
-        let media = if event.is_array() { "application/cloudevents-batch+json" } else { "application/cloudevents+json" };
+        let media =
+            if event.is_array() { "application/cloudevents-batch+json" } else { "application/cloudevents+json" };
         self.send(Method::POST, path, &[("content-type", media)], event.to_string()).await
     }
 

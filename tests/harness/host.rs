@@ -120,7 +120,12 @@ impl Host {
     }
 
     /// Until both say the same for once.
-    pub(crate) async fn until_eq<T: PartialEq + std::fmt::Debug>(&self, what: &str, wanted: T, look: impl AsyncFn() -> T) {
+    pub(crate) async fn until_eq<T: PartialEq + std::fmt::Debug>(
+        &self,
+        what: &str,
+        wanted: T,
+        look: impl AsyncFn() -> T,
+    ) {
         self.until(what, async || {
             let seen = look().await;
             if seen == wanted { Ok(()) } else { Err(format!("{seen:?} in place of {wanted:?}")) }

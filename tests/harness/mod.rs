@@ -19,11 +19,11 @@ mod story;
 
 pub(crate) use api::Answer;
 pub(crate) use host::Host;
-pub(crate) use plugins::{Packages, ensure_plugins, repository};
+pub(crate) use plugins::{Packages, copy_shipped, ensure_plugins, repository};
 pub(crate) use process::{relais, relais_with};
 pub(crate) use setup::{Setup, Sms};
 pub(crate) use sim::Sim;
-pub(crate) use story::{Shown, attempt, order_ready, text_of, unique};
+pub(crate) use story::{Shown, attempt, event, order_ready, steps, text_of, unique};
 
 /// The demo's telephone numbers, from a range that is set aside for fiction.
 pub(crate) const PAUL: &str = "+33639981201";

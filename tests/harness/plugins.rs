@@ -51,6 +51,22 @@ impl Packages {
     }
 }
 
+impl Packages {
+    /// The manifests of all packages, as text.
+    pub(crate) fn manifests(&self) -> Vec<String> {
+        let sources = match self {
+            Packages::Shipped => directories(&repository().join("plugins")),
+            Packages::At(path) => directories(path),
+            Packages::Tester => vec![tester_source()],
+        };
+        sources.iter().filter_map(|source| std::fs::read_to_string(source.join("plugin.toml")).ok()).collect()
+    }
+}
+
+fn directories(path: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
 fn tester_source() -> PathBuf {
     repository().join("tests/guests/tester")
 }
@@ -140,6 +156,7 @@ fn newest(path: &Path) -> SystemTime {
         return meta.modified().unwrap();
     }
     let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    let sources = entries.filter(|path| path.extension().is_none_or(|extension| extension != "wasm" && extension != "new"));
+    let sources =
+        entries.filter(|path| path.extension().is_none_or(|extension| extension != "wasm" && extension != "new"));
     sources.map(|path| newest(&path)).max().unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -15,7 +15,7 @@ const COMMAND_MAX: Duration = Duration::from_secs(120);
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relais"));
     // Settings of whoever runs the tests are not the tests' settings.
-    command.env_clear().kill_on_drop(true);
+    command.env_clear().env("NO_COLOR", "1").kill_on_drop(true);
     command
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use relais::simulator::{Options, Timing, WebhookOptions, Window};
+use relais::simulator::{Options, Template, Timing, WebhookOptions, Window};
 
 use super::{Packages, plugins};
 
@@ -85,6 +85,7 @@ impl Setup {
         let mut options = Options { timing: self.timing, webhooks, ..Options::default() };
         options.twilio.tries_max = 1_000;
         options.meta.window = Window::Webhook;
+        options.templates = self.plugins.manifests().iter().flat_map(|manifest| templates(manifest)).collect();
         options
     }
 
@@ -106,7 +107,9 @@ impl Setup {
         match self.keys.as_slice() {
             [] => text.push_str("ingress.open = true\n"),
             keys => {
-                let keys = keys.iter().map(|(name, value)| format!("{{ name = \"{name}\", secret = {} }}", secret(name, value)));
+                let keys = keys
+                    .iter()
+                    .map(|(name, value)| format!("{{ name = \"{name}\", secret = {} }}", secret(name, value)));
                 text.push_str(&format!("ingress.keys = [{}]\n", keys.collect::<Vec<_>>().join(", ")));
             }
         }
@@ -138,6 +141,25 @@ impl Setup {
         }
         with_settings(&text, &self.over)
     }
+}
+
+/// What a shop does before it uses a plugin: it has the provider approve the templates of the manifest. The provider then
+/// knows their parameters, and refuses a message that does not fit.
+fn templates(manifest: &str) -> Vec<Template> {
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let mut templates = Vec::new();
+    for template in manifest.get("templates").and_then(toml::Value::as_array).into_iter().flatten() {
+        for (language, text) in template["texts"].as_table().unwrap() {
+            templates.push(Template {
+                name: template["name"].as_str().unwrap().to_owned(),
+                language: language.clone(),
+                category: template["category"].as_str().unwrap().to_owned(),
+                body: Some(text.as_str().unwrap().replace('{', "{{").replace('}', "}}")),
+                ..Template::default()
+            });
+        }
+    }
+    templates
 }
 
 /// What the shop's till signs its webhooks with.

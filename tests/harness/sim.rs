@@ -21,7 +21,12 @@ pub(crate) struct Sim {
 }
 
 impl Sim {
-    pub(crate) async fn start(start: Timestamp, mut options: Options, webhooks: String, client: reqwest::Client) -> Sim {
+    pub(crate) async fn start(
+        start: Timestamp,
+        mut options: Options,
+        webhooks: String,
+        client: reqwest::Client,
+    ) -> Sim {
         let clock = Arc::new(AdjustableClock::starting_at(start));
         options.clock = clock.clone();
         options.webhook_base = Some(webhooks);
@@ -57,7 +62,12 @@ impl Sim {
     }
 
     pub(crate) async fn writes(&self, number: &str, channel: &str, text: &str) -> Value {
-        self.call(reqwest::Method::POST, &format!("/sim/phones/{number}/write"), Some(json!({"channel": channel, "text": text}))).await
+        self.call(
+            reqwest::Method::POST,
+            &format!("/sim/phones/{number}/write"),
+            Some(json!({"channel": channel, "text": text})),
+        )
+        .await
     }
 
     pub(crate) async fn taps(&self, number: &str, button: &str) {

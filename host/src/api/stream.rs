@@ -25,39 +25,33 @@ pub(super) async fn listen(
     UrlCaller(caller): UrlCaller,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let changes = BroadcastStream::new(state.changes.subscribe());
-    let closing = state.closing.clone().cancelled_owned();
+    let closing = state.closing.cancelled_owned();
     let tenant = caller.tenant;
     let lines = changes.filter_map(move |change| {
-        let (state, tenant) = (state.clone(), tenant.clone());
-        async move {
-            let told = match change {
-                Ok(change) if concerns(&state, &tenant, &change).await => tell(&change),
-                Ok(_) => return None,
-                Err(BroadcastStreamRecvError::Lagged(missed)) => json!({"kind": "lag", "missed": missed}),
-            };
-            Some(Ok(Event::default().data(told.to_string())))
-        }
+        let told = match change {
+            Ok(change) => concerns(&tenant, &change).then(|| tell(&change)),
+            Err(BroadcastStreamRecvError::Lagged(missed)) => Some(json!({"kind": "lag", "missed": missed})),
+        };
+        std::future::ready(told.map(|told| Ok(Event::default().data(told.to_string()))))
     });
     Sse::new(lines.take_until(closing)).keep_alive(KeepAlive::new().interval(HEARTBEAT))
 }
 
-/// Whether a change is the tenant's. A change of a run does not say whose it is, so where there are several the store is asked.
-async fn concerns(state: &AppState, tenant: &TenantId, change: &Change) -> bool {
+/// Whether a change is the tenant's.
+fn concerns(tenant: &TenantId, change: &Change) -> bool {
     match change {
         Change::EventAccepted(event, _) => event.tenant == *tenant,
         Change::Message(record) => record.message.tenant == *tenant,
         Change::Receipt { message, .. } => message.message.tenant == *tenant,
         Change::Incoming(incoming) => incoming.tenant == *tenant,
-        Change::RunDone { run } | Change::RunFailed { run } => {
-            !state.settings.several_tenants() || matches!(state.store.run(tenant, run.id).await, Ok(Some(_)))
-        }
+        Change::Run { tenant: of, .. } => of == tenant,
     }
 }
 
 fn tell(change: &Arc<Change>) -> Value {
     match &**change {
         Change::EventAccepted(event, runs) => json!({"kind": "event", "event": view::event(event), "runs": runs}),
-        Change::RunDone { run } | Change::RunFailed { run } => json!({"kind": "run", "run": view::run(run)}),
+        Change::Run { run, .. } => json!({"kind": "run", "run": view::run(run)}),
         Change::Message(record) => json!({"kind": "message", "message": view::message(record)}),
         Change::Receipt { message, receipt } => {
             json!({"kind": "receipt", "message": view::message(message), "receipt": line(receipt)})

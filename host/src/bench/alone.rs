@@ -36,7 +36,9 @@ pub(super) async fn runs(data: &Path, plugins: &Path, runs: u32, threads: u32) -
     };
     let rules = rules::allowed::Settings::default();
     let loaded = Plugins::start(&settings, rules, [7; 32], store.clone(), clock.clone()).await?;
-    loaded.get(&PluginName::from(PLUGIN)).with_context(|| format!("there is no plugin `{PLUGIN}` in {}", plugins.display()))?;
+    loaded
+        .get(&PluginName::from(PLUGIN))
+        .with_context(|| format!("there is no plugin `{PLUGIN}` in {}", plugins.display()))?;
     let work = work(&loaded, clock.now())?;
     // Once for the pages that are touched first.
     one_thread(&loaded, &work, runs / 10).await?;

@@ -72,7 +72,9 @@ impl Child {
         loop {
             let answer = self.client.get(format!("{}/v1/stats", self.url)).send().await?;
             let stats: Value = serde_json::from_slice(&answer.bytes().await?)?;
-            let open = |name: &str| stats.get(name).and_then(Value::as_i64).with_context(|| format!("/v1/stats has no `{name}`: {stats}"));
+            let open = |name: &str| {
+                stats.get(name).and_then(Value::as_i64).with_context(|| format!("/v1/stats has no `{name}`: {stats}"))
+            };
             if open("open_runs")? == 0 && open("open_messages")? == 0 {
                 return Ok(began.elapsed());
             }

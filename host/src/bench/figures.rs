@@ -31,8 +31,11 @@ impl Cpu {
     pub(super) fn of(process: u32) -> anyhow::Result<Cpu> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).context("the host has ended")?;
         // The name in parentheses may hold spaces; fields are counted from behind it.
-        let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
-        let ticks = |place: usize| fields.get(place).and_then(|ticks| ticks.parse::<u64>().ok()).context("/proc is not as expected");
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        let ticks = |place: usize| {
+            fields.get(place).and_then(|ticks| ticks.parse::<u64>().ok()).context("/proc is not as expected")
+        };
         // USER_HZ is 100 on every Linux that this runs on, whatever the kernel's own tick.
         let span = |ticks: u64| Duration::from_millis(ticks * 10);
         Ok(Cpu { user: span(ticks(11)?), system: span(ticks(12)?) })

@@ -48,7 +48,8 @@ pub(super) async fn events(
     let began = Instant::now();
     let mut workers = Vec::new();
     for _ in 0..in_flight {
-        let (client, next, provider, url) = (client.clone(), next.clone(), provider.clone(), format!("{host}/v1/events"));
+        let (client, next, provider, url) =
+            (client.clone(), next.clone(), provider.clone(), format!("{host}/v1/events"));
         workers.push(tokio::spawn(async move {
             let mut answers = Vec::new();
             loop {

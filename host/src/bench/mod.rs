@@ -19,9 +19,11 @@ use child::Child;
 use figures::Latencies;
 
 #[derive(Args)]
-#[command(after_help = "The figures: events per second; p50 and p99 of the answer to an event, and from the event to the provider's\n\
+#[command(
+    after_help = "The figures: events per second; p50 and p99 of the answer to an event, and from the event to the provider's\n\
                         door; CPU of the host per event, user and system; memory when idle and at its peak; time from the\n\
-                        start of a process to its first answer, with the machine code cached.")]
+                        start of a process to its first answer, with the machine code cached."
+)]
 pub struct Bench {
     /// Events posted on the whole path
     #[arg(long, default_value_t = 20_000)]
@@ -48,7 +50,10 @@ pub struct Bench {
 
 impl Bench {
     pub async fn run(self) -> anyhow::Result<()> {
-        let data = self.data.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("relais-bench-{}", std::process::id())));
+        let data = self
+            .data
+            .clone()
+            .unwrap_or_else(|| std::env::temp_dir().join(format!("relais-bench-{}", std::process::id())));
         std::fs::create_dir_all(&data)?;
         let measured = self.measure(&data).await;
         if self.data.is_none() {
@@ -63,7 +68,10 @@ impl Bench {
         child.stop().await?;
         // The second start finds the machine code.
         let mut child = Child::start(data, &self.plugins, provider.address).await?;
-        say(format_args!("restart, machine code cached   {:>10.0} ms to the first answer", child.ready_after.as_secs_f64() * 1e3));
+        say(format_args!(
+            "restart, machine code cached   {:>10.0} ms to the first answer",
+            child.ready_after.as_secs_f64() * 1e3
+        ));
         tokio::time::sleep(Duration::from_secs(1)).await;
         say(format_args!("idle host                      {:>10.1} MiB resident", mib(child.memory()?.resident_kib)));
 
@@ -79,7 +87,10 @@ impl Bench {
         let cpu = child.cpu()?.since(before);
         let count = (self.events - warm_up) as f64;
         let rate = count / (load.took + settled).as_secs_f64();
-        say(format_args!("whole path                     {rate:>10.0} events/s, {} receipts each, {} in flight", self.receipts, self.in_flight));
+        say(format_args!(
+            "whole path                     {rate:>10.0} events/s, {} receipts each, {} in flight",
+            self.receipts, self.in_flight
+        ));
         print_latencies("  event posted → 202", load.answers);
         print_latencies("  event posted → provider", provider.latencies(warm_up));
         say(format_args!(

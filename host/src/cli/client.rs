@@ -51,10 +51,16 @@ impl Api {
             request = request.header("content-type", body.content_type).body(body.bytes);
         }
         let answer = request.send().await.map_err(|error| {
-            Failure::Unreachable(format!("no host answers at {}: {error}. Is it running? `--url` names another", self.base))
+            Failure::Unreachable(format!(
+                "no host answers at {}: {error}. Is it running? `--url` names another",
+                self.base
+            ))
         })?;
         let status = answer.status();
-        let text = answer.text().await.map_err(|error| Failure::Unreachable(format!("the host's answer broke off: {error}")))?;
+        let text = answer
+            .text()
+            .await
+            .map_err(|error| Failure::Unreachable(format!("the host's answer broke off: {error}")))?;
         let value: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
         if status.is_success() { Ok(value) } else { Err(Failure::Refused(refusal(status, &value))) }
     }

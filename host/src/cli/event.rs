@@ -10,8 +10,10 @@ use super::{Failure, Target, client::Body, say};
 #[derive(Subcommand)]
 pub(super) enum EventCommand {
     /// Send an event and say which runs it set off
-    #[command(after_help = "Examples:\n  relais event send --type com.example.order.ready --customer paul --data '{\"order\":\"4821\",\"ready_in_minutes\":2}'\n  \
-                            relais event send event.json        a CloudEvent, or an array of them\n  relais event send - --wait 10       from standard input; waits for the runs")]
+    #[command(
+        after_help = "Examples:\n  relais event send --type com.example.order.ready --customer paul --data '{\"order\":\"4821\",\"ready_in_minutes\":2}'\n  \
+                            relais event send event.json        a CloudEvent, or an array of them\n  relais event send - --wait 10       from standard input; waits for the runs"
+    )]
     Send(Send),
     /// Show an event and what became of it
     Show {
@@ -78,7 +80,9 @@ impl Send {
         let bytes = match &self.file {
             Some(path) if path.as_os_str() == "-" => {
                 let mut bytes = Vec::new();
-                std::io::stdin().read_to_end(&mut bytes).map_err(|error| anyhow::anyhow!("cannot read standard input: {error}"))?;
+                std::io::stdin()
+                    .read_to_end(&mut bytes)
+                    .map_err(|error| anyhow::anyhow!("cannot read standard input: {error}"))?;
                 bytes
             }
             Some(path) => {
@@ -87,8 +91,7 @@ impl Send {
             None => self.event()?.to_string().into_bytes(),
         };
         let batch = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let content_type =
-            if batch { "application/cloudevents-batch+json" } else { "application/cloudevents+json" };
+        let content_type = if batch { "application/cloudevents-batch+json" } else { "application/cloudevents+json" };
         Ok(Body { content_type, bytes })
     }
 
@@ -101,7 +104,8 @@ impl Send {
             Some(id) => id.clone(),
             None => random_id()?,
         };
-        let mut event = json!({ "specversion": "1.0", "id": id, "source": self.source, "type": self.event_type, "data": data });
+        let mut event =
+            json!({ "specversion": "1.0", "id": id, "source": self.source, "type": self.event_type, "data": data });
         if let Some(object) = event.as_object_mut() {
             for (name, value) in [("subject", &self.subject), ("customer", &self.customer)] {
                 if let Some(value) = value {

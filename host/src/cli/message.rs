@@ -41,7 +41,11 @@ impl MessageCommand {
         match self {
             MessageCommand::Show { id, json, target } => {
                 let message = target.connect()?.get(&format!("/v1/messages/{id}")).await?;
-                if json { say(format_args!("{message:#}")) } else { story(&message) }
+                if json {
+                    say(format_args!("{message:#}"))
+                } else {
+                    story(&message)
+                }
                 Ok(())
             }
             MessageCommand::List { customer, state, limit, json, target } => {
@@ -53,7 +57,11 @@ impl MessageCommand {
                     }
                 }
                 let listing = target.connect()?.get(&format!("/v1/messages?{}", query.finish())).await?;
-                if json { say(format_args!("{listing:#}")) } else { table(&listing) }
+                if json {
+                    say(format_args!("{listing:#}"))
+                } else {
+                    table(&listing)
+                }
                 Ok(())
             }
         }

@@ -36,11 +36,15 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the host: take events, run plugins, send messages
-    #[command(after_help = "Example:\n  relais serve --config relais.toml\n\nEvery setting has a default, printed by `relais config defaults`. A setting can be\n\
-                            given in the environment: RELAIS_SERVER__LISTEN=127.0.0.1:9000 is `listen` of [server].\nSecrets are never in the file: it names an environment variable or a file that holds them.")]
+    #[command(
+        after_help = "Example:\n  relais serve --config relais.toml\n\nEvery setting has a default, printed by `relais config defaults`. A setting can be\n\
+                            given in the environment: RELAIS_SERVER__LISTEN=127.0.0.1:9000 is `listen` of [server].\nSecrets are never in the file: it names an environment variable or a file that holds them."
+    )]
     Serve(serve::Serve),
     /// Play the demo day on this machine: host, simulated providers, phones and a page to watch
-    #[command(after_help = "Nothing leaves this machine. Open the page that it names, or add --exit to use it as a test.")]
+    #[command(
+        after_help = "Nothing leaves this machine. Open the page that it names, or add --exit to use it as a test."
+    )]
     Demo(crate::demo::Demo),
     /// Run the simulated providers alone (Meta, CM.com and Twilio), for a host to talk to
     Simulate(simulate::Simulate),

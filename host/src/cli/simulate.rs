@@ -14,8 +14,10 @@ use crate::{
 
 /// What the simulated providers are started with.
 #[derive(Args)]
-#[command(after_help = "Point a host's accounts at it: base-url = \"http://127.0.0.1:8090\", with the credentials that it prints.\n\
-                        Its own door is /sim: GET / lists what it can do. Phones that are written to and not known are made up.")]
+#[command(
+    after_help = "Point a host's accounts at it: base-url = \"http://127.0.0.1:8090\", with the credentials that it prints.\n\
+                        Its own door is /sim: GET / lists what it can do. Phones that are written to and not known are made up."
+)]
 pub(super) struct Simulate {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
@@ -32,7 +34,8 @@ impl Simulate {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let listener =
             TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
-        let mut options = Options { clock: Arc::new(SystemClock), webhook_base: Some(self.webhooks.clone()), ..Options::default() };
+        let mut options =
+            Options { clock: Arc::new(SystemClock), webhook_base: Some(self.webhooks.clone()), ..Options::default() };
         options.phones = self.phones.iter().map(|number| Phone::new(number.clone(), number.clone())).collect();
         let address = listener.local_addr()?;
         say(format_args!("simulated providers on http://{address}/, webhooks to {}", self.webhooks));

@@ -72,16 +72,24 @@ fn seen(message: &Value) -> Seen {
         let [before, after] = pair else { continue };
         let code = before.pointer("/failure/code").and_then(Value::as_str);
         let why = after.pointer("/decision/why").and_then(Value::as_str).unwrap_or_default();
-        not_enough.push(code.map_or_else(|| if why.starts_with("no receipt") { "no-receipt" } else { "unknown" }.to_owned(), str::to_owned));
+        not_enough.push(code.map_or_else(
+            || if why.starts_with("no receipt") { "no-receipt" } else { "unknown" }.to_owned(),
+            str::to_owned,
+        ));
     }
-    let arrived = |attempt: &&&Value| matches!(attempt.get("state").and_then(Value::as_str), Some("delivered" | "read"));
+    let arrived =
+        |attempt: &&&Value| matches!(attempt.get("state").and_then(Value::as_str), Some("delivered" | "read"));
     Seen {
         id: text(message.get("id")),
         customer: text(message.pointer("/to/customer")),
         channel: text(last.and_then(|last| last.get("channel"))),
         state: text(message.get("state")),
         created: text(message.get("created")),
-        text: content("text").or_else(|| content("template/body")).or_else(|| content("sms_text")).unwrap_or_default().to_owned(),
+        text: content("text")
+            .or_else(|| content("template/body"))
+            .or_else(|| content("sms_text"))
+            .unwrap_or_default()
+            .to_owned(),
         price_micros: price(&attempts),
         why: text(decided.and_then(|decision| decision.get("why"))),
         not_enough,
@@ -138,9 +146,12 @@ pub(super) fn check(
         }
         let of = match &expectation.story {
             None => played,
-            Some(name) => before.iter().find(|one| one.name == *name).ok_or_else(|| format!("there is no story `{name}`"))?,
+            Some(name) => {
+                before.iter().find(|one| one.name == *name).ok_or_else(|| format!("there is no story `{name}`"))?
+            }
         };
-        let fits = |one: &&Seen| of.messages.contains(&one.id) && !met.contains(one.id.as_str()) && fits(expectation, one);
+        let fits =
+            |one: &&Seen| of.messages.contains(&one.id) && !met.contains(one.id.as_str()) && fits(expectation, one);
         match seen.iter().find(fits) {
             Some(one) => met.insert(&one.id),
             None => return Err(missing(expectation, of, seen)),

@@ -81,22 +81,20 @@ impl Demo {
     }
 
     async fn play(&self, day: Day, data: &std::path::Path) -> anyhow::Result<bool> {
-        let start = Timestamp::parse(&day.start).with_context(|| format!("the day's start `{}` is no time", day.start))?;
+        let start =
+            Timestamp::parse(&day.start).with_context(|| format!("the day's start `{}` is no time", day.start))?;
         let clock: Arc<dyn Clock> = Arc::new(AdjustableClock::starting_at(start));
         let stop = CancellationToken::new();
 
         let providers = TcpListener::bind(SocketAddr::new(self.listen.ip(), 0)).await?;
         let phones = format!("http://{}", providers.local_addr()?);
-        let listener = TcpListener::bind(self.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; is another host running? --listen names another place", self.listen))?;
+        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+            format!("cannot listen on {}; is another host running? --listen names another place", self.listen)
+        })?;
         let public = format!("http://{}", listener.local_addr()?);
 
-        let options = Options {
-            clock: clock.clone(),
-            webhook_base: Some(format!("{public}/v1/webhooks")),
-            ..Options::default()
-        };
+        let options =
+            Options { clock: clock.clone(), webhook_base: Some(format!("{public}/v1/webhooks")), ..Options::default() };
         let config = self.config(&options, &phones, &public, data, &day.start)?;
         let simulator = tokio::spawn(simulator::serve(providers, options, stop.clone().cancelled_owned()));
         say(format_args!("{}\n\n  compiling the plugins (once; the machine code is kept with the data) …", day.title));
@@ -109,8 +107,10 @@ impl Demo {
             _ = serve::asked_to_stop() => false,
         };
         if !self.exit {
-            say(format_args!("\nThe page is at {public}/ until Ctrl-C. Write as a customer there, or send an event:\n  \
-                relais event send --type com.example.order.ready --customer paul --data '{{\"order\":\"5001\",\"shop\":\"Boulangerie du Marché\"}}'"));
+            say(format_args!(
+                "\nThe page is at {public}/ until Ctrl-C. Write as a customer there, or send an event:\n  \
+                relais event send --type com.example.order.ready --customer paul --data '{{\"order\":\"5001\",\"shop\":\"Boulangerie du Marché\"}}'"
+            ));
             serve::asked_to_stop().await;
         }
         stop.cancel();
@@ -192,7 +192,9 @@ struct Data {
 
 impl Drop for Data {
     fn drop(&mut self) {
-        if self.temporary && let Err(error) = std::fs::remove_dir_all(&self.path) {
+        if self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
             tracing::debug!(%error, path = %self.path.display(), "the demo's data stays where it is");
         }
     }

@@ -186,13 +186,22 @@ impl Player {
     }
 
     /// Until a new message of the customer stands so, or has gone further.
-    async fn until(&self, played: &mut Played, customer: &str, channel: Option<&str>, state: &str) -> anyhow::Result<()> {
+    async fn until(
+        &self,
+        played: &mut Played,
+        customer: &str,
+        channel: Option<&str>,
+        state: &str,
+    ) -> anyhow::Result<()> {
         let began = Instant::now();
         while began.elapsed() < STORY_MAX {
             self.look(played).await?;
             for id in &played.messages {
                 let seen = expect::message(&self.remote, id).await?;
-                if seen.customer == customer && channel.is_none_or(|wanted| seen.channel == wanted) && seen.reached(state) {
+                if seen.customer == customer
+                    && channel.is_none_or(|wanted| seen.channel == wanted)
+                    && seen.reached(state)
+                {
                     return Ok(());
                 }
             }
@@ -215,7 +224,12 @@ impl Player {
     }
 
     /// Waits until the story has ended as it should, or says why it did not.
-    async fn ended(&mut self, story: &Story, played: &mut Played, before: &[Played]) -> anyhow::Result<Result<(), String>> {
+    async fn ended(
+        &mut self,
+        story: &Story,
+        played: &mut Played,
+        before: &[Played],
+    ) -> anyhow::Result<Result<(), String>> {
         let began = Instant::now();
         let mut stood_since: Option<Instant> = None;
         let result = loop {

@@ -54,7 +54,8 @@ impl Row {
 
     /// For the terminal, as the day goes.
     pub(super) fn line(&self, people: &[Person]) -> String {
-        let name = people.iter().find(|person| person.id == self.customer).map_or(&self.customer, |person| &person.name);
+        let name =
+            people.iter().find(|person| person.id == self.customer).map_or(&self.customer, |person| &person.name);
         match self.id {
             Some(_) => format!("→ {name}: {} {}  “{}”", self.channel, self.status, shortened(&self.text, 70)),
             None => format!("→ {name}: refused, {}", self.why),
@@ -63,7 +64,12 @@ impl Row {
 }
 
 /// The rows as their messages stand by now: a later story may have moved an earlier one's message.
-pub(super) async fn latest(remote: &Remote, people: &[Person], rows: Vec<Row>, known: &[String]) -> anyhow::Result<Vec<Row>> {
+pub(super) async fn latest(
+    remote: &Remote,
+    people: &[Person],
+    rows: Vec<Row>,
+    known: &[String],
+) -> anyhow::Result<Vec<Row>> {
     let known: HashSet<&String> = known.iter().collect();
     let mut latest = Vec::with_capacity(rows.len());
     for row in rows {

@@ -43,7 +43,12 @@ impl Circuits {
         let circuit = circuits.entry(account.to_owned()).or_default();
         circuit.rests_until = Some(now.plus(rest));
         circuit.why = why.to_owned();
-        tracing::error!(account, why, rest_s = rest.as_secs(), "the provider account rests: every message would fail alike");
+        tracing::error!(
+            account,
+            why,
+            rest_s = rest.as_secs(),
+            "the provider account rests: every message would fail alike"
+        );
     }
 
     pub(super) fn unreachable(&self, account: &str, why: &str, now: Timestamp, rest: Duration) {

@@ -10,10 +10,10 @@ use super::{
     route::account_key,
 };
 use crate::{
-    channel::{Outgoing, Rendition},
+    channel::{Outgoing, Provider, Rendition},
     clock::Timestamp,
     domain::{
-        customer::{Channel, Customer},
+        customer::Customer,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, Next, Remember},
         status::AttemptState,
     },
@@ -139,7 +139,7 @@ async fn attempt(
     };
     let answer = provider.send(&outgoing).await;
     let now = parts.clock.now();
-    learn(parts, &*provider, &outgoing, &record, &answer, now).await;
+    learn(parts, &*provider, &answer, now);
     // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.
     let mut record = record;
     loop {
@@ -229,15 +229,8 @@ fn answer_change(
     MessageChangeKind::Answer { no, answer, next }
 }
 
-/// Remembers what an answer says beyond this message: of the account, and of the address.
-async fn learn(
-    parts: &Parts,
-    provider: &dyn crate::channel::Provider,
-    outgoing: &Outgoing,
-    record: &MessageRecord,
-    answer: &Answer,
-    now: Timestamp,
-) {
+/// Remembers what an answer says of the account.
+fn learn(parts: &Parts, provider: &dyn Provider, answer: &Answer, now: Timestamp) {
     let account = account_key(provider);
     let rest = Duration::from_secs(parts.settings.account_rest_s);
     match answer {
@@ -245,36 +238,12 @@ async fn learn(
         Answer::Unknown { detail } => parts.circuits.unreachable(&account, detail, now, rest),
         Answer::Failed(failure) => match failure.remember {
             Remember::AccountBroken => parts.circuits.broken(&account, &words(failure), now, rest),
-            Remember::AddressUnusable => {
-                let until = now.plus(ADDRESS_REST);
-                let (tenant, channel) = (&record.message.tenant, provider.channel());
-                if let Err(error) = parts.store.note_address(tenant, channel, &outgoing.to, Some(until)).await {
-                    tracing::warn!(%error, "what was learned of an address is not kept; it will be learned again");
-                }
-            }
-            Remember::MarketingStopped | Remember::Stopped => stopped(parts, provider.channel(), record, failure, now).await,
             Remember::Nothing if failure.code == "provider-down" => {
                 parts.circuits.unreachable(&account, &words(failure), now, rest);
             }
-            Remember::Nothing => {}
+            // What it says of the address or the customer, the store writes down with the answer.
+            _ => {}
         },
-    }
-}
-
-/// A number that is not on WhatsApp may join: it is tried again after this time.
-const ADDRESS_REST: Duration = Duration::from_secs(30 * 24 * 3600);
-
-async fn stopped(parts: &Parts, channel: Channel, record: &MessageRecord, failure: &AttemptFailure, now: Timestamp) {
-    use crate::domain::customer::{Consent, ConsentScope};
-    let Some(customer) = record.message.to.customer() else { return };
-    let scope = match failure.remember {
-        Remember::Stopped => ConsentScope::Service,
-        _ => ConsentScope::Marketing,
-    };
-    let source = format!("the provider says so: {}", words(failure));
-    let consent = Consent { channel, scope, granted: false, source, at: now };
-    if let Err(error) = parts.store.record_consent(&record.message.tenant, customer, consent).await {
-        tracing::error!(%error, "a customer's stop could not be recorded; the provider will refuse the next message too");
     }
 }
 

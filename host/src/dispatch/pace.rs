@@ -34,7 +34,8 @@ const PAIRS_MAX: usize = 100_000;
 
 impl Pace {
     pub fn new(settings: &Settings) -> Pace {
-        let per_second = |rate: u32| Rate { interval_us: 1_000_000 / i64::from(rate.max(1)), burst: i64::from(rate.max(1)) };
+        let per_second =
+            |rate: u32| Rate { interval_us: 1_000_000 / i64::from(rate.max(1)), burst: i64::from(rate.max(1)) };
         Pace {
             state: Mutex::default(),
             whatsapp: per_second(settings.whatsapp_per_second),
@@ -89,7 +90,11 @@ mod tests {
         assert_eq!((at(0), at(0)), (Ok(()), Ok(())));
         assert_eq!(at(0), Err(Timestamp(500)));
         assert_eq!(at(500), Ok(()));
-        assert_eq!(pace.take("b", Channel::Whatsapp, "+331", Timestamp(500)), Ok(()), "another account has its own pace");
+        assert_eq!(
+            pace.take("b", Channel::Whatsapp, "+331", Timestamp(500)),
+            Ok(()),
+            "another account has its own pace"
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What the plan is made from, besides the message.
-pub struct Facts<'a> {
+pub(super) struct Facts<'a> {
     pub now: Timestamp,
     pub customer: Option<&'a Customer>,
     pub providers: &'a [Arc<dyn Provider>],
@@ -33,7 +33,7 @@ pub struct Facts<'a> {
 }
 
 /// What to do.
-pub enum Plan {
+pub(super) enum Plan {
     /// Write down this attempt, then make it.
     Attempt(Box<Planned>),
     /// Nothing before then.
@@ -47,7 +47,7 @@ pub enum Plan {
 }
 
 /// An attempt that is ready to be made.
-pub struct Planned {
+pub(super) struct Planned {
     pub provider: Arc<dyn Provider>,
     pub channel: Channel,
     pub address: String,
@@ -60,7 +60,7 @@ pub struct Planned {
 }
 
 /// Decides. A settled message is the caller's mistake to ask about, and closes again.
-pub fn plan(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
+pub(super) fn plan(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
     let now = facts.now;
     let Some(last) = record.attempts.last() else {
         if record.cancel {
@@ -153,7 +153,8 @@ fn after_failure(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> P
         Retry::Later { .. } | Retry::AsTemplate | Retry::Never => {}
     }
     if sms_helps(record, last, failure) {
-        let why = format!("{}: {}", failure.code, failure.detail.as_deref().unwrap_or("it will not arrive on WhatsApp"));
+        let why =
+            format!("{}: {}", failure.code, failure.detail.as_deref().unwrap_or("it will not arrive on WhatsApp"));
         return route::sms(record, facts, &why);
     }
     let detail = failure.detail.as_deref().unwrap_or("no further words");

@@ -110,7 +110,9 @@ fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(
 
 fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<(String, Vec<Check>), Closed> {
     let customer = match (&message.to, facts.customer) {
-        (Recipient::Phone(number), _) => return Ok((number.clone(), vec![Check::passed("recipient", "a number was given")])),
+        (Recipient::Phone(number), _) => {
+            return Ok((number.clone(), vec![Check::passed("recipient", "a number was given")]));
+        }
         (Recipient::Customer(id), None) => return Err(Refusal::UnknownCustomer(id.to_string()).into()),
         (Recipient::Customer(_), Some(customer)) => customer,
     };
@@ -119,8 +121,13 @@ fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<
         return Err(Refusal::NoAddress(format!("no {} address", channel.as_str())).into());
     };
     if let Some(until) = address.unusable_until.filter(|until| *until > facts.now) {
-        let why = format!("{} was found not to be on {}; not tried again before {until}", "the number", channel.as_str());
-        return Err(Closed { code: "not-on-whatsapp".to_owned(), why, checks, opens: None });
+        let code = match channel {
+            Channel::Whatsapp => "not-on-whatsapp",
+            Channel::Sms => "sms-unreachable",
+        };
+        let why =
+            format!("the number was found not to be reachable by {}; not tried again before {until}", channel.as_str());
+        return Err(Closed { code: code.to_owned(), why, checks, opens: None });
     }
     Ok((address.address.clone(), checks))
 }

@@ -285,11 +285,15 @@ pub struct Attempt {
 /// What is known once the request to a provider was made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    Accepted { provider_id: String },
+    Accepted {
+        provider_id: String,
+    },
     /// Rejected or busy: it was certainly not taken.
     Failed(AttemptFailure),
     /// The answer was lost: it may have been taken.
-    Unknown { detail: String },
+    Unknown {
+        detail: String,
+    },
 }
 
 /// Why an attempt failed, with what follows from it.
@@ -315,7 +319,9 @@ pub struct AttemptFailure {
 pub enum Retry {
     Never,
     /// Later, with growing pauses, not before this many milliseconds.
-    Later { after_ms: u64 },
+    Later {
+        after_ms: u64,
+    },
     /// Only as a template: the window is closed.
     AsTemplate,
 }

@@ -21,7 +21,10 @@ impl Directory for PluginDirectory {
     }
 
     fn trigger(&self, call: &TriggerCall<'_>) -> Result<Event, TriggerProblem> {
-        let spec = self.plugins.trigger(call.plugin, call.trigger).map_err(|unknown| self.unknown(call.plugin, unknown.known))?;
+        let spec = self
+            .plugins
+            .trigger(call.plugin, call.trigger)
+            .map_err(|unknown| self.unknown(call.plugin, unknown.known))?;
         let tenant = match (spec.needs_api_key(), call.caller) {
             (true, None) => return Err(TriggerProblem::NeedsApiKey),
             (true, Some(caller)) => caller,

@@ -60,14 +60,6 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Whether one caller's data must be kept from another's.
-    pub fn several_tenants(&self) -> bool {
-        let first = self.keys.first().map(|key| &key.tenant);
-        self.keys.iter().any(|key| Some(&key.tenant) != first)
-    }
-}
-
 /// A key that lets its holder act for a tenant.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -81,7 +81,7 @@ async fn something_ended(changes: &mut broadcast::Receiver<Arc<Change>>, runs: &
     loop {
         match changes.recv().await {
             Ok(change) => match &*change {
-                Change::RunDone { run } | Change::RunFailed { run } if runs.contains(&run.id) => return,
+                Change::Run { run, .. } if runs.contains(&run.id) => return,
                 _ => {}
             },
             Err(broadcast::error::RecvError::Lagged(_)) => return,

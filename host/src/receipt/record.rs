@@ -34,7 +34,7 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
         state.store.record_incoming(incoming, now).await?;
     }
     for (address, stopped, time) in preferences {
-        preference::record(state, provider, &address, stopped, time).await?;
+        preference::record(state, &address, stopped, time).await?;
     }
     Ok(())
 }

@@ -154,7 +154,9 @@ fn marketing_consent(customer: &Customer, channel: Channel) -> Result<Check, Ref
 
 fn window(message: &NewMessage, customer: &Customer, now: Timestamp) -> Result<Check, Refusal> {
     match (customer.window_ends(now), &message.content.template) {
-        (Some(ends), _) => Ok(Check::passed("window", format!("the customer wrote; free content is allowed until {ends}"))),
+        (Some(ends), _) => {
+            Ok(Check::passed("window", format!("the customer wrote; free content is allowed until {ends}")))
+        }
         (None, Some(template)) => {
             Ok(Check::passed("window", format!("closed; the template `{}` may go out", template.name)))
         }

@@ -33,7 +33,11 @@ pub fn check(message: &NewMessage) -> Result<(), Refusal> {
     if nothing {
         return bad("there is nothing to send: give a text, a template, an attachment or a place".to_owned());
     }
-    if message.sms == SmsPolicy::Only && content.sms_text.is_none() && content.text.is_none() && content.template.is_none() {
+    if message.sms == SmsPolicy::Only
+        && content.sms_text.is_none()
+        && content.text.is_none()
+        && content.template.is_none()
+    {
         return bad("an SMS needs a text: call `text` or `sms-text`".to_owned());
     }
     texts(content)?;
@@ -50,17 +54,16 @@ pub fn check(message: &NewMessage) -> Result<(), Refusal> {
 fn texts(content: &Content) -> Result<(), Refusal> {
     let captioned = content.attachment.is_some() || !content.choices.is_empty();
     let limit = if captioned { CAPTION_CHARS_MAX } else { TEXT_CHARS_MAX };
-    for (field, text, limit) in [
-        ("text", &content.text, limit),
-        ("sms-text", &content.sms_text, TEXT_CHARS_MAX),
-    ] {
+    for (field, text, limit) in [("text", &content.text, limit), ("sms-text", &content.sms_text, TEXT_CHARS_MAX)] {
         let Some(text) = text else { continue };
         let chars = text.chars().count();
         if text.trim().is_empty() {
             return Err(Refusal::BadContent(format!("`{field}` is empty")));
         }
         if chars > limit {
-            return Err(Refusal::BadContent(format!("`{field}` has {chars} characters, {limit} at most are allowed here")));
+            return Err(Refusal::BadContent(format!(
+                "`{field}` has {chars} characters, {limit} at most are allowed here"
+            )));
         }
     }
     if let Some(template) = &content.template {
@@ -110,16 +113,22 @@ fn attachment(content: &Content) -> Result<(), Refusal> {
     let kind = MediaKind::of(&attachment.mime_type);
     match &attachment.source {
         MediaSource::Url(url) => {
-            let parsed = url::Url::parse(url).map_err(|error| Refusal::BadContent(format!("`{url}` is no URL: {error}")))?;
+            let parsed =
+                url::Url::parse(url).map_err(|error| Refusal::BadContent(format!("`{url}` is no URL: {error}")))?;
             if parsed.scheme() != "https" {
-                return Err(Refusal::BadContent(format!("`{url}` does not begin with https://, which WhatsApp asks for")));
+                return Err(Refusal::BadContent(format!(
+                    "`{url}` does not begin with https://, which WhatsApp asks for"
+                )));
             }
         }
         MediaSource::Bytes(base64) => {
             let bytes = base64.len() / 4 * 3;
             let limit = if kind == MediaKind::Image { IMAGE_BYTES_MAX } else { MEDIA_BYTES_MAX };
             if bytes > limit {
-                return Err(Refusal::BadContent(format!("the {} has {bytes} bytes, {limit} at most are allowed", kind.as_str())));
+                return Err(Refusal::BadContent(format!(
+                    "the {} has {bytes} bytes, {limit} at most are allowed",
+                    kind.as_str()
+                )));
             }
         }
     }

@@ -69,7 +69,12 @@ fn concerns(to: &Recipient, customer: Option<&CustomerId>, address: Option<&str>
 }
 
 /// A reply answers something that the customer wrote, and not long ago.
-pub fn purpose_fits(purpose: Purpose, because: &Because, asked_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+pub fn purpose_fits(
+    purpose: Purpose,
+    because: &Because,
+    asked_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     match (purpose, because) {
         (Purpose::Reply, Because::Incoming(_)) => match asked_at {
             Some(at) if now.since(at) > WINDOW => {

@@ -24,7 +24,7 @@ pub(super) enum What {
     /// Committed, set aside, or gone.
     Over,
     /// To be executed again, not before its `not_before`.
-    Again(QueuedRun),
+    Again(Box<QueuedRun>),
 }
 
 /// How long a run waits in memory when the store or the host itself is in trouble.
@@ -41,7 +41,7 @@ pub(super) async fn execute(parts: &Parts, queued: QueuedRun) -> Ended {
         Ok(what) => what,
         Err(trouble) => {
             tracing::warn!(run = %queued.run.id, plugin = %key.plugin, %trouble, "a run waits for the host");
-            What::Again(QueuedRun { not_before: parts.clock.now().plus(trouble.pause()), ..queued })
+            What::Again(Box::new(QueuedRun { not_before: parts.clock.now().plus(trouble.pause()), ..queued }))
         }
     };
     Ended { key, what }
@@ -75,7 +75,8 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
         let snapshot = parts.store.load_entity(&queued.run.key, now).await?;
         let version = snapshot.version;
         if too_late(&queued, now) {
-            let report = RunReport { plugin_version: "not executed: too late to be of use".to_owned(), ..RunReport::default() };
+            let report =
+                RunReport { plugin_version: "not executed: too late to be of use".to_owned(), ..RunReport::default() };
             let finished = Finished { outcome: Outcome::default(), origin: None };
             match commit(parts, &queued, version, finished, report, now).await? {
                 Some(what) => return Ok(what),
@@ -96,7 +97,7 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
             Err(RunFailure::Host { message }) => return Err(Trouble::Host(message)),
             Err(failure) => {
                 let verdict = failure::verdict(&queued, &failure, &retry, parts.clock.now());
-                return Ok(failed(parts, queued, failure, report, verdict).await?);
+                return failed(parts, queued, failure, report, verdict).await;
             }
         }
     }
@@ -189,7 +190,7 @@ async fn failed(
         FailureVerdict::Again(at) if there => {
             queued.attempts += 1;
             queued.not_before = at;
-            Ok(What::Again(queued))
+            Ok(What::Again(Box::new(queued)))
         }
         _ => Ok(What::Over),
     }

@@ -66,7 +66,7 @@ impl Lanes {
             What::Again(run) if run.run.hold_up => {
                 // Back to the front: later runs about the entity wait for it.
                 let (at, seq) = (run.not_before, run.seq);
-                self.lanes.entry(key.clone()).or_default().queue.push_front(run);
+                self.lanes.entry(key.clone()).or_default().queue.push_front(*run);
                 if at > now {
                     self.held.insert(seq, key);
                     self.waiting.push(Reverse((at, seq)));
@@ -75,7 +75,7 @@ impl Lanes {
             }
             What::Again(run) => {
                 self.waiting.push(Reverse((run.not_before, run.seq)));
-                self.parked.insert(run.seq, run);
+                self.parked.insert(run.seq, *run);
             }
         }
         self.settle(key, now);
@@ -145,7 +145,11 @@ mod tests {
     };
 
     fn run(seq: i64, entity: &str, hold_up: bool) -> QueuedRun {
-        let key = EntityKey { tenant: TenantId::default_tenant(), plugin: PluginName::from("p"), entity: Entity::from(entity) };
+        let key = EntityKey {
+            tenant: TenantId::default_tenant(),
+            plugin: PluginName::from("p"),
+            entity: Entity::from(entity),
+        };
         let timer = FiredTimer {
             key: "k".into(),
             due: Timestamp(0),
@@ -168,7 +172,7 @@ mod tests {
 
     fn again(mut run: QueuedRun, at: i64) -> Ended {
         run.not_before = Timestamp(at);
-        Ended { key: run.run.key.clone(), what: What::Again(run) }
+        Ended { key: run.run.key.clone(), what: What::Again(Box::new(run)) }
     }
 
     #[test]

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, Timestamp},
-    plugin::Plugins,
     domain::run::QueuedRun,
+    plugin::Plugins,
     store::{Handover, Store, handover::Inlet},
 };
 use execute::Ended;
@@ -59,7 +59,8 @@ pub struct Parts {
 /// Runs until `stop`; then takes no new runs, lets those that are executing end, and returns.
 pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, stop: CancellationToken) {
     let parts = Arc::new(parts);
-    let timers = tokio::spawn(timers::fire(parts.store.clone(), parts.clock.clone(), handover.timers_due, stop.clone()));
+    let timers =
+        tokio::spawn(timers::fire(parts.store.clone(), parts.clock.clone(), handover.timers_due, stop.clone()));
     Runner::new(parts, inlet).work(stop).await;
     if let Err(error) = timers.await {
         tracing::error!(%error, "the timer loop ended badly");

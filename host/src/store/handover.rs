@@ -11,7 +11,7 @@ use std::sync::{
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use super::QueuedRun;
-use crate::{clock::Timestamp, domain::message::MessageRecord};
+use crate::{clock::Timestamp, domain::message::MessageRecord, ids::TenantId};
 
 /// The sending ends, held by the store.
 #[derive(Clone)]
@@ -36,10 +36,16 @@ pub struct Inlets {
 #[derive(Clone, Debug)]
 pub enum Change {
     EventAccepted(Arc<crate::domain::event::Event>, usize),
-    RunDone { run: Box<super::RunStory> },
-    RunFailed { run: Box<super::RunStory> },
+    /// A run that ended, well or not.
+    Run {
+        tenant: TenantId,
+        run: Box<super::RunStory>,
+    },
     Message(Box<MessageRecord>),
-    Receipt { message: Box<MessageRecord>, receipt: Box<super::Receipt> },
+    Receipt {
+        message: Box<MessageRecord>,
+        receipt: Box<super::Receipt>,
+    },
     Incoming(Arc<crate::domain::run::Incoming>),
 }
 

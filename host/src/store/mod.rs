@@ -22,7 +22,7 @@ pub use handover::Handover;
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Address, Channel, Consent, Customer},
+        customer::{Address, Consent, Customer},
         event::Event,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
         run::{Cause, EntityKey, EntitySnapshot, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
@@ -353,14 +353,9 @@ pub trait Store: Send + Sync + 'static {
     /// `true` for what is new.
     async fn record_incoming(&self, incoming: Vec<NewIncoming>, now: Timestamp) -> Result<Vec<bool>>;
 
-    /// Remembers what a failure taught about an address or a customer.
-    async fn note_address(
-        &self,
-        tenant: &TenantId,
-        channel: Channel,
-        address: &str,
-        unusable_until: Option<Timestamp>,
-    ) -> Result<()>;
+    /// Records a consent that was given or withdrawn from an address, with whoever has it. Where nobody has, a refusal is
+    /// kept as a keyed hash of the address, for the day when somebody does.
+    async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()>;
 
     // customers ----------------------------------------------------------------------------------------------------
 
@@ -373,7 +368,6 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Arc<Customer>>;
     async fn customer(&self, tenant: &TenantId, id: &CustomerId) -> Result<Option<Arc<Customer>>>;
     async fn customers(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Arc<Customer>>>;
-    async fn record_consent(&self, tenant: &TenantId, id: &CustomerId, consent: Consent) -> Result<()>;
     /// Erases the customer: profile, addresses, and every row that names them. `false` where there is none.
     async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool>;
 

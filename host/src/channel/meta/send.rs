@@ -101,7 +101,10 @@ impl Meta {
         match payload.pointer_mut(upload.place).and_then(Value::as_object_mut) {
             Some(media) => media.insert("id".to_owned(), json!(id)),
             None => {
-                return Err(failure::bad_request(failure::BAD_REQUEST, "the rendition has no place for its attachment"));
+                return Err(failure::bad_request(
+                    failure::BAD_REQUEST,
+                    "the rendition has no place for its attachment",
+                ));
             }
         };
         Ok(Cow::Owned(payload))

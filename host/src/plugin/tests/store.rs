@@ -94,7 +94,7 @@ impl Store for OneCustomer {
     async fn record_incoming(&self, _: Vec<NewIncoming>, _: Timestamp) -> Result<Vec<bool>> {
         Err(Error::Closed)
     }
-    async fn note_address(&self, _: &TenantId, _: Channel, _: &str, _: Option<Timestamp>) -> Result<()> {
+    async fn record_address_consent(&self, _: &TenantId, _: &str, _: Consent) -> Result<()> {
         Err(Error::Closed)
     }
     async fn put_customer(
@@ -110,9 +110,6 @@ impl Store for OneCustomer {
         self.answer((id.as_str() == "4711").then(|| Arc::new(customer())))
     }
     async fn customers(&self, _: &TenantId, _: Option<&str>, _: u32) -> Result<Vec<Arc<Customer>>> {
-        Err(Error::Closed)
-    }
-    async fn record_consent(&self, _: &TenantId, _: &CustomerId, _: Consent) -> Result<()> {
         Err(Error::Closed)
     }
     async fn erase_customer(&self, _: &TenantId, _: &CustomerId, _: Timestamp) -> Result<bool> {

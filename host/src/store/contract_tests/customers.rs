@@ -75,11 +75,10 @@ async fn record(world: &World, new: NewIncoming) -> Arc<Incoming> {
 pub(crate) async fn an_address_names_one_customer(place: &dyn Place) {
     let world = open(place).await;
     put(&world, "ann", profile(&[NUMBER])).await;
-    let until = Some(at(9 * HOUR));
-    world.store.note_address(&tenant(), Channel::Whatsapp, NUMBER, until).await.unwrap();
+    record(&world, incoming("1", Channel::Whatsapp, "Hello")).await;
     // Given again, what is known of the address survives.
     let ann_again = put(&world, "ann", profile(&[NUMBER])).await;
-    assert_eq!(ann_again.address(Channel::Whatsapp).unwrap().unusable_until, until);
+    assert_eq!(ann_again.address(Channel::Whatsapp).unwrap().last_incoming, Some(at(100)));
     let ben = put(&world, "ben", profile(&[NUMBER])).await;
     assert_eq!(ben.addresses.len(), 2);
     let now = world.store.customer(&tenant(), &ann()).await.unwrap().unwrap();
@@ -92,7 +91,7 @@ pub(crate) async fn an_older_consent_does_not_overrule_a_newer_one(place: &dyn P
     put(&world, "ann", profile(&[NUMBER])).await;
     for (given, stands) in [((true, 10), true), ((false, 20), false), ((true, 15), false), ((true, 30), true)] {
         let consent = consent(given.0, given.1);
-        world.store.record_consent(&tenant(), &ann(), consent).await.unwrap();
+        world.store.record_address_consent(&tenant(), NUMBER, consent).await.unwrap();
         let customer = world.store.customer(&tenant(), &ann()).await.unwrap().unwrap();
         let found = customer.consent(Channel::Sms, ConsentScope::Marketing).unwrap();
         assert_eq!(found.granted, stands, "{given:?}");

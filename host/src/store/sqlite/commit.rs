@@ -230,7 +230,7 @@ fn end(tx: &mut Tx<'_>, commit: &RunCommit, effects: &Effects) -> Outcome<()> {
             report: Some(&commit.report),
             effects: Some(effects),
         };
-        tx.pending.changes.push(Change::RunDone { run: Box::new(story.of(run)) });
+        tx.pending.changes.push(Change::Run { tenant: run.run.key.tenant.clone(), run: Box::new(story.of(run)) });
     }
     Ok(())
 }

@@ -177,6 +177,19 @@ pub(super) fn owner(tx: &Tx<'_>, tenant: &TenantId, channel: Channel, address: &
     tx.one(sql, params![tenant.as_str(), channel.as_str(), address], |row| rows::must_name(row, 0))
 }
 
+/// With the customer who has the address, or for whoever will have it.
+pub(super) fn record_address_consent(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    address: &str,
+    consent: &Consent,
+) -> Outcome<()> {
+    match owner(tx, tenant, consent.channel, address)? {
+        Some(customer) => record_consent(tx, tenant, &customer, consent),
+        None => suppress(tx, tenant, address, consent),
+    }
+}
+
 pub(super) fn note_address(
     tx: &mut Tx<'_>,
     tenant: &TenantId,

@@ -63,7 +63,7 @@ pub(super) fn fail_run(tx: &mut Tx<'_>, failed: &RunFailed) -> Outcome<bool> {
             report: Some(&failed.report),
             effects: None,
         };
-        tx.pending.changes.push(Change::RunFailed { run: Box::new(ended.of(run)) });
+        tx.pending.changes.push(Change::Run { tenant: run.run.key.tenant.clone(), run: Box::new(ended.of(run)) });
     }
     Ok(true)
 }

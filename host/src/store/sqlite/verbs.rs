@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Channel, Consent, Customer},
+        customer::{Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
         run::{Cause, EntityKey, EntitySnapshot, Incoming, QueuedRun},
@@ -103,15 +103,9 @@ impl Store for SqliteStore {
         self.write(move |tx| incoming::record_incoming(tx, &incoming, now)).await
     }
 
-    async fn note_address(
-        &self,
-        tenant: &TenantId,
-        channel: Channel,
-        address: &str,
-        unusable_until: Option<Timestamp>,
-    ) -> Result<()> {
+    async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()> {
         let (tenant, address) = (tenant.clone(), address.to_owned());
-        self.write(move |tx| customers::note_address(tx, &tenant, channel, &address, unusable_until)).await
+        self.write(move |tx| customers::record_address_consent(tx, &tenant, &address, &consent)).await
     }
 
     async fn put_customer(
@@ -142,11 +136,6 @@ impl Store for SqliteStore {
     async fn customers(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Arc<Customer>>> {
         let (tenant, after) = (tenant.clone(), after.map(str::to_owned));
         self.readers.read(move |conn| customers::list(conn, &tenant, after.as_deref(), limit)).await
-    }
-
-    async fn record_consent(&self, tenant: &TenantId, id: &CustomerId, consent: Consent) -> Result<()> {
-        let (tenant, id) = (tenant.clone(), id.clone());
-        self.write(move |tx| customers::record_consent(tx, &tenant, &id, &consent)).await
     }
 
     async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool> {

@@ -27,25 +27,49 @@ struct Script {
 enum Step {
     Send(Send),
     /// Adds a word to the list under a key of the entity's state.
-    Append { key: String, word: String },
+    Append {
+        key: String,
+        word: String,
+    },
     /// Writes the list under a key to the log, where a test can read it.
-    Tell { key: String },
-    Timer { key: String, after_s: u64, steps: Vec<Step> },
-    CancelTimer { key: String },
-    Emit { name: String, entity: String, steps: Vec<Step> },
+    Tell {
+        key: String,
+    },
+    Timer {
+        key: String,
+        after_s: u64,
+        steps: Vec<Step>,
+    },
+    CancelTimer {
+        key: String,
+    },
+    Emit {
+        name: String,
+        entity: String,
+        steps: Vec<Step>,
+    },
     /// Asks for the cancellation of the message that was sent last by this entity.
     CancelLast,
     Trap,
-    Reject { why: String },
-    Retry { why: String, after_s: Option<u64> },
+    Reject {
+        why: String,
+    },
+    Retry {
+        why: String,
+        after_s: Option<u64>,
+    },
     /// Traps in every execution of the run before this one.
-    TrapBefore { attempt: u32 },
+    TrapBefore {
+        attempt: u32,
+    },
     /// Rejects while the plugin's setting `broken` says so.
     FailIfBroken,
     /// Computes for ever.
     Loop,
     /// Asks for this much memory.
-    Memory { mib: usize },
+    Memory {
+        mib: usize,
+    },
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -1,0 +1,16 @@
+//! The host from outside: each test starts the real binary, with simulated providers behind a real socket.
+//!
+//! The modules are named by the behaviour that they test. What a test needs to start a host is in `../harness`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test, to panic is to fail, and an index that is not there fails it too"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod stories;
