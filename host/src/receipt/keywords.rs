@@ -30,8 +30,9 @@ pub enum Keyword {
 pub fn consent(report: &IncomingReport, at: Timestamp) -> Option<Consent> {
     let keyword = match report.kind.as_str() {
         "text" => find(&report.text),
-        // A button's label was written by us: "Stop promotions" is no STOP, but a button `STOP` is one.
-        "choice" => whole(&folded(&report.text)),
+        // A button's label was written by us: "Stop promotions" is no STOP, and "Cancel" is about the appointment that it
+        // stands below; but a button `STOP` is one.
+        "choice" => label(&folded(&report.text)),
         _ => None,
     }?;
     let (word, granted) = match keyword {
@@ -54,6 +55,11 @@ pub fn find(text: &str) -> Option<Keyword> {
         let first = folded(text.split_whitespace().next()?);
         STOP_FIRST.into_iter().find(|word| *word == first).map(Keyword::Stop)
     })
+}
+
+/// What a button means whose label is that alone.
+fn label(folded: &str) -> Option<Keyword> {
+    whole(folded).filter(|keyword| !matches!(keyword, Keyword::Stop(word) if STOP_WHOLE.contains(word)))
 }
 
 fn whole(folded: &str) -> Option<Keyword> {
@@ -141,6 +147,7 @@ mod tests {
         assert_eq!((stopped.channel, stopped.source.as_str()), (Channel::Sms, "STOP by sms"));
         assert!(consent(&report("text", "start"), at).unwrap().granted);
         assert_eq!(consent(&report("choice", "Stop promotions"), at), None);
+        assert_eq!(consent(&report("choice", "Cancel"), at), None, "the appointment, not the messages");
         assert!(!consent(&report("choice", "STOP"), at).unwrap().granted);
         assert_eq!(consent(&report("image", "STOP"), at), None);
     }
