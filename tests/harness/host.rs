@@ -10,7 +10,7 @@ use relais::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use super::{Setup, Sim, ensure_plugins, process};
+use super::{Setup, Shown, Sim, ensure_plugins, process};
 
 /// A Tuesday morning in Paris: no quiet hours, and a whole day before it is night.
 const START: &str = "2026-11-24T09:00:00+01:00";
@@ -113,10 +113,22 @@ impl Host {
                 Err(seen) => seen,
             };
             if began.elapsed() > PATIENCE {
-                panic!("it never came to this: {what}\nwhat is seen: {seen}\n{}", self.log_tail());
+                let ways = if self.child.is_some() { self.ways().await } else { "the host is not running".to_owned() };
+                panic!("it never came to this: {what}\nwhat is seen: {seen}\n{ways}\n{}", self.log_tail());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Every message in one line, for whoever reads why a test failed.
+    async fn ways(&self) -> String {
+        let messages = self.all_messages().await;
+        let lines = messages.iter().map(|message| {
+            let (id, state, to) = (&message["id"], &message["state"], &message["to"]);
+            let details: Vec<_> = message["attempts"].as_array().unwrap().iter().map(|a| &a["failure"]["detail"]).collect();
+            format!("{id} to {to}: {state} {} by {} {details:?}", message["code"], message.way())
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Until both say the same for once.

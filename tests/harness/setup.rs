@@ -149,12 +149,17 @@ fn templates(manifest: &str) -> Vec<Template> {
     let manifest: toml::Table = manifest.parse().unwrap();
     let mut templates = Vec::new();
     for template in manifest.get("templates").and_then(toml::Value::as_array).into_iter().flatten() {
+        let params = template.get("params").and_then(toml::Value::as_array).cloned().unwrap_or_default();
         for (language, text) in template["texts"].as_table().unwrap() {
+            // Meta numbers them, in the order of the manifest.
+            let numbered = params.iter().zip(1..).fold(text.as_str().unwrap().to_owned(), |text, (param, no)| {
+                text.replace(&format!("{{{}}}", param.as_str().unwrap()), &format!("{{{{{no}}}}}"))
+            });
             templates.push(Template {
                 name: template["name"].as_str().unwrap().to_owned(),
                 language: language.clone(),
                 category: template["category"].as_str().unwrap().to_owned(),
-                body: Some(text.as_str().unwrap().replace('{', "{{").replace('}', "}}")),
+                body: Some(numbered),
                 ..Template::default()
             });
         }
