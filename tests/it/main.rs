@@ -13,4 +13,16 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+// Written by other sessions in parallel with fallback, duplicates, receipts and webhooks:
+mod cli;
+mod crash;
+mod customers;
+mod demo;
+mod ingress;
+mod plugins;
+mod rules;
+mod runs;
 mod stories;
+mod tidy;
+mod timers;
+mod triggers;

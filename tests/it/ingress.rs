@@ -1,0 +1,1 @@
+//! (Another session writes this module now.)
