@@ -13,11 +13,12 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-// Written by other sessions in parallel with fallback, duplicates, receipts and webhooks:
 mod cli;
 mod crash;
 mod customers;
 mod demo;
+mod duplicates;
+mod fallback;
 mod ingress;
 mod plugins;
 mod rules;
