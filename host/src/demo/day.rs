@@ -46,6 +46,10 @@ fn yes() -> bool {
     true
 }
 
+fn one() -> usize {
+    1
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Story {
@@ -72,8 +76,14 @@ pub(super) enum Step {
     Online { customer: String },
     /// Time passes: `31m`.
     Advance(String),
-    /// Until a message of this story is there and stands so.
-    Wait { customer: String, channel: Option<String>, state: String },
+    /// Until so many messages of this story are there and stand so, or have gone further.
+    Wait {
+        customer: String,
+        channel: Option<String>,
+        state: String,
+        #[serde(default = "one")]
+        messages: usize,
+    },
 }
 
 #[derive(Debug, Deserialize)]

@@ -9,6 +9,7 @@ mod expect;
 mod play;
 mod remote;
 mod table;
+mod templates;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -101,6 +102,7 @@ impl Demo {
         let running = host::start_with_page(config, clock, listener, stop.clone(), Some(phones.clone())).await?;
         say(format_args!("  the page: {public}/\n"));
 
+        templates::approve(&remote::Remote::new(public.clone(), phones.clone())?, &running.plugins).await?;
         let mut player = play::Player::new(day, public.clone(), phones, self.pause)?;
         let ended_well = tokio::select! {
             played = player.play() => played?,

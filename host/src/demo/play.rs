@@ -131,7 +131,7 @@ impl Player {
                 self.until_recorded(customer, text).await
             }
             Step::Tap { customer, button } => {
-                self.until(played, customer, None, "delivered").await?;
+                self.until(played, customer, None, "delivered", 1).await?;
                 self.phone(customer, "tap", Some(&json!({ "button": button }))).await?;
                 say(format_args!("       {customer} taps “{button}”"));
                 Ok(())
@@ -141,7 +141,9 @@ impl Player {
                 self.remote.host(Method::PUT, "/v1/clock", Some(&json!({ "advance": time }))).await?;
                 Ok(())
             }
-            Step::Wait { customer, channel, state } => self.until(played, customer, channel.as_deref(), state).await,
+            Step::Wait { customer, channel, state, messages } => {
+                self.until(played, customer, channel.as_deref(), state, *messages).await
+            }
         }
     }
 
@@ -185,29 +187,30 @@ impl Player {
         bail!("“{text}” of {customer} was not recorded")
     }
 
-    /// Until a new message of the customer stands so, or has gone further.
+    /// Until so many new messages of the customer stand so, or have gone further.
     async fn until(
         &self,
         played: &mut Played,
         customer: &str,
         channel: Option<&str>,
         state: &str,
+        messages: usize,
     ) -> anyhow::Result<()> {
         let began = Instant::now();
         while began.elapsed() < STORY_MAX {
             self.look(played).await?;
+            let mut stand = 0;
             for id in &played.messages {
                 let seen = expect::message(&self.remote, id).await?;
-                if seen.customer == customer
-                    && channel.is_none_or(|wanted| seen.channel == wanted)
-                    && seen.reached(state)
-                {
-                    return Ok(());
-                }
+                let fits = seen.customer == customer && channel.is_none_or(|wanted| seen.channel == wanted);
+                stand += usize::from(fits && seen.reached(state));
+            }
+            if stand >= messages {
+                return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        bail!("no message of {customer} came to be `{state}`")
+        bail!("no {messages} message(s) of {customer} came to be `{state}`")
     }
 
     /// Takes note of the messages that came since the stories before.

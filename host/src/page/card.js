@@ -103,7 +103,18 @@ function runLine(run, limits) {
       ? el("p", { class: "why" }, icon("clock"), `${many(run.attempts, "try", "tries")} so far; again at ${clock(run.at)}`)
       : null,
     ...(report?.denied ?? []).map((line) => el("p", { class: "why bad" }, icon("cross"), el("span", {}, ...prose(line)))),
+    ...(report?.refused ?? []).map(refused),
     report ? used(run, report, limits) : null,
+  );
+}
+
+/** A message that the plugin asked for and the rules did not take. */
+function refused(message) {
+  return el(
+    "p",
+    { class: "why bad" },
+    icon("cross"),
+    el("span", {}, el("strong", {}, message.to), ` gets no message: ${message.code}. `, ...prose(message.why)),
   );
 }
 

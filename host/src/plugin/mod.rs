@@ -40,7 +40,7 @@ use wasmtime::component::Linker;
 
 pub use check::{CheckReport, check};
 pub use instance::{Execution, Finished, Work};
-pub use manifest::RetryPolicy;
+pub use manifest::{RetryPolicy, TemplateSpec};
 pub use registry::{Plugin, PluginStatus, Routing, State};
 pub use settings::{Budget, Grant, LimitSettings, Settings};
 pub use trigger::{TriggerError, TriggerSpec};
