@@ -125,7 +125,8 @@ impl Host {
         let messages = self.all_messages().await;
         let lines = messages.iter().map(|message| {
             let (id, state, to) = (&message["id"], &message["state"], &message["to"]);
-            let details: Vec<_> = message["attempts"].as_array().unwrap().iter().map(|a| &a["failure"]["detail"]).collect();
+            let details: Vec<_> =
+                message["attempts"].as_array().unwrap().iter().map(|a| &a["failure"]["detail"]).collect();
             format!("{id} to {to}: {state} {} by {} {details:?}", message["code"], message.way())
         });
         lines.collect::<Vec<_>>().join("\n")

@@ -9,6 +9,7 @@
 //! and shows the end of the host's log.
 
 mod api;
+mod forged;
 mod host;
 pub(crate) mod ledger;
 mod plugins;
@@ -18,10 +19,11 @@ mod sim;
 mod story;
 
 pub(crate) use api::Answer;
+pub(crate) use forged::{hmac_sha256_hex, meta_signature};
 pub(crate) use host::Host;
 pub(crate) use plugins::{Packages, copy_shipped, ensure_plugins, repository};
 pub(crate) use process::{relais, relais_with};
-pub(crate) use setup::{Setup, Sms};
+pub(crate) use setup::{Setup, Sms, TILL_SECRET};
 pub(crate) use sim::Sim;
 pub(crate) use story::{Shown, attempt, event, order_ready, steps, text_of, unique};
 
