@@ -38,6 +38,8 @@ enum Step {
     Timer {
         key: String,
         after_s: u64,
+        /// Of no use this long after it was set.
+        expires_s: Option<u64>,
         steps: Vec<Step>,
     },
     CancelTimer {
@@ -126,8 +128,12 @@ fn take(step: &Step) -> Outcome {
         Step::Send(what) => send(what)?,
         Step::Append { key, word } => append(key, word)?,
         Step::Tell { key } => info!("{key} is {}", state::get::<Vec<String>>(key)?.unwrap_or_default().join(",")),
-        Step::Timer { key, after_s, steps } => {
-            timers::after(key.as_str(), Duration::from_secs(*after_s)).data(&Kept { steps })?.set();
+        Step::Timer { key, after_s, expires_s, steps } => {
+            let mut timer = timers::after(key.as_str(), Duration::from_secs(*after_s)).data(&Kept { steps })?;
+            if let Some(of_use) = expires_s {
+                timer = timer.expires(run::now() + Duration::from_secs(*of_use));
+            }
+            timer.set();
         }
         Step::CancelTimer { key } => timers::cancel(key),
         Step::Emit { name, entity, steps } => {
@@ -200,7 +206,11 @@ fn send(what: &Send) -> Outcome {
     let sent = message.send();
     let id = if what.or_skip { sent.or_skip()? } else { Some(sent?) };
     match id {
-        Some(id) => state::set("last", id.as_str()),
+        Some(id) => {
+            // An execution that fails leaves no message; its log is where a test finds the id that it would have had.
+            info!("asked for {}", id.as_str());
+            state::set("last", id.as_str())
+        }
         None => Ok(()),
     }
 }
