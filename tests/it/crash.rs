@@ -75,8 +75,7 @@ async fn killed_between_commit_and_dispatch_everything_arrives_once_with_the_sam
     host.sim.no_trouble().await;
     host.launch().await;
     // The one that was being made is in doubt; it is made again when no receipt has cleared that up.
-    host.advance("31s").await;
-    host.advance("61s").await;
+    pass_doubt(&host).await;
     ledger.until_all_are_taken(&host).await;
     ledger.check(&host, 0).await;
     assert_eq!(ids(&host.messages("paul").await), before);
@@ -144,12 +143,26 @@ async fn settle(host: &Host) {
             .filter_map(|about| about["token"].as_str().map(str::to_owned))
             .collect();
         let requests = host.sim.requests("accepted=true").await;
-        let untold: Vec<_> = requests.iter().map(|request| request["tokens"][0].as_str().unwrap()).filter(|token| !told.contains(*token)).collect();
+        let untold: Vec<_> = requests
+            .iter()
+            .map(|request| request["tokens"][0].as_str().unwrap())
+            .filter(|token| !told.contains(*token))
+            .collect();
         if untold.is_empty() { Ok(()) } else { Err(format!("no receipt for {untold:?}")) }
     })
     .await;
-    // An attempt of which nothing is known is in doubt half a minute after it was begun, and doubt lasts a minute.
+    pass_doubt(host).await;
+}
+
+/// An attempt of which nothing is known is in doubt half a minute after it was begun, and doubt lasts a minute from there.
+async fn pass_doubt(host: &Host) {
     host.advance("31s").await;
+    host.until("every attempt whose answer is not known is in doubt", async || {
+        let messages = host.all_messages().await;
+        let planned: Vec<_> = messages.iter().map(Shown::way).filter(|way| way.ends_with("planned")).collect();
+        if planned.is_empty() { Ok(()) } else { Err(planned.join("; ")) }
+    })
+    .await;
     host.advance("61s").await;
 }
 

@@ -48,7 +48,8 @@ async fn a_batch_says_of_each_event_what_it_is() {
     host.event(known.clone()).await;
     let batch = json!([known, new, new, order_ready("paul", "C")]);
     let answer = host.post_event("/v1/events?wait=20", &batch).await;
-    let duplicates: Vec<_> = answer.body.as_array().unwrap().iter().map(|one| one["duplicate"].as_bool().unwrap()).collect();
+    let duplicates: Vec<_> =
+        answer.body.as_array().unwrap().iter().map(|one| one["duplicate"].as_bool().unwrap()).collect();
     assert_eq!(duplicates, [true, false, true, false]);
     assert_eq!(host.messages("paul").await.len(), 3);
 }
