@@ -49,7 +49,8 @@ impl Host {
     fn change(&self, mut value: Value) -> Value {
         let meta = &self.sim.options.meta;
         value["messaging_product"] = json!("whatsapp");
-        value["metadata"] = json!({"display_phone_number": meta.display_phone_number, "phone_number_id": meta.phone_number_id});
+        value["metadata"] =
+            json!({"display_phone_number": meta.display_phone_number, "phone_number_id": meta.phone_number_id});
         value
     }
 
@@ -70,7 +71,8 @@ impl Host {
         mac.update(signed.as_bytes());
         let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
-        let headers = [("content-type", "application/x-www-form-urlencoded"), ("x-twilio-signature", signature.as_str())];
+        let headers =
+            [("content-type", "application/x-www-form-urlencoded"), ("x-twilio-signature", signature.as_str())];
         self.send(reqwest::Method::POST, path, &headers, body).await
     }
 }

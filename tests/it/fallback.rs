@@ -25,7 +25,8 @@ async fn send(host: &Host, more: Value) -> String {
 async fn waiting(host: &Host, id: &str, last: &str) -> Value {
     host.until(&format!("{id} waits, and its last attempt is {last}"), async || {
         let message = host.message(id).await;
-        let stands = message["attempts"].as_array().and_then(|attempts| attempts.last()).is_some_and(|one| one["state"] == last);
+        let stands =
+            message["attempts"].as_array().and_then(|attempts| attempts.last()).is_some_and(|one| one["state"] == last);
         if stands && !message["next_at"].is_null() { Ok(message) } else { Err(format!("{message:#}")) }
     })
     .await
@@ -177,7 +178,10 @@ async fn doubt_holds_where_the_operator_says_so_and_sms_follows_in_its_time() {
     let id = send(&host, json!({"fallback-after-s": 600})).await;
     waiting(&host, &id, "uncertain").await;
     host.advance("61s").await;
-    host.until_eq("it waits for a receipt", json!("waiting-for-receipt"), async || host.message(&id).await["code"].clone()).await;
+    host.until_eq("it waits for a receipt", json!("waiting-for-receipt"), async || {
+        host.message(&id).await["code"].clone()
+    })
+    .await;
     assert_eq!(taken(&host, "meta").await, 1, "it holds");
     host.advance("10m").await;
     let message = host.until_state(&id, "delivered").await;

@@ -29,3 +29,4 @@ mod tidy;
 mod timers;
 mod triggers;
 mod webhooks;
+mod wire;

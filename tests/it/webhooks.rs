@@ -126,10 +126,22 @@ async fn twilio_is_believed_only_with_its_signature() {
     let token = host.sim.options.twilio.auth_token.clone();
     let account = host.sim.options.twilio.account_sid.clone();
     let number = host.sim.options.twilio.number.clone();
-    let params = [("AccountSid", account.as_str()), ("Body", "STOP"), ("From", LEA), ("MessageSid", "SM1"), ("To", number.as_str()), ("NumMedia", "0")];
-    host.twilio_webhook("/v1/webhooks/twilio", &params, "another-token").await.problem(401, "/problems/bad-signature", None);
+    let params = [
+        ("AccountSid", account.as_str()),
+        ("Body", "STOP"),
+        ("From", LEA),
+        ("MessageSid", "SM1"),
+        ("To", number.as_str()),
+        ("NumMedia", "0"),
+    ];
+    host.twilio_webhook("/v1/webhooks/twilio", &params, "another-token").await.problem(
+        401,
+        "/problems/bad-signature",
+        None,
+    );
     let media = [("content-type", "application/x-www-form-urlencoded")];
-    let unsigned = host.send(Method::POST, "/v1/webhooks/twilio", &media, "From=%2B33639981202&Body=STOP&MessageSid=SM1").await;
+    let unsigned =
+        host.send(Method::POST, "/v1/webhooks/twilio", &media, "From=%2B33639981202&Body=STOP&MessageSid=SM1").await;
     unsigned.problem(401, "/problems/bad-signature", None);
     assert_eq!(consents(&host, "lea").await, Vec::<String>::new());
 
@@ -146,7 +158,11 @@ async fn twilio_is_believed_only_with_its_signature() {
     let id = message["id"].as_str().unwrap();
     let sid = message["attempts"][0]["provider_id"].as_str().unwrap();
     let receipt = [("MessageSid", sid), ("MessageStatus", "delivered"), ("AccountSid", &account)];
-    host.twilio_webhook("/v1/webhooks/twilio", &receipt, "another-token").await.problem(401, "/problems/bad-signature", None);
+    host.twilio_webhook("/v1/webhooks/twilio", &receipt, "another-token").await.problem(
+        401,
+        "/problems/bad-signature",
+        None,
+    );
     assert_eq!(host.message(id).await["state"], "sent");
     host.twilio_webhook("/v1/webhooks/twilio", &receipt, &token).await.ok();
     assert_eq!(host.message(id).await["state"], "delivered");
@@ -180,7 +196,9 @@ async fn cm_is_believed_only_at_its_secret_path() {
 async fn webhooks_of_a_provider_without_an_account_are_not_taken() {
     let host = host(Sms::Cm).await;
     let token = host.sim.options.twilio.auth_token.clone();
-    let answer = host.twilio_webhook("/v1/webhooks/twilio", &[("From", PAUL), ("Body", "STOP"), ("MessageSid", "SM1")], &token).await;
+    let answer = host
+        .twilio_webhook("/v1/webhooks/twilio", &[("From", PAUL), ("Body", "STOP"), ("MessageSid", "SM1")], &token)
+        .await;
     assert_eq!(answer.status, 404, "{answer:?}");
     assert_eq!(consents(&host, "paul").await, Vec::<String>::new());
 }
