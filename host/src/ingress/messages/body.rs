@@ -221,9 +221,11 @@ fn fallback_after(text: &str) -> Result<Duration, Problem> {
     })
 }
 
-/// A length of time as people write it: `90s`, `2h 30m`, or ISO 8601.
+/// A length of time as people write it: `90s`, `2h 30m`, `1d`, or ISO 8601. A day is 24 hours, whatever the calendar says.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
-    text.parse::<jiff::SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok())
+    let span = text.parse::<jiff::Span>().ok()?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(length).ok()
 }
 
 fn expires(text: &str) -> Result<Timestamp, Problem> {
@@ -252,5 +254,19 @@ impl<'de> Deserialize<'de> for Params {
             }
         }
         deserializer.deserialize_map(ParamsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_is_read_as_people_write_it() {
+        let seconds = |text| duration(text).map(|length| length.as_secs());
+        assert_eq!((seconds("90s"), seconds("2h 30m"), seconds("PT2H")), (Some(90), Some(9000), Some(7200)));
+        assert_eq!((seconds("1d"), seconds("1w")), (Some(86_400), Some(604_800)));
+        // A month has no length, and nothing lasts less than no time.
+        assert_eq!((seconds("1mo"), seconds("-5s"), seconds("soon"), seconds("90")), (None, None, None, None));
     }
 }
