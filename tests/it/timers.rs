@@ -1,17 +1,59 @@
 //! Timers fire once and not early, after restarts too.
 
-use serde_json::json;
+use std::time::Duration;
+
+use relais::clock::{Clock, Timestamp};
+use serde_json::{Value, json};
 
 use crate::harness::{Host, PAUL, Setup, Shown, steps};
 
-#[tokio::test]
-async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
-    let mut host = Host::start(Setup::tester()).await;
+async fn host() -> Host {
+    let host = Host::start(Setup::tester()).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
-    let timer = |key: &str, after_s: u32| {
-        json!({"timer": {"key": key, "after_s": after_s, "steps": [{"send": {"text": format!("{key} at {after_s}")}}]}})
-    };
+    host
+}
+
+/// The one run that a timer has set off, if there is one.
+async fn timer_run(host: &Host) -> Option<Value> {
+    let runs = host.get("/v1/runs?limit=200").await["runs"].as_array().unwrap().clone();
+    let mut of_timers = runs.into_iter().filter(|run| run["kind"] == "timer");
+    let run = of_timers.next();
+    assert_eq!(of_timers.next(), None, "a timer that was set once has run twice");
+    run
+}
+
+/// A timer about `a` that has come due and cannot run yet: a run of its entity that failed holds it up, and takes
+/// `steps` once it succeeds. The run that set the timer, and the one that is in its way.
+async fn due_behind_a_failing_run(host: &Host, timer: Value, steps_then: Value) -> (Value, String) {
+    let set = host.event(steps("paul", "a", json!([{"timer": timer}]))).await;
+    let mut script = vec![json!({"trap-before": {"attempt": 2}})];
+    script.extend(steps_then.as_array().unwrap().iter().cloned());
+    let failing = host.accept(steps("paul", "a", json!(script))).await["runs"][0].as_str().unwrap().to_owned();
+    host.until_eq("it has failed", json!(1), async || host.run(&failing).await["attempts"].clone()).await;
+    // The timer is due in three seconds, and the run is executed again after ten at the earliest.
+    host.advance("4s").await;
+    host.until("the timer has come due", async || match timer_run(host).await {
+        Some(run) if run["state"] == "open" => Ok(()),
+        other => Err(format!("{other:#?}")),
+    })
+    .await;
+    assert_eq!(host.stats().await["timers"], 1, "it stays until its run commits");
+    (set["results"][0].clone(), failing)
+}
+
+async fn until_nothing_is_open(host: &Host) {
+    host.until_eq("no run is open", json!(0), async || host.stats().await["open_runs"].clone()).await;
+}
+
+fn time(value: &Value) -> Timestamp {
+    Timestamp::parse(value.as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
+    let mut host = host().await;
+    let timer = |key: &str, after_s: u32| json!({"timer": {"key": key, "after_s": after_s, "steps": [{"send": {"text": format!("{key} at {after_s}")}}]}});
     // One that stays, one that is moved, one that is cancelled, and the same key of another entity.
     host.event(steps("paul", "a", json!([timer("stays", 3600), timer("moved", 1800), timer("gone", 3600)]))).await;
     host.event(steps("paul", "a", json!([timer("moved", 7200), {"cancel-timer": {"key": "gone"}}]))).await;
@@ -30,8 +72,8 @@ async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
 
     // It comes due while the host is down.
     host.kill().await;
-    let due = host.sim.now().plus(std::time::Duration::from_secs(3600));
-    relais::clock::Clock::advance_to(&*host.sim.clock, due);
+    let due = host.sim.now().plus(Duration::from_secs(3600));
+    host.sim.clock.advance_to(due);
     host.launch().await;
     let all = ["Free: stays at 3600", "Free: gone at 5400", "Free: moved at 7200"].map(str::to_owned).to_vec();
     host.until_eq("all three", all.clone(), async || {
@@ -48,4 +90,94 @@ async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
         let id = message["id"].as_str().unwrap();
         assert_eq!(host.until_state(id, "read").await.way(), "whatsapp read");
     }
+}
+
+#[tokio::test]
+async fn a_timer_that_came_due_before_the_host_was_killed_runs_once_after_it() {
+    let mut host = host().await;
+    let steps_due = json!([{"append": {"key": "list", "word": "fired"}}, {"send": {"text": "fired"}}]);
+    let timer = json!({"key": "t", "after_s": 3, "steps": steps_due});
+    let (set, failing) = due_behind_a_failing_run(&host, timer, json!([])).await;
+    host.restart().await;
+    assert_eq!(host.messages("paul").await, Vec::<Value>::new());
+    host.advance("13s").await;
+    host.until_run(&failing, "done").await;
+    host.only_message("paul", "read").await;
+    until_nothing_is_open(&host).await;
+    let fired = timer_run(&host).await.unwrap();
+    assert_eq!((&fired["state"], &fired["attempts"]), (&json!("done"), &json!(1)), "{fired:#}");
+    assert!(time(&fired["accepted"]) >= time(&set["accepted"]).plus(Duration::from_secs(3)), "early: {fired:#}");
+
+    // Neither another start nor any length of time brings it back.
+    host.restart().await;
+    host.advance("2d").await;
+    let told = host.event(steps("paul", "a", json!([{"tell": {"key": "list"}}]))).await;
+    assert_eq!(told["results"][0]["report"]["log"][0]["message"], "list is fired");
+    timer_run(&host).await.unwrap();
+    assert_eq!((host.messages("paul").await.len(), &host.stats().await["timers"]), (1, &json!(0)));
+}
+
+#[tokio::test]
+async fn a_timer_can_be_cancelled_as_long_as_it_has_not_run() {
+    let mut host = host().await;
+    let timer = json!({"key": "t", "after_s": 3, "steps": [{"send": {"text": "no"}}]});
+    let (_, failing) = due_behind_a_failing_run(&host, timer, json!([{"cancel-timer": {"key": "t"}}])).await;
+    host.restart().await;
+    host.advance("13s").await;
+    host.until_run(&failing, "done").await;
+    until_nothing_is_open(&host).await;
+    assert_eq!(timer_run(&host).await, None, "its run went with it");
+    assert_eq!(host.messages("paul").await, Vec::<Value>::new());
+    assert_eq!(host.stats().await["timers"], 0);
+}
+
+#[tokio::test]
+async fn a_timer_can_be_moved_as_long_as_it_has_not_run() {
+    let host = host().await;
+    let timer = json!({"key": "t", "after_s": 3, "steps": [{"send": {"text": "too early"}}]});
+    let later = json!([{"timer": {"key": "t", "after_s": 3600, "steps": [{"send": {"text": "in time"}}]}}]);
+    let (_, failing) = due_behind_a_failing_run(&host, timer, later).await;
+    host.advance("13s").await;
+    host.until_run(&failing, "done").await;
+    until_nothing_is_open(&host).await;
+    assert_eq!(timer_run(&host).await, None, "the run of the earlier time went with it");
+    host.advance("1h").await;
+    let message = host.only_message("paul", "read").await;
+    assert_eq!(message["content"]["text"], "Free: in time");
+    timer_run(&host).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_timer_that_is_too_late_to_be_of_use_is_dropped() {
+    let mut host = host().await;
+    let timer = |key: &str, expires_s: u32| {
+        let steps = json!([{"send": {"text": key}}]);
+        json!({"timer": {"key": key, "after_s": 600, "expires_s": expires_s, "steps": steps}})
+    };
+    host.event(steps("paul", "a", json!([timer("late", 1200), timer("still of use", 7200)]))).await;
+    assert_eq!(host.stats().await["timers"], 2);
+    // Both come due while the host is down, and one of them is over when it is back.
+    host.kill().await;
+    host.sim.clock.advance_to(host.sim.now().plus(Duration::from_secs(3600)));
+    host.launch().await;
+    let message = host.only_message("paul", "read").await;
+    assert_eq!(message["content"]["text"], "Free: still of use");
+    until_nothing_is_open(&host).await;
+    assert_eq!(host.stats().await["timers"], 0);
+    assert_eq!(timer_run(&host).await.unwrap()["cause"], "still of use");
+}
+
+#[tokio::test]
+async fn a_timer_that_was_held_up_until_it_was_of_no_use_is_not_given_to_the_plugin() {
+    let host = host().await;
+    let timer = json!({"key": "t", "after_s": 3, "expires_s": 14, "steps": [{"send": {"text": "too late"}}]});
+    let (_, failing) = due_behind_a_failing_run(&host, timer, json!([])).await;
+    host.advance("13s").await;
+    host.until_run(&failing, "done").await;
+    until_nothing_is_open(&host).await;
+    let run = timer_run(&host).await.unwrap();
+    let why = run["report"]["plugin_version"].as_str().unwrap();
+    assert_eq!((run["state"].as_str().unwrap(), why), ("done", "not executed: too late to be of use"), "{run:#}");
+    assert_eq!(host.messages("paul").await, Vec::<Value>::new());
+    assert_eq!(host.stats().await["timers"], 0);
 }
