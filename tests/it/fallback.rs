@@ -199,3 +199,22 @@ async fn a_connection_that_breaks_before_the_provider_took_it_is_tried_again() {
     host.until_state(&id, "read").await;
     assert_eq!(taken(&host, "meta").await, 1);
 }
+
+#[tokio::test]
+async fn an_account_that_is_broken_rests_and_the_next_one_sends() {
+    let host = paul(Setup::tester().sms(Sms::Both)).await;
+    // 102: CM's balance is used up, which every message would meet.
+    host.sim.trouble(json!({"kind": "error", "provider": "cm", "code": 102, "how": "sync"})).await;
+    let first = send(&host, json!({"sms": "only", "text": "one"})).await;
+    host.until("CM has refused one", async || {
+        let seen = host.sim.requests("provider=cm").await.len();
+        if seen == 1 { Ok(()) } else { Err(seen.to_string()) }
+    })
+    .await;
+    let second = send(&host, json!({"sms": "only", "text": "two"})).await;
+    let message = host.until_state(&second, "delivered").await;
+    assert_eq!(attempt(&message, 1)["provider"], "twilio", "{message:#}");
+    assert_eq!(host.sim.requests("provider=cm").await.len(), 1, "nobody asks a broken account again so soon");
+    // The customer waits for the first one too, and there is an account that can send it.
+    assert_eq!(host.until_state(&first, "delivered").await["attempts"].as_array().unwrap().len(), 2);
+}

@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Customer},
-        message::{Attempt, AttemptFailure, MessageRecord, Retry, SmsPolicy, SmsVerdict},
+        message::{Attempt, AttemptFailure, MessageRecord, Remember, Retry, SmsPolicy, SmsVerdict},
         status::{AttemptState, MessageState},
     },
     rules::{allowed, allowed::is_marketing},
@@ -135,6 +135,13 @@ fn after_failure(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> P
     }
     if let Some(expired) = deadline(record, now) {
         return expired;
+    }
+    // What is wrong with one account is no reason to fail while another can send it.
+    if failure.remember == Remember::AccountBroken
+        && tries(record, last.channel) < facts.settings.attempts_max
+        && route::another_account(last, facts)
+    {
+        return route::again(record, last.channel, facts, "the account cannot be used now: with another one");
     }
     match failure.retry {
         Retry::AsTemplate if record.message.content.template.is_some() && last.rendition != "template" => {

@@ -7,7 +7,7 @@ use crate::{
     channel::{Provider, Rendition, phone, price, sms, whatsapp},
     domain::{
         customer::Channel,
-        message::{MessageRecord, NewMessage, Recipient},
+        message::{Attempt, MessageRecord, NewMessage, Recipient},
         purpose::Category,
         status::MessageState,
     },
@@ -156,6 +156,14 @@ fn account(channel: Channel, facts: &Facts<'_>) -> Result<Arc<dyn Provider>, Clo
             opens: None,
         }),
     }
+}
+
+/// Whether the channel has an account that does not rest, other than the attempt's.
+pub(super) fn another_account(last: &Attempt, facts: &Facts<'_>) -> bool {
+    let others = facts.providers.iter().filter(|provider| {
+        provider.channel() == last.channel && (provider.name(), provider.account()) != (&*last.provider, &*last.account)
+    });
+    others.map(|provider| account_key(&**provider)).any(|key| facts.circuits.rests(&key, facts.now).is_none())
 }
 
 /// Names an account over all providers.
