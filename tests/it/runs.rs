@@ -1,5 +1,7 @@
 //! All or nothing: a run that ends badly has asked for nothing; it is executed again, and at last set aside.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use relais::clock::Timestamp;
 use serde_json::{Value, json};
 
@@ -140,6 +142,8 @@ async fn a_plugin_that_wants_a_pause_gets_it() {
     let run = accept(&host, steps("paul", "a", json!([{"retry": {"why": "the shop is closed", "after_s": 45}}]))).await;
     let failed = executed(&host, &run, 1).await;
     assert_eq!(failed["failure"]["message"], "the shop is closed", "{failed:#}");
+    let wanted = time(&failed["accepted"]).plus(Duration::from_secs(45));
+    assert!(time(&failed["at"]) >= wanted, "{failed:#}");
     host.advance("40s").await;
     // An event of another entity passes through the same stage, so the time was looked at.
     host.event(steps("paul", "b", json!([]))).await;
@@ -188,13 +192,13 @@ async fn the_pauses_between_executions_grow() {
     let run = accept(&host, steps("paul", "a", json!(["trap"]))).await;
     let first = executed(&host, &run, 1).await;
     let (accepted, again) = (time(&first["accepted"]), time(&first["at"]));
-    assert!(again >= accepted.plus(std::time::Duration::from_secs(10)), "{first:#}");
+    assert!(again >= accepted.plus(Duration::from_secs(10)), "{first:#}");
     // Long before that time and from there on: an execution that came early would plan the next one early as well.
     host.advance("5s").await;
     host.event(steps("paul", "b", json!([]))).await;
     host.advance("8s").await;
     let second = executed(&host, &run, 2).await;
-    assert!(time(&second["at"]) >= again.plus(std::time::Duration::from_secs(20)), "{again}: {second:#}");
+    assert!(time(&second["at"]) >= again.plus(Duration::from_secs(20)), "{again}: {second:#}");
 }
 
 #[tokio::test]
@@ -237,7 +241,7 @@ async fn runs_of_many_entities_at_once_each_follow_the_order_of_acceptance() {
         let host = &host;
         async move { (accept(host, event).await, no.to_string()) }
     });
-    let words: std::collections::BTreeMap<_, _> = futures_util::future::join_all(posts).await.into_iter().collect();
+    let words: BTreeMap<_, _> = futures_util::future::join_all(posts).await.into_iter().collect();
     host.until_eq("all are over", json!(0), async || host.stats().await["open_runs"].clone()).await;
     let accepted = all(&host).await;
     for entity in ["e0", "e1", "e2"] {

@@ -14,13 +14,18 @@ async fn host() -> Host {
     host
 }
 
+/// Every run that a timer has set off.
+async fn timer_runs(host: &Host) -> Vec<Value> {
+    let mut runs = host.get("/v1/runs?limit=200").await["runs"].as_array().unwrap().clone();
+    runs.retain(|run| run["kind"] == "timer");
+    runs
+}
+
 /// The one run that a timer has set off, if there is one.
 async fn timer_run(host: &Host) -> Option<Value> {
-    let runs = host.get("/v1/runs?limit=200").await["runs"].as_array().unwrap().clone();
-    let mut of_timers = runs.into_iter().filter(|run| run["kind"] == "timer");
-    let run = of_timers.next();
-    assert_eq!(of_timers.next(), None, "a timer that was set once has run twice");
-    run
+    let mut runs = timer_runs(host).await;
+    assert!(runs.len() <= 1, "a timer that was set once has run twice: {runs:#?}");
+    runs.pop()
 }
 
 /// A timer about `a` that has come due and cannot run yet: a run of its entity that failed holds it up, and takes
@@ -55,9 +60,13 @@ async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
     let mut host = host().await;
     let timer = |key: &str, after_s: u32| json!({"timer": {"key": key, "after_s": after_s, "steps": [{"send": {"text": format!("{key} at {after_s}")}}]}});
     // One that stays, one that is moved, one that is cancelled, and the same key of another entity.
-    host.event(steps("paul", "a", json!([timer("stays", 3600), timer("moved", 1800), timer("gone", 3600)]))).await;
-    host.event(steps("paul", "a", json!([timer("moved", 7200), {"cancel-timer": {"key": "gone"}}]))).await;
-    host.event(steps("paul", "b", json!([timer("gone", 5400)]))).await;
+    let first = json!([timer("stays", 3600), timer("moved", 1800), timer("gone", 3600)]);
+    let second = json!([timer("moved", 7200), {"cancel-timer": {"key": "gone"}}]);
+    let mut set = Vec::new();
+    for (entity, script) in [("a", first), ("a", second), ("b", json!([timer("gone", 5400)]))] {
+        set.push(time(&host.event(steps("paul", entity, script)).await["results"][0]["accepted"]));
+    }
+    let due = |no: usize, after_s: u64| set[no].plus(Duration::from_secs(after_s));
     assert_eq!(host.stats().await["timers"], 3);
 
     let bodies = async |host: &Host| -> Vec<String> {
@@ -72,8 +81,7 @@ async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
 
     // It comes due while the host is down.
     host.kill().await;
-    let due = host.sim.now().plus(Duration::from_secs(3600));
-    host.sim.clock.advance_to(due);
+    host.sim.clock.advance_to(host.sim.now().plus(Duration::from_secs(3600)));
     host.launch().await;
     let all = ["Free: stays at 3600", "Free: gone at 5400", "Free: moved at 7200"].map(str::to_owned).to_vec();
     host.until_eq("all three", all.clone(), async || {
@@ -89,6 +97,15 @@ async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
     for message in host.messages("paul").await {
         let id = message["id"].as_str().unwrap();
         assert_eq!(host.until_state(id, "read").await.way(), "whatsapp read");
+    }
+    // Whatever woke it up or started it: not a moment before it was due, and once.
+    let mut runs = timer_runs(&host).await;
+    runs.sort_by_key(|run| run["cause"].to_string());
+    let dues = [("gone", due(2, 5400)), ("moved", due(1, 7200)), ("stays", due(0, 3600))];
+    assert_eq!(runs.len(), dues.len(), "{runs:#?}");
+    for (run, (key, due)) in runs.iter().zip(dues) {
+        assert_eq!(run["cause"], key);
+        assert!(time(&run["accepted"]) >= due, "it was due at {due}: {run:#}");
     }
 }
 
