@@ -45,7 +45,10 @@ async fn a_customer_is_registered_read_listed_replaced_and_erased() {
     // What is not in the new profile is gone; what the customer once decided is not.
     let replaced = put(&host, "lea", &sms(LEA)).await.ok();
     assert_eq!((&replaced["name"], &replaced["attributes"]), (&Value::Null, &json!({})));
-    assert_eq!((replaced["addresses"].as_array().unwrap().len(), &replaced["addresses"][0]["channel"]), (1, &json!("sms")));
+    assert_eq!(
+        (replaced["addresses"].as_array().unwrap().len(), &replaced["addresses"][0]["channel"]),
+        (1, &json!("sms"))
+    );
     assert_eq!(replaced["consents"][0]["scope"], "marketing");
     assert_eq!(replaced["created"], answer["created"]);
 

@@ -46,8 +46,11 @@ async fn bad_input_is_answered_with_the_field_and_the_fix_and_leaves_nothing() {
         let answer = post(&host, "/v1/events", &[STRUCTURED], with(name, None)).await;
         fix(answer.problem(400, "/problems/bad-field", Some(name)), name);
         let headers = [("specversion", "1.0"), ("id", "1"), ("source", "/s"), ("type", "t")];
-        let headers: Vec<(String, &str)> =
-            headers.iter().filter(|(other, _)| *other != name).map(|(name, value)| (format!("ce-{name}"), *value)).collect();
+        let headers: Vec<(String, &str)> = headers
+            .iter()
+            .filter(|(other, _)| *other != name)
+            .map(|(name, value)| (format!("ce-{name}"), *value))
+            .collect();
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let answer = post(&host, "/v1/events", &headers, "").await;
         // Without its version nothing says that it is an event.
@@ -109,8 +112,13 @@ async fn an_event_comes_structured_binary_or_in_a_batch_and_means_the_same() {
     assert_eq!(structured.body["results"][0]["messages"][0]["to"]["customer"], "paul");
 
     let headers = [
-        ("content-type", "application/json"), ("ce-specversion", "1.0"), ("ce-id", "b-1"), ("ce-source", "/bakery"),
-        ("ce-type", "com.example.order.ready"), ("ce-customer", "paul"), ("ce-time", "2026-11-24T09:00:00+01:00"),
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "b-1"),
+        ("ce-source", "/bakery"),
+        ("ce-type", "com.example.order.ready"),
+        ("ce-customer", "paul"),
+        ("ce-time", "2026-11-24T09:00:00+01:00"),
         // Percent-encoded, as every value beyond ASCII is.
         ("ce-subject", "caf%C3%A9/4"),
     ];
@@ -153,7 +161,8 @@ async fn what_is_not_there_is_answered_as_a_problem_too() {
 
 #[tokio::test]
 async fn with_keys_in_the_configuration_nobody_comes_in_without_one() {
-    let mut host = Host::start(Setup::new().key("shop", "a-key-of-the-shop-0001").key("till", "a-key-of-the-till-0002")).await;
+    let mut host =
+        Host::start(Setup::new().key("shop", "a-key-of-the-shop-0001").key("till", "a-key-of-the-till-0002")).await;
     host.customer("paul", PAUL).await;
     assert_eq!(host.accept(order_ready("paul", "O-1")).await["duplicate"], false);
     host.key = Some("a-key-of-the-till-0002");
@@ -166,9 +175,15 @@ async fn with_keys_in_the_configuration_nobody_comes_in_without_one() {
         assert!(problem["fix"].as_str().unwrap().contains("Bearer"), "{problem:#}");
         assert!(event.header("www-authenticate").starts_with("Bearer"));
         for (method, path) in [
-            (Method::GET, "/v1/events"), (Method::GET, "/v1/customers/paul"), (Method::DELETE, "/v1/customers/paul"),
-            (Method::GET, "/v1/messages"), (Method::POST, "/v1/messages"), (Method::GET, "/v1/plugins"),
-            (Method::GET, "/v1/stream"), (Method::PUT, "/v1/clock"), (Method::GET, "/v1/stats"),
+            (Method::GET, "/v1/events"),
+            (Method::GET, "/v1/customers/paul"),
+            (Method::DELETE, "/v1/customers/paul"),
+            (Method::GET, "/v1/messages"),
+            (Method::POST, "/v1/messages"),
+            (Method::GET, "/v1/plugins"),
+            (Method::GET, "/v1/stream"),
+            (Method::PUT, "/v1/clock"),
+            (Method::GET, "/v1/stats"),
         ] {
             let answer = host.send(method.clone(), path, &[], "").await;
             assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
@@ -205,9 +220,7 @@ async fn who_sends_a_header_or_a_body_too_slowly_is_cut_off_and_the_others_are_s
     host.customer("paul", PAUL).await;
     let head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/cloudevents+json\r\n";
     let begun = format!("{head}Content-Length: 100\r\n\r\n{{");
-    let slow = async {
-        tokio::join!(until_closed(&host, ""), until_closed(&host, head), until_closed(&host, &begun))
-    };
+    let slow = async { tokio::join!(until_closed(&host, ""), until_closed(&host, head), until_closed(&host, &begun)) };
     let others = async {
         for no in 0..5 {
             host.accept(order_ready("paul", &format!("O-{no}"))).await;

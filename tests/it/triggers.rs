@@ -68,7 +68,9 @@ async fn without_the_right_signature_nothing_is_stored() {
     let by_another = format!("sha256={}", hmac_sha256_hex("another-secret-altogether", body.as_bytes()));
     let without_prefix = signed(&body).replace("sha256=", "");
     let cut = signed(&body)[..40].to_owned();
-    for wrong in [None, Some(""), Some("sha256="), Some(&*of_another), Some(&*by_another), Some(&*without_prefix), Some(&*cut)] {
+    for wrong in
+        [None, Some(""), Some("sha256="), Some(&*of_another), Some(&*by_another), Some(&*without_prefix), Some(&*cut)]
+    {
         let answer = post(&host, TILL, &body, wrong).await;
         let problem = answer.problem(401, "/problems/unauthorized", Some("signature"));
         assert!(problem["fix"].is_string(), "{problem:#}");

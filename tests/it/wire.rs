@@ -30,8 +30,12 @@ async fn meta_gets_the_template_with_its_parameters_in_order() {
     let body = &request["body"];
     assert_eq!((&body["messaging_product"], &body["recipient_type"]), (&json!("whatsapp"), &json!("individual")));
     assert_eq!((&body["to"], &body["type"]), (&json!(PAUL), &json!("template")), "{body:#}");
-    assert_eq!((&body["template"]["name"], &body["template"]["language"]["code"]), (&json!("order_ready"), &json!("en")));
-    let parameters = json!([{"type": "text", "text": "A-7"}, {"type": "text", "text": "Paul"}, {"type": "text", "text": "2"}]);
+    assert_eq!(
+        (&body["template"]["name"], &body["template"]["language"]["code"]),
+        (&json!("order_ready"), &json!("en"))
+    );
+    let parameters =
+        json!([{"type": "text", "text": "A-7"}, {"type": "text", "text": "Paul"}, {"type": "text", "text": "2"}]);
     assert_eq!(body["template"]["components"], json!([{"type": "body", "parameters": parameters}]), "{body:#}");
     // By what comes back with a receipt the message is found, whoever is first.
     let token = body["biz_opaque_callback_data"].as_str().unwrap();
@@ -62,5 +66,8 @@ async fn twilio_gets_a_form_with_where_its_receipts_go() {
     let body = &request["body"];
     assert_eq!((&body["To"], &body["From"]), (&json!(LEA), &json!(host.sim.options.twilio.number)), "{body:#}");
     assert!(body["Body"].as_str().unwrap().contains("https://tickets.example.com/T.pdf"), "{body:#}");
-    assert!(body["StatusCallback"].as_str().unwrap().starts_with(&format!("{}/v1/webhooks/twilio", host.url)), "{body:#}");
+    assert!(
+        body["StatusCallback"].as_str().unwrap().starts_with(&format!("{}/v1/webhooks/twilio", host.url)),
+        "{body:#}"
+    );
 }

@@ -59,6 +59,8 @@ struct GivenConsent {
     scope: ConsentScope,
     granted: bool,
     source: String,
+    /// When it was given or withdrawn. A consent without it is recorded where none is known, and never over a refusal.
+    at: Option<String>,
 }
 
 pub(super) async fn put(
@@ -132,13 +134,15 @@ fn profile(given: Profile, default_region: Option<&str>, now: Timestamp) -> Resu
         return Err(Problem::bad_field("timezone", format!("there is no time zone `{}`", excerpt(zone)))
             .fix("give its name in the IANA database, such as Europe/Paris"));
     }
+    let (dated, standing) = consents(given.consents, now)?;
     Ok(CustomerProfile {
         name: given.name,
         locale: given.locale,
         timezone: given.timezone,
         attributes: given.attributes,
         addresses: addresses(given.addresses, default_region)?,
-        consents: consents(given.consents, now)?,
+        consents: dated,
+        standing,
     })
 }
 
@@ -160,10 +164,11 @@ fn addresses(given: Vec<GivenAddress>, default_region: Option<&str>) -> Result<V
     Ok(addresses)
 }
 
-fn consents(given: Vec<GivenConsent>, now: Timestamp) -> Result<Vec<Consent>, Problem> {
-    let mut consents: Vec<Consent> = Vec::with_capacity(given.len());
-    for (index, GivenConsent { channel, scope, granted, source }) in given.into_iter().enumerate() {
-        if consents.iter().any(|other| other.channel == channel && other.scope == scope) {
+/// Those with a time, and those that stand without one. A refusal without a time is one of now: it does no harm to believe it.
+fn consents(given: Vec<GivenConsent>, now: Timestamp) -> Result<(Vec<Consent>, Vec<Consent>), Problem> {
+    let (mut dated, mut standing): (Vec<Consent>, Vec<Consent>) = (Vec::new(), Vec::new());
+    for (index, GivenConsent { channel, scope, granted, source, at }) in given.into_iter().enumerate() {
+        if dated.iter().chain(&standing).any(|other| other.channel == channel && other.scope == scope) {
             let detail = format!("there are two consents for {} on {}", scope.as_str(), channel.as_str());
             return Err(Problem::bad_field(format!("consents[{index}]"), detail).fix("give the latest only"));
         }
@@ -171,9 +176,22 @@ fn consents(given: Vec<GivenConsent>, now: Timestamp) -> Result<Vec<Consent>, Pr
             return Err(Problem::bad_field(format!("consents[{index}].source"), "it does not say how it came about")
                 .fix("name the form, the conversation or the document, such as `checkout form v3`: it is the proof"));
         }
-        consents.push(Consent { channel, scope, granted, source, at: now });
+        let time = at.as_deref().map(|at| given_at(at, index, now)).transpose()?;
+        let consent = Consent { channel, scope, granted, source, at: time.unwrap_or(now) };
+        if granted && time.is_none() { standing.push(consent) } else { dated.push(consent) }
     }
-    Ok(consents)
+    Ok((dated, standing))
+}
+
+fn given_at(at: &str, index: usize, now: Timestamp) -> Result<Timestamp, Problem> {
+    match Timestamp::parse(at) {
+        Some(time) if time <= now => Ok(time),
+        _ => Err(Problem::bad_field(
+            format!("consents[{index}].at"),
+            format!("`{}` is no time that has passed", excerpt(at)),
+        )
+        .fix("write when it was given, as 2026-01-15T10:30:00Z")),
+    }
 }
 
 /// The shape of BCP 47: a language of 2 to 8 letters, then subtags of 1 to 8 letters and digits.
@@ -213,6 +231,21 @@ mod tests {
             "consents":[{"channel":"whatsapp","scope":"marketing","granted":true,"source":"form v3"}]}"#;
         let profile = profile(serde_json::from_str(json).unwrap(), None, Timestamp(7)).unwrap();
         assert_eq!(profile.addresses[0].address, "+33639981201");
-        assert_eq!(profile.consents[0].at, Timestamp(7));
+        assert_eq!(profile.standing[0].at, Timestamp(7));
+    }
+
+    #[test]
+    fn a_consent_says_when_it_was_given_or_stands_without() {
+        let consents = |at: &str, granted: bool| {
+            let json = format!(
+                r#"{{"consents":[{{"channel":"sms","scope":"service","granted":{granted},"source":"form"{at}}}]}}"#
+            );
+            profile(serde_json::from_str(&json).unwrap(), None, Timestamp(9_000))
+        };
+        let dated = consents(r#","at":"1970-01-01T00:00:05Z""#, true).unwrap();
+        assert_eq!((dated.consents[0].at, dated.standing.len()), (Timestamp(5_000), 0));
+        assert_eq!(consents("", true).unwrap().standing.len(), 1);
+        assert_eq!(consents("", false).unwrap().consents[0].at, Timestamp(9_000));
+        assert!(consents(r#","at":"1970-01-01T00:00:10Z""#, true).is_err(), "it has not come yet");
     }
 }

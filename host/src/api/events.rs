@@ -56,7 +56,7 @@ pub(super) async fn replay(
 }
 
 fn unknown(id: EventId) -> Problem {
-    Problem::not_found(format!("there is no event {id}")).field("id").fix("events are kept for a limited time")
+    Problem::not_found(format!("there is no event {id}")).field("id").fix("give the id that POST /v1/events answered")
 }
 
 fn story(story: &EventStory) -> Value {

@@ -20,7 +20,7 @@ use figures::Latencies;
 
 #[derive(Args)]
 #[command(
-    after_help = "The figures: events per second; p50 and p99 of the answer to an event, and from the event to the provider's\n\
+    after_help = "Example:\n  relais bench --events 5000 --runs 10000\n\nThe figures: events per second; p50 and p99 of the answer to an event, and from the event to the provider's\n\
                         door; CPU of the host per event, user and system; memory when idle and at its peak; time from the\n\
                         start of a process to its first answer, with the machine code cached."
 )]

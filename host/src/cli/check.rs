@@ -10,6 +10,8 @@ use crate::{config, config::Config, plugin};
 #[derive(Subcommand)]
 pub(super) enum PluginCommand {
     /// Read a package and say what it needs and whether this host would load it
+    #[command(after_help = "Examples:\n  relais plugin check plugins/order-ready\n  \
+                            relais plugin check my-plugin --config relais.toml     with the grants and limits of a host\n\nExit codes: 0 it would be loaded, 1 it would be refused (the reason is printed).")]
     Check {
         /// A directory with a plugin.toml
         path: PathBuf,
@@ -42,11 +44,15 @@ impl PluginCommand {
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
     /// Read a configuration as `serve` would, and say what is wrong with it
+    #[command(
+        after_help = "Example:\n  relais config check relais.toml\n\nExit codes: 0 `serve` would take it, 1 it would not (the key at fault is named)."
+    )]
     Check {
         /// The configuration file; the defaults and the environment alone where absent
         file: Option<PathBuf>,
     },
     /// Print every setting with its default and its reason
+    #[command(after_help = "Example:\n  relais config defaults > relais.toml")]
     Defaults,
 }
 

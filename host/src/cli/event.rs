@@ -11,11 +11,14 @@ use super::{Failure, Target, client::Body, say};
 pub(super) enum EventCommand {
     /// Send an event and say which runs it set off
     #[command(
-        after_help = "Examples:\n  relais event send --type com.example.order.ready --customer paul --data '{\"order\":\"4821\",\"ready_in_minutes\":2}'\n  \
+        after_help = "Examples:\n  relais event send --type com.example.order.ready --customer paul --data '{\"order\":\"4821\",\"shop\":\"Bakery\",\"minutes\":2}'\n  \
                             relais event send event.json        a CloudEvent, or an array of them\n  relais event send - --wait 10       from standard input; waits for the runs"
     )]
     Send(Send),
     /// Show an event and what became of it
+    #[command(
+        after_help = "Exit codes: 0 it is shown, as JSON; 3 host not reachable; 4 there is no such event, or no API key."
+    )]
     Show {
         /// The event's id, as `event send` printed it
         id: String,

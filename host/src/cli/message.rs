@@ -8,6 +8,8 @@ use super::{Failure, Target, say};
 #[derive(Subcommand)]
 pub(super) enum MessageCommand {
     /// Tell a message's whole story: what made it expected, which rules were checked, which route was chosen, what came of it
+    #[command(after_help = "The id is in the first column of `relais message list`.\n\
+                            Exit codes: 0 it is shown, 3 host not reachable, 4 there is no such message, or no API key.")]
     Show {
         /// The message's id
         id: String,
@@ -18,6 +20,9 @@ pub(super) enum MessageCommand {
         target: Target,
     },
     /// List messages, the latest first
+    #[command(
+        after_help = "Examples:\n  relais message list --customer paul\n  relais message list --state failed --json"
+    )]
     List {
         /// Only those to this customer
         #[arg(long)]

@@ -43,27 +43,34 @@ enum Command {
     Serve(serve::Serve),
     /// Play the demo day on this machine: host, simulated providers, phones and a page to watch
     #[command(
-        after_help = "Nothing leaves this machine. Open the page that it names, or add --exit to use it as a test."
+        after_help = "Examples:\n  relais demo                 and open the page that it names; Ctrl-C ends it\n  \
+                            relais demo --exit          as a test: exit code 0 only if every story ended as its file says\n\nNothing leaves this machine."
     )]
     Demo(crate::demo::Demo),
     /// Run the simulated providers alone (Meta, CM.com and Twilio), for a host to talk to
     Simulate(simulate::Simulate),
     /// Send events to a host
+    #[command(
+        after_help = "Example:\n  relais event send --type com.example.order.ready --customer paul --data '{\"order\":\"4821\"}' --wait 10"
+    )]
     Event {
         #[command(subcommand)]
         command: event::EventCommand,
     },
     /// Look at messages and why they went the way they went
+    #[command(after_help = "Example:\n  relais message list --customer paul")]
     Message {
         #[command(subcommand)]
         command: message::MessageCommand,
     },
     /// Work with plugin packages
+    #[command(after_help = "Example:\n  relais plugin check plugins/order-ready")]
     Plugin {
         #[command(subcommand)]
         command: check::PluginCommand,
     },
     /// Check a configuration, or print every setting with its default
+    #[command(after_help = "Example:\n  relais config defaults > relais.toml && relais config check relais.toml")]
     Config {
         #[command(subcommand)]
         command: check::ConfigCommand,

@@ -54,7 +54,9 @@ fn clock(settings: &ClockSettings) -> Arc<dyn Clock> {
 pub fn log_to_stderr(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.level)
         .with_context(|| format!("log.level `{}` is no filter", settings.level))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people who watch, not for files.
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match settings.format {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().init(),

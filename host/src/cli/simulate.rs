@@ -15,7 +15,7 @@ use crate::{
 /// What the simulated providers are started with.
 #[derive(Args)]
 #[command(
-    after_help = "Point a host's accounts at it: base-url = \"http://127.0.0.1:8090\", with the credentials that it prints.\n\
+    after_help = "Example:\n  relais simulate --phone +33639981201 --phone +33639981202\n\nPoint a host's accounts at it: base-url = \"http://127.0.0.1:8090\", with the credentials that it prints.\n\
                         Its own door is /sim: GET / lists what it can do. Phones that are written to and not known are made up."
 )]
 pub(super) struct Simulate {

@@ -14,11 +14,11 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::Customer,
-        message::{Answer, Attempt, AttemptFailure, MessageRecord, Next, Remember},
+        message::{Answer, Attempt, AttemptFailure, MessageRecord, Next, Recipient, Remember},
         status::AttemptState,
     },
     ids::AttemptToken,
-    store::{self, Changed, MessageChange, MessageChangeKind},
+    store::{self, Changed, MessageChange, MessageChangeKind, Waiting},
 };
 
 /// How a message left memory.
@@ -68,9 +68,9 @@ enum Step {
 
 async fn step(parts: &Parts, record: Box<MessageRecord>) -> store::Result<Step> {
     let now = parts.clock.now();
-    let customer = match record.message.to.customer() {
-        Some(id) => parts.store.customer(&record.message.tenant, id).await?,
-        None => None,
+    let customer = match &record.message.to {
+        Recipient::Customer(id) => parts.store.customer(&record.message.tenant, id).await?,
+        Recipient::Phone(number) => Some(parts.store.behind_number(&record.message.tenant, number, now).await?),
     };
     let kind = match plan(&record, &facts(parts, customer.as_deref(), now)) {
         Plan::Attempt(planned) => {
@@ -222,11 +222,16 @@ fn answer_change(
             Answer::Unknown { .. } => attempt.state = attempt.state.after(AttemptState::Uncertain),
         }
     }
-    let next = match plan(&expected, &facts(parts, customer, now)) {
-        Plan::Wait { until, .. } => Next::At(until),
-        _ => Next::Now,
+    let (next, waits) = match plan(&expected, &facts(parts, customer, now)) {
+        Plan::Wait { until, code, why } => {
+            let waits = Waiting { code: code.to_owned(), decision: serde_json::json!({ "why": why }) };
+            (Next::At(until), Some(waits))
+        }
+        _ => (Next::Now, None),
     };
-    MessageChangeKind::Answer { no, answer, next }
+    // That a taken message waits for its receipt goes without saying; why it falls back stays to be read meanwhile.
+    let waits = waits.filter(|_| !matches!(answer, Answer::Accepted { .. }));
+    MessageChangeKind::Answer { no, answer, next, waits }
 }
 
 /// Remembers what an answer says of the account.

@@ -7,7 +7,7 @@ use crate::{
     channel::{Provider, Rendition, phone, price, sms, whatsapp},
     domain::{
         customer::Channel,
-        message::{Attempt, MessageRecord, NewMessage, Recipient},
+        message::{Attempt, MessageRecord, NewMessage},
         purpose::Category,
         status::MessageState,
     },
@@ -109,12 +109,8 @@ fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(
 }
 
 fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<(String, Vec<Check>), Closed> {
-    let customer = match (&message.to, facts.customer) {
-        (Recipient::Phone(number), _) => {
-            return Ok((number.clone(), vec![Check::passed("recipient", "a number was given")]));
-        }
-        (Recipient::Customer(id), None) => return Err(Refusal::UnknownCustomer(id.to_string()).into()),
-        (Recipient::Customer(_), Some(customer)) => customer,
+    let Some(customer) = facts.customer else {
+        return Err(Refusal::UnknownCustomer(message.to.lane().to_owned()).into());
     };
     let checks = allowed::on_channel(message, customer, channel, facts.now, facts.rules)?;
     let Some(address) = customer.address(channel) else {

@@ -142,7 +142,7 @@ async fn check(
         .map_err(|refusal| refused(&refusal))?;
     let customer = match &message.to {
         Recipient::Customer(id) => state.store.customer(&message.tenant, id).await?,
-        Recipient::Phone(_) => None,
+        Recipient::Phone(number) => Some(state.store.behind_number(&message.tenant, number, now).await?),
     };
     rules::allowed::ask(message, customer.as_deref(), now, &state.rules).map_err(|refusal| refused(&refusal))
 }

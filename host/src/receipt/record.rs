@@ -55,7 +55,8 @@ fn receipt(state: &ReceiptState, provider: &str, status: StatusReport, now: Time
 /// The store finds out whose it is, what it answers and whether it opens a conversation.
 fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Timestamp) -> NewIncoming {
     let time = at(report.time, now);
-    let consent = keywords::consent(&report, time);
+    // By our clock: providers say whole seconds, and a STOP in the second of an earlier consent must not lose to it.
+    let consent = keywords::consent(&report, now);
     let incoming = Incoming {
         id: MessageId::of_incoming(&state.tenant, provider, &report.provider_id),
         tenant: state.tenant.clone(),

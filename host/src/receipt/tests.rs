@@ -154,7 +154,11 @@ impl Scene {
         };
         self.change(message, MessageChangeKind::Begin { attempt, look_again: Timestamp::NEVER }).await;
         let answer = Answer::Accepted { provider_id: format!("{provider}-1") };
-        self.change(message, MessageChangeKind::Answer { no: 1, answer, next: Next::At(Timestamp::NEVER) }).await;
+        self.change(
+            message,
+            MessageChangeKind::Answer { no: 1, answer, next: Next::At(Timestamp::NEVER), waits: None },
+        )
+        .await;
         AttemptToken { message, attempt: 1 }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, ConsentScope, Customer},
-        message::{NewMessage, Recipient, SmsPolicy},
+        message::{NewMessage, SmsPolicy},
         purpose::Category,
     },
 };
@@ -43,12 +43,7 @@ pub fn ask(
     settings: &Settings,
 ) -> Result<Vec<Check>, Refusal> {
     let mut checks = vec![deadline(message, now)?];
-    let Some(customer) = customer else {
-        return match &message.to {
-            Recipient::Customer(id) => Err(Refusal::UnknownCustomer(id.to_string())),
-            Recipient::Phone(_) => Ok(checks),
-        };
-    };
+    let Some(customer) = customer else { return Err(Refusal::UnknownCustomer(message.to.lane().to_owned())) };
     let mut last_refusal = None;
     let mut open = false;
     for channel in channels(message) {

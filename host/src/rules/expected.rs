@@ -57,7 +57,7 @@ async fn event(store: &dyn Store, tenant: &TenantId, to: &Recipient, id: EventId
             "event `{}` (`{}` of {}) does not concern this customer",
             event.event_type, event.source_id, event.source
         ))),
-        None => Err(Refusal::NotExpected(format!("there is no event {id}; events are kept for a limited time"))),
+        None => Err(Refusal::NotExpected(format!("there is no event {id}"))),
     })
 }
 

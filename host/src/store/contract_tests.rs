@@ -75,6 +75,7 @@ macro_rules! store_contract {
             }
             customers::{
                 an_address_names_one_customer, an_older_consent_does_not_overrule_a_newer_one,
+                a_profile_sent_again_does_not_undo_a_stop, a_number_is_its_customer_or_a_stranger_with_refusals,
                 what_a_customer_writes_opens_the_window, an_answer_goes_to_the_plugin_that_asked,
                 a_number_picks_the_choice, a_stop_of_a_stranger_is_remembered,
                 an_erased_customer_is_gone_and_stays_suppressed,
@@ -226,7 +227,7 @@ async fn begin(store: &dyn Store, id: MessageId, no: u32, channel: Channel) -> M
 }
 
 async fn answer(store: &dyn Store, id: MessageId, no: u32, answer: Answer, next: Next) -> MessageRecord {
-    change(store, id, MessageChangeKind::Answer { no, answer, next }).await
+    change(store, id, MessageChangeKind::Answer { no, answer, next, waits: None }).await
 }
 
 /// A message that a provider has taken under `provider_id`.

@@ -135,14 +135,21 @@ pub struct MessageChange {
 pub enum MessageChangeKind {
     /// Write down an attempt that is about to be made; look again at `look_again` if nothing is heard.
     Begin { attempt: Attempt, look_again: Timestamp },
-    /// What the provider answered to attempt `no`.
-    Answer { no: u32, answer: Answer, next: Next },
+    /// What the provider answered to attempt `no`, and why the message waits now, where it does.
+    Answer { no: u32, answer: Answer, next: Next, waits: Option<Waiting> },
     /// Nothing is sent now; why, and when to look again.
     Hold { code: String, decision: serde_json::Value, until: Timestamp },
     /// It ends here.
     Settle { state: MessageState, code: Option<String>, decision: serde_json::Value },
     /// It has arrived, or been accepted with nothing left to wait for: settled as it stands.
     Close { code: Option<String> },
+}
+
+/// Why a message waits, for whoever asks.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub code: String,
+    pub decision: serde_json::Value,
 }
 
 /// What came of a change.
@@ -200,9 +207,14 @@ pub struct CustomerProfile {
     pub attributes: BTreeMap<String, String>,
     #[serde(default)]
     pub addresses: Vec<Address>,
-    /// Consents to record; those for another channel or scope stay as they are.
+    /// Consents to record with their time; those for another channel or scope stay as they are, and an older one does not
+    /// overrule a newer one.
     #[serde(default)]
     pub consents: Vec<Consent>,
+    /// Consents that the tenant has, without saying since when: recorded where nothing is known, and never over a refusal.
+    /// A profile that is sent again must not undo a STOP.
+    #[serde(default)]
+    pub standing: Vec<Consent>,
 }
 
 /// A page of a listing, latest first.
@@ -367,6 +379,9 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Arc<Customer>>;
     async fn customer(&self, tenant: &TenantId, id: &CustomerId) -> Result<Option<Arc<Customer>>>;
+    /// Who is behind a telephone number that a message names itself: its customer, else a stranger with what is known of the
+    /// number. The number stands for every channel.
+    async fn behind_number(&self, tenant: &TenantId, number: &str, now: Timestamp) -> Result<Arc<Customer>>;
     async fn customers(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Arc<Customer>>>;
     /// Erases the customer: profile, addresses, and every row that names them. `false` where there is none.
     async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool>;

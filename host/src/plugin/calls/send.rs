@@ -76,9 +76,10 @@ impl RunState {
         if let Some(earlier) = self.sent_under_key(draft, &to).await? {
             return Ok(Ok(earlier));
         }
-        let customer = match to.customer() {
-            Some(id) => self.shared.store.customer(&self.work.run.key.tenant, id).await.map_err(trouble)?,
-            None => None,
+        let (store, tenant) = (&self.shared.store, &self.work.run.key.tenant);
+        let customer = match &to {
+            Recipient::Customer(id) => store.customer(tenant, id).await.map_err(trouble)?,
+            Recipient::Phone(number) => Some(store.behind_number(tenant, number, self.now).await.map_err(trouble)?),
         };
         let content = accept!(self.content_of(draft, customer.as_deref()));
         let because = accept!(self.expected(draft, &to, purpose, answered).await?);

@@ -109,6 +109,19 @@ impl Store for OneCustomer {
     async fn customer(&self, _: &TenantId, id: &CustomerId) -> Result<Option<Arc<Customer>>> {
         self.answer((id.as_str() == "4711").then(|| Arc::new(customer())))
     }
+    async fn behind_number(&self, tenant: &TenantId, number: &str, now: Timestamp) -> Result<Arc<Customer>> {
+        let address =
+            |channel| Address { channel, address: number.to_owned(), last_incoming: None, unusable_until: None };
+        self.answer(Arc::new(Customer {
+            tenant: tenant.clone(),
+            id: CustomerId::from(number),
+            addresses: Channel::ALL.map(address).to_vec(),
+            consents: Vec::new(),
+            created: now,
+            updated: now,
+            ..customer()
+        }))
+    }
     async fn customers(&self, _: &TenantId, _: Option<&str>, _: u32) -> Result<Vec<Arc<Customer>>> {
         Err(Error::Closed)
     }

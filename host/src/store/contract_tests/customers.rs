@@ -98,6 +98,32 @@ pub(crate) async fn an_older_consent_does_not_overrule_a_newer_one(place: &dyn P
     }
 }
 
+pub(crate) async fn a_profile_sent_again_does_not_undo_a_stop(place: &dyn Place) {
+    let world = open(place).await;
+    let again = || CustomerProfile { standing: vec![consent(true, 50)], ..profile(&[NUMBER]) };
+    let first = put(&world, "ann", again()).await;
+    assert!(first.consent(Channel::Sms, ConsentScope::Marketing).unwrap().granted);
+    world.store.record_address_consent(&tenant(), NUMBER, consent(false, 60)).await.unwrap();
+    let later = CustomerProfile { standing: vec![consent(true, 70)], ..profile(&[NUMBER]) };
+    assert!(!put(&world, "ann", later).await.consent(Channel::Sms, ConsentScope::Marketing).unwrap().granted);
+    let with_its_time = CustomerProfile { consents: vec![consent(true, 80)], ..profile(&[NUMBER]) };
+    assert!(put(&world, "ann", with_its_time).await.consent(Channel::Sms, ConsentScope::Marketing).unwrap().granted);
+}
+
+pub(crate) async fn a_number_is_its_customer_or_a_stranger_with_refusals(place: &dyn Place) {
+    let world = open(place).await;
+    let tenant = tenant();
+    let behind = || world.store.behind_number(&tenant, NUMBER, at(200));
+    let stranger = behind().await.unwrap();
+    assert_eq!((stranger.consents.len(), stranger.addresses.len()), (0, 2));
+    world.store.record_address_consent(&tenant, NUMBER, consent(false, 60)).await.unwrap();
+    assert!(!behind().await.unwrap().consent(Channel::Sms, ConsentScope::Marketing).unwrap().granted);
+    put(&world, "ann", profile(&[NUMBER])).await;
+    let known = behind().await.unwrap();
+    assert_eq!(known.id, ann());
+    assert!(!known.consent(Channel::Sms, ConsentScope::Marketing).unwrap().granted);
+}
+
 pub(crate) async fn what_a_customer_writes_opens_the_window(place: &dyn Place) {
     let world = open(place).await;
     put(&world, "ann", profile(&[NUMBER])).await;

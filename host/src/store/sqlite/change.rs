@@ -34,11 +34,15 @@ pub(super) fn change_message(tx: &mut Tx<'_>, change: &MessageChange) -> Outcome
             record.attempts.push(attempt.clone());
             record.next = Next::At(*look_again);
         }
-        MessageChangeKind::Answer { no, answer, next } => {
+        MessageChangeKind::Answer { no, answer, next, waits } => {
             if !record.attempts.iter().any(|attempt| attempt.no == *no) {
                 return stale();
             }
             record.next = *next;
+            if let Some(waits) = waits {
+                record.code = Some(waits.code.clone());
+                record.decision = Some(waits.decision.clone());
+            }
             answered(tx, &mut after, *no, answer, change)?;
         }
         MessageChangeKind::Hold { code, decision, until } => {

@@ -3,7 +3,7 @@
 //! A later consent overrules an earlier one, whatever order they are written in, and a refusal wins a draw: so a list that is
 //! imported again does not undo a STOP. Refusals of addresses that belong to nobody known are kept as a keyed hash.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -117,8 +117,14 @@ pub(super) fn put(
         write_consent(tx, tenant, id, consent)?;
     }
     for address in &profile.addresses {
-        for refused in suppressed(tx, tenant, address.channel, &address.address)? {
+        for refused in suppressed(tx.conn, &tx.shared.address_key, tenant, address.channel, &address.address)? {
             write_consent(tx, tenant, id, &refused)?;
+        }
+    }
+    let known = consents(tx.conn, tenant, id)?;
+    for consent in &profile.standing {
+        if !known.iter().any(|known| known.channel == consent.channel && known.scope == consent.scope) {
+            write_consent(tx, tenant, id, consent)?;
         }
     }
     tx.customer_changed(tenant, id)?
@@ -250,7 +256,7 @@ fn write_consent(tx: &Tx<'_>, tenant: &TenantId, id: &CustomerId, consent: &Cons
 /// Remembers a refusal, or takes it back, for an address whose owner is not known or no longer to be known.
 pub(super) fn suppress(tx: &Tx<'_>, tenant: &TenantId, address: &str, consent: &Consent) -> Outcome<()> {
     let (channel, scope, at) = (consent.channel.as_str(), consent.scope.as_str(), consent.at.0);
-    let hash = hash(tx, tenant, consent.channel, address);
+    let hash = hash(&tx.shared.address_key, tenant, consent.channel, address);
     if consent.granted {
         let sql = "DELETE FROM suppressed WHERE tenant = ?1 AND channel = ?2 AND hash = ?3 AND scope = ?4 AND at < ?5";
         tx.run(sql, params![tenant.as_str(), channel, hash, scope, at])?;
@@ -263,9 +269,17 @@ pub(super) fn suppress(tx: &Tx<'_>, tenant: &TenantId, address: &str, consent: &
     Ok(())
 }
 
-fn suppressed(tx: &Tx<'_>, tenant: &TenantId, channel: Channel, address: &str) -> Outcome<Vec<Consent>> {
+fn suppressed(
+    conn: &Connection,
+    address_key: &[u8; 32],
+    tenant: &TenantId,
+    channel: Channel,
+    address: &str,
+) -> Outcome<Vec<Consent>> {
     let sql = "SELECT scope, source, at FROM suppressed WHERE tenant = ?1 AND channel = ?2 AND hash = ?3";
-    tx.all(sql, params![tenant.as_str(), channel.as_str(), hash(tx, tenant, channel, address)], |row| {
+    let hash = hash(address_key, tenant, channel, address);
+    let mut statement = conn.prepare_cached(sql)?;
+    let found = statement.query_map(params![tenant.as_str(), channel.as_str(), hash], |row| {
         Ok(Consent {
             channel,
             scope: rows::word(row, 0, ConsentScope::parse)?,
@@ -273,13 +287,57 @@ fn suppressed(tx: &Tx<'_>, tenant: &TenantId, channel: Channel, address: &str) -
             source: row.get(1)?,
             at: Timestamp(row.get(2)?),
         })
-    })
+    })?;
+    found.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
+}
+
+/// The customer who has the number on any channel, or a stranger with the refusals that are kept of it.
+pub(super) fn behind_number(
+    conn: &Connection,
+    address_key: &[u8; 32],
+    tenant: &TenantId,
+    number: &str,
+    now: Timestamp,
+) -> Outcome<Customer> {
+    let sql =
+        "SELECT customer FROM addresses WHERE tenant = ?1 AND address = ?2 AND channel IN ('whatsapp', 'sms') LIMIT 1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let owner = statement.query_row(params![tenant.as_str(), number], |row| rows::must_name(row, 0)).optional()?;
+    let known = match &owner {
+        Some(id) => load(conn, tenant, id)?,
+        None => None,
+    };
+    let mut customer = known.unwrap_or_else(|| Customer {
+        tenant: tenant.clone(),
+        id: CustomerId::from(number),
+        name: None,
+        locale: None,
+        timezone: None,
+        attributes: BTreeMap::new(),
+        addresses: Vec::new(),
+        consents: Vec::new(),
+        created: now,
+        updated: now,
+    });
+    if owner.is_none() {
+        for channel in Channel::ALL {
+            customer.consents.extend(suppressed(conn, address_key, tenant, channel, number)?);
+        }
+    }
+    for channel in Channel::ALL {
+        if customer.address(channel).is_none_or(|address| address.address != number) {
+            customer.addresses.retain(|address| address.channel != channel);
+            let address = Address { channel, address: number.to_owned(), last_incoming: None, unusable_until: None };
+            customer.addresses.push(address);
+        }
+    }
+    Ok(customer)
 }
 
 /// Telephone numbers are few enough to try them all against a plain hash; the key, which never leaves the file, prevents that
 /// for whoever has only the hashes.
-fn hash(tx: &Tx<'_>, tenant: &TenantId, channel: Channel, address: &str) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_keyed(&tx.shared.address_key);
+fn hash(address_key: &[u8; 32], tenant: &TenantId, channel: Channel, address: &str) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(address_key);
     for part in [tenant.as_str(), channel.as_str(), address] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, params};
 
 use super::{Settings, error::Outcome};
 use crate::{
@@ -83,6 +83,7 @@ pub(super) fn reader(path: &Path, settings: &Settings) -> Outcome<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(settings.busy_timeout())?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Readers share the operating system's cache; their own needs to hold little.
     conn.execute_batch("PRAGMA cache_size = -4096; PRAGMA query_only = ON;")?;
@@ -94,6 +95,8 @@ const STATEMENTS: usize = 128;
 
 fn prepare_writer(conn: &Connection, settings: &Settings) -> Outcome<()> {
     conn.busy_timeout(settings.busy_timeout())?;
+    // Plans do not depend on the values bound: a statement is prepared once, and not again for other values.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {

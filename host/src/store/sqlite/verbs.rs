@@ -61,7 +61,7 @@ impl Store for SqliteStore {
         }
         let ticket = self.shared.entities.ticket(key);
         let name = key.clone();
-        let held = self.readers.read(move |conn| entities::load(conn, &name)).await?;
+        let held = self.readers.glance(move |conn| entities::load(conn, &name)).await?;
         self.shared.entities.offer(key.clone(), held.clone(), entities::bytes(&held), ticket);
         Ok(held.at(now))
     }
@@ -126,11 +126,17 @@ impl Store for SqliteStore {
         }
         let ticket = self.shared.customers.ticket(&key);
         let (tenant, id) = key.clone();
-        let customer = self.readers.read(move |conn| customers::load(conn, &tenant, &id)).await?.map(Arc::new);
+        let customer = self.readers.glance(move |conn| customers::load(conn, &tenant, &id)).await?.map(Arc::new);
         if let Some(customer) = &customer {
             self.shared.customers.offer(key, customer.clone(), customers::bytes(customer), ticket);
         }
         Ok(customer)
+    }
+
+    async fn behind_number(&self, tenant: &TenantId, number: &str, now: Timestamp) -> Result<Arc<Customer>> {
+        let (tenant, number, key) = (tenant.clone(), number.to_owned(), self.shared.address_key);
+        let found = self.readers.read(move |conn| customers::behind_number(conn, &key, &tenant, &number, now)).await?;
+        Ok(Arc::new(found))
     }
 
     async fn customers(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Arc<Customer>>> {
@@ -169,7 +175,7 @@ impl Store for SqliteStore {
         key: &str,
     ) -> Result<Option<MessageId>> {
         let (tenant, plugin, lane, key) = (tenant.clone(), plugin.clone(), lane.to_owned(), key.to_owned());
-        self.readers.read(move |conn| stories::message_by_dedup_key(conn, &tenant, &plugin, &lane, &key)).await
+        self.readers.glance(move |conn| stories::message_by_dedup_key(conn, &tenant, &plugin, &lane, &key)).await
     }
 
     async fn event(&self, tenant: &TenantId, id: EventId) -> Result<Option<Arc<Event>>> {

@@ -27,6 +27,9 @@ use crate::store::{self, Error};
 /// How long to wait before trying again to empty the log after an erasure that a reader got in the way of.
 const TRUNCATE_AGAIN: Duration = Duration::from_millis(200);
 
+/// How often the processor is offered to others before a batch is closed. Each costs a microsecond where nobody takes it.
+const YIELDS_MAX: usize = 4;
+
 /// A command of a caller. It may be applied more than once: again alone, where the batch it was in failed.
 pub(super) trait Job: Send {
     fn apply(&mut self, tx: &mut Tx<'_>) -> Outcome<()>;
@@ -91,15 +94,30 @@ impl Writer {
                 }
             };
             if let Some(first) = first {
-                let mut batch = vec![first];
-                let more = self.shared.settings.batch_max.max(1) - 1;
-                batch.extend(queue.try_iter().take(more));
+                let batch = self.take(first, queue);
                 self.batch(batch);
             } else {
                 self.truncate_log();
             }
         }
         self.truncate_log();
+    }
+
+    /// Everything that is waiting. On a machine with nothing else to do it is taken at once; on a busy one, whoever is about
+    /// to ask for something gets the processor first, so that one fsync covers them too. Never waits for a time.
+    fn take(&self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        let most = self.shared.settings.batch_max.max(1);
+        let mut batch = vec![first];
+        for _ in 0..YIELDS_MAX {
+            let before = batch.len();
+            batch.extend(queue.try_iter().take(most - before));
+            if batch.len() == most {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        batch.extend(queue.try_iter().take(most - batch.len()));
+        batch
     }
 
     fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
