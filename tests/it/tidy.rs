@@ -306,16 +306,15 @@ fn every_source_file_is_part_of_the_program() {
             "" => vec!["lib.rs".to_owned(), "main.rs".to_owned()],
             parent => vec![format!("{parent}/mod.rs"), format!("{parent}.rs")],
         };
-        // Tests may be kept beside their module, and be named by their path there.
-        let beside = files.keys().filter(|other| other.rsplit_once('/').map_or("", |(dir, _)| dir) == parent);
-        let parents: Vec<&String> = parents.iter().chain(beside).collect();
-        let declared = parents.into_iter().filter_map(|parent| files.get(parent)).any(|text| {
-            let named = format!("#[path = \"{name}.rs\"]");
-            text.lines().any(|line| {
-                let line = line.trim();
-                line == named || (line.ends_with(&format!("mod {name};")) && !line.starts_with("//"))
+        let declares = |parent: &String, line: &str| {
+            files.get(parent).is_some_and(|text| {
+                text.lines().map(str::trim).any(|found| found.ends_with(line) && !found.starts_with("//"))
             })
-        });
+        };
+        // Tests may be kept beside their module, and are named by their path there.
+        let mut beside = files.keys().filter(|other| other.rsplit_once('/').map_or("", |(dir, _)| dir) == parent);
+        let declared = parents.iter().any(|parent| declares(parent, &format!("mod {name};")))
+            || beside.any(|other| declares(other, &format!("#[path = \"{name}.rs\"]")));
         if !declared {
             orphans.push(path.clone());
         }
