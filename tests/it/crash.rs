@@ -1,7 +1,9 @@
 //! The host is killed at every bad moment. What it had acknowledged arrives, once.
 
 mod doubt;
+#[expect(clippy::print_stdout, reason = "a test that fails shows what it printed: the seed, and how its rounds went")]
 mod load;
+#[expect(clippy::print_stdout, reason = "a test that fails shows what it printed: the seed, and how its rounds went")]
 mod random;
 
 use std::collections::BTreeSet;
