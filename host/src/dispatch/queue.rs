@@ -100,7 +100,9 @@ impl Queue {
             } else {
                 self.ready.push_back(key);
             }
-            if let Some(newer) = handed_meanwhile.filter(|newer| newer.revision > record.revision) {
+            // The same revision counts: where the time that it rests until came before it was out of memory, the store handed
+            // it over as due, and does so once. To plan one in vain costs little; to drop one loses it.
+            if let Some(newer) = handed_meanwhile.filter(|newer| newer.revision >= record.revision) {
                 self.push(newer);
             }
         }
@@ -123,5 +125,66 @@ impl Queue {
                 self.ready.push_back(key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        message::{Because, Content, NewMessage, Next, Recipient, SmsPolicy},
+        purpose::Purpose,
+        status::MessageState,
+    };
+
+    fn record(revision: i64) -> MessageRecord {
+        let message = NewMessage {
+            id: MessageId([1; 16]),
+            tenant: TenantId::default_tenant(),
+            author: None,
+            to: Recipient::Phone("+33639981201".to_owned()),
+            purpose: Purpose::Alert,
+            because: Because::Reference("order/1".to_owned()),
+            content: Content::default(),
+            sms: SmsPolicy::Fallback,
+            fallback_after: None,
+            expires: None,
+            dedup_key: None,
+            tag: None,
+            quote: None,
+            created: Timestamp(0),
+        };
+        MessageRecord {
+            message,
+            seq: 1,
+            revision,
+            state: MessageState::Pending,
+            settled: false,
+            code: None,
+            decision: None,
+            next: Next::At(Timestamp(1)),
+            cancel: false,
+            attempts: Vec::new(),
+        }
+    }
+
+    /// What is next after a message was planned and rests with revision 2, where this was handed over meanwhile.
+    fn after_being_handed(revision: i64) -> Option<i64> {
+        let mut queue = Queue::default();
+        queue.push(record(1));
+        assert_eq!(queue.next().map(|taken| taken.revision), Some(1));
+        queue.push(record(revision));
+        assert!(queue.next().is_none(), "its lane is busy");
+        queue.left(Left { record: Box::new(record(2)), wait_until: None });
+        let next = queue.next().map(|next| next.revision);
+        assert_eq!(queue.len(), usize::from(next.is_some()));
+        next
+    }
+
+    #[test]
+    fn what_comes_due_while_it_is_still_in_memory_is_taken_up_again() {
+        assert_eq!(after_being_handed(2), Some(2));
+        assert_eq!(after_being_handed(3), Some(3));
+        assert_eq!(after_being_handed(1), None, "it was handed over before it was planned");
     }
 }
