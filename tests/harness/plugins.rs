@@ -30,8 +30,6 @@ pub(crate) enum Packages {
     Shipped,
     /// The test's own.
     Tester,
-    /// Whatever is in this directory.
-    At(PathBuf),
 }
 
 impl Packages {
@@ -39,7 +37,6 @@ impl Packages {
     pub(crate) fn directory(&self, dir: &Path) -> PathBuf {
         match self {
             Packages::Shipped => repository().join("plugins"),
-            Packages::At(path) => path.clone(),
             Packages::Tester => {
                 let packages = dir.join("plugins");
                 copy_package(&tester_source(), &packages.join("tester"));
@@ -56,7 +53,6 @@ impl Packages {
     pub(crate) fn manifests(&self) -> Vec<String> {
         let sources = match self {
             Packages::Shipped => directories(&repository().join("plugins")),
-            Packages::At(path) => directories(path),
             Packages::Tester => vec![tester_source()],
         };
         sources.iter().filter_map(|source| std::fs::read_to_string(source.join("plugin.toml")).ok()).collect()

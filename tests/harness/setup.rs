@@ -70,10 +70,6 @@ impl Setup {
         self
     }
 
-    pub(crate) fn plugins(self, plugins: Packages) -> Setup {
-        Setup { plugins, ..self }
-    }
-
     pub(crate) fn simulator(&self) -> Options {
         let webhooks = WebhookOptions {
             // Quick, and for ever: a host that was killed gets what it missed soon after it is back.

@@ -155,7 +155,8 @@ fn receipt(receipt: &ReceiptLine) -> Line {
         "failure": receipt.failure.as_ref().map(view::failure),
         "pricing": receipt.pricing,
     });
-    line(receipt.time, "receipt", text, facts)
+    // Providers say whole seconds, which can lie before what they report on: the place in the story is that of the arrival.
+    Line { at: receipt.received, ..line(receipt.time, "receipt", text, facts) }
 }
 
 fn now(record: &MessageRecord) -> Line {

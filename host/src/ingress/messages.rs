@@ -114,7 +114,9 @@ async fn expected(
         body::Reference::Stored(text) => text,
     };
     let store = &*state.store;
-    let found = rules::expected::look_up(store, &caller.tenant, &message.to, &reference).await?;
+    let found =
+        rules::expected::look_up(store, &caller.tenant, &message.to, &reference, state.rules.oldest(message.created))
+            .await?;
     let (because, check) = match found {
         Some(Ok(found)) => found,
         Some(Err(refusal)) => return Err(refused(&refusal)),

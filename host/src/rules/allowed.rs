@@ -19,6 +19,9 @@ pub struct Settings {
     /// Whether a service message needs a recorded consent, or only the absence of a refusal. WhatsApp asks for an opt-in
     /// always; by registering the address the shop says that it has one, so `unless-refused` is the default.
     pub service_consent: ServiceConsent,
+    /// How old an event may be that a message refers to by name. What happened a quarter ago makes nothing expected; what
+    /// was agreed long before (an appointment) is reminded of by a timer, to which this does not apply.
+    pub expected_within_days: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,14 @@ pub enum ServiceConsent {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { service_consent: ServiceConsent::UnlessRefused }
+        Settings { service_consent: ServiceConsent::UnlessRefused, expected_within_days: 90 }
+    }
+}
+
+impl Settings {
+    /// An event from before this time makes nothing expected.
+    pub fn oldest(&self, now: Timestamp) -> Timestamp {
+        now.minus(std::time::Duration::from_secs(u64::from(self.expected_within_days) * 24 * 3600))
     }
 }
 

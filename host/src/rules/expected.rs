@@ -16,19 +16,20 @@ use crate::{
 pub type Found = Result<(Because, Check), Refusal>;
 
 /// Checks a `because` as it is given: the id of an event (ours, or `source#id`), of an incoming message, or of an earlier
-/// message of ours. `Ok(None)` where it is in none of these forms, so that the caller decides whether a reference of the
+/// message of ours. An event from before `oldest` makes nothing expected any more. `Ok(None)` where it is in none of these forms, so that the caller decides whether a reference of the
 /// tenant's own will do.
 pub async fn look_up(
     store: &dyn Store,
     tenant: &TenantId,
     to: &Recipient,
     reference: &str,
+    oldest: Timestamp,
 ) -> store::Result<Option<Found>> {
     if let Ok(id) = reference.parse::<EventId>() {
-        return Ok(Some(event(store, tenant, to, id).await?));
+        return Ok(Some(event(store, tenant, to, id, oldest).await?));
     }
     if let Some((source, id)) = reference.split_once('#') {
-        return Ok(Some(event(store, tenant, to, EventId::of(tenant, source, id)).await?));
+        return Ok(Some(event(store, tenant, to, EventId::of(tenant, source, id), oldest).await?));
     }
     let Ok(id) = reference.parse() else { return Ok(None) };
     if let Some(incoming) = store.incoming(tenant, id).await? {
@@ -47,8 +48,18 @@ pub async fn look_up(
     }))
 }
 
-async fn event(store: &dyn Store, tenant: &TenantId, to: &Recipient, id: EventId) -> store::Result<Found> {
+async fn event(
+    store: &dyn Store,
+    tenant: &TenantId,
+    to: &Recipient,
+    id: EventId,
+    oldest: Timestamp,
+) -> store::Result<Found> {
     Ok(match store.event(tenant, id).await? {
+        Some(event) if event.received < oldest => Err(Refusal::NotExpected(format!(
+            "event `{}` was accepted on {}, too long ago to make a message expected (rules.expected-within-days)",
+            event.event_type, event.received
+        ))),
         Some(event) if concerns(to, event.customer.as_ref(), None) => {
             let why = format!("event `{}` of {} concerns the customer", event.event_type, event.time);
             Ok((Because::Event(id), Check::passed("expected", why)))

@@ -41,7 +41,9 @@ pub enum Refusal {
     NoConsent(String),
     #[error("not expected: {0}")]
     NotExpected(String),
-    #[error("WhatsApp asks for a template here, and SMS is ruled out: the customer has not written for 24 hours")]
+    #[error(
+        "WhatsApp asks for a template here, and free content is not allowed: the customer has not written for 24 hours"
+    )]
     TemplateNeeded,
     #[error("bad template: {0}")]
     BadTemplate(String),

@@ -238,8 +238,8 @@ impl RunState {
             return Ok(self.by_cause(to));
         }
         let known = self.seen.iter().find(|(source_id, _)| source_id == reference).map(|(_, id)| id.to_string());
-        let found =
-            expected::look_up(store, tenant, to, known.as_deref().unwrap_or(reference)).await.map_err(trouble)?;
+        let (named, oldest) = (known.as_deref().unwrap_or(reference), self.shared.rules.oldest(self.now));
+        let found = expected::look_up(store, tenant, to, named, oldest).await.map_err(trouble)?;
         let Some(found) = found else {
             return Ok(Err(Refusal::NotExpected(format!(
                 "`{reference}` is no id of an event that this run was given, nor of a message; a plugin cannot refer to anything \
