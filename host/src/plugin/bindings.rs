@@ -20,5 +20,5 @@ wasmtime::component::bindgen!({
     },
 });
 
-pub(super) use exports::relais::plugin::{on_delivery, on_event, on_message, on_timer};
-pub(super) use relais::plugin::{calendar, customers, events, messages, run, state, timers, types};
+pub(super) use self::exports::relais::plugin::{on_delivery, on_event, on_message, on_timer};
+pub(super) use self::relais::plugin::{calendar, customers, events, messages, run, state, timers, types};
