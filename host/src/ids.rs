@@ -125,7 +125,7 @@ impl RunId {
     }
 
     /// The run that a timer sets off. The generation tells a timer that was set again from the one before it.
-    pub fn of_timer(key: &crate::domain::run::EntityKey, timer: &str, generation: i64) -> RunId {
+    pub fn of_timer(key: &EntityKey, timer: &str, generation: i64) -> RunId {
         let parts: [&[u8]; 5] = [
             key.tenant.as_bytes(),
             key.plugin.as_bytes(),
@@ -249,6 +249,29 @@ name!(
     /// What a run is about and in whose order it is: `customer/4711`, `sku/SHOE-42`.
     Entity
 );
+
+/// Names the entity of a plugin: the unit of order, of state and of conflict.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EntityKey {
+    pub tenant: TenantId,
+    pub plugin: PluginName,
+    pub entity: Entity,
+}
+
+/// Shards are fixed for a store's life; they say which of several hosts should run an entity.
+pub const SHARDS: u16 = 1024;
+
+impl EntityKey {
+    pub fn shard(&self) -> u16 {
+        let mut hasher = blake3::Hasher::new();
+        for part in [self.tenant.as_str(), self.plugin.as_str(), self.entity.as_str()] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let [low, high, ..] = *hasher.finalize().as_bytes();
+        u16::from_le_bytes([low, high]) % SHARDS
+    }
+}
 
 impl TenantId {
     /// The tenant of an installation that configures none.

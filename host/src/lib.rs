@@ -27,6 +27,8 @@ pub mod page;
 // Putting it together.
 pub mod config;
 pub mod host;
+pub mod process;
+pub mod terminal;
 
 // Not part of a host in production: nothing above knows of these.
 pub mod bench;

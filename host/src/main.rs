@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match runtime.block_on(relais::cli::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            relais::cli::complain(&failure);
+            relais::terminal::complain(&failure);
             ExitCode::from(failure.exit_code())
         }
     }

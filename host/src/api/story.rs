@@ -98,8 +98,9 @@ fn asked(record: &MessageRecord) -> Line {
 fn planned(attempt: &Attempt) -> Line {
     let parts = if attempt.parts == 1 { String::new() } else { format!(" in {} parts", attempt.parts) };
     let price = attempt.price_micros.map_or(String::new(), |micros| format!(", expected to cost {}", price(micros)));
+    let why = attempt.decision.get("why").and_then(Value::as_str).map_or(String::new(), |why| format!(" Why: {why}."));
     let text = format!(
-        "Attempt {}: by {} with {} (account `{}`) to {} as {}{parts}{price}.",
+        "Attempt {}: by {} with {} (account `{}`) to {} as {}{parts}{price}.{why}",
         attempt.no,
         attempt.channel.as_str(),
         attempt.provider,

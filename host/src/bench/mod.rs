@@ -14,7 +14,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use crate::cli::say;
+use crate::terminal::say;
 use child::Child;
 use figures::Latencies;
 

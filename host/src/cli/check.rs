@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Failure, say};
+use crate::terminal::{Failure, say};
 use crate::{config, config::Config, plugin};
 
 #[derive(Subcommand)]

@@ -3,8 +3,9 @@
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
-use super::{Failure, Target};
+use super::Target;
 use crate::channel::http_client;
+use crate::terminal::Failure;
 
 pub(super) struct Api {
     client: Client,

@@ -5,7 +5,8 @@ use std::{io::Read, path::PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, Target, client::Body, say};
+use super::{Target, client::Body};
+use crate::terminal::{Failure, say};
 
 #[derive(Subcommand)]
 pub(super) enum EventCommand {

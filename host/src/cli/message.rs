@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{Failure, Target, say};
+use super::Target;
+use crate::terminal::{Failure, say};
 
 #[derive(Subcommand)]
 pub(super) enum MessageCommand {

@@ -7,15 +7,14 @@ mod check;
 mod client;
 mod event;
 mod message;
-mod print;
-pub mod serve;
+mod serve;
 mod simulate;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use print::{complain, say};
+use crate::terminal::Failure;
 
 /// A WebAssembly plugin host for message workflows.
 ///
@@ -88,30 +87,6 @@ pub struct Target {
     /// A file that holds the API key; RELAIS_KEY in the environment does as well. Never on the command line, where others see it
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-}
-
-/// Why a command failed, for the exit code.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    #[error("{0:#}")]
-    Failed(#[from] anyhow::Error),
-    #[error("{0}")]
-    Unreachable(String),
-    #[error("{0}")]
-    Refused(String),
-    /// What is to be said was said.
-    #[error("")]
-    Silent,
-}
-
-impl Failure {
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Failure::Failed(_) | Failure::Silent => 1,
-            Failure::Unreachable(_) => 3,
-            Failure::Refused(_) => 4,
-        }
-    }
 }
 
 /// Does what the command line says.

@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{AdjustableClock, Clock, SystemClock, Timestamp},
-    config::{ClockKind, ClockSettings, Config, LogFormat, LogSettings},
+    config::{ClockKind, ClockSettings, Config},
     host,
+    process::{asked_to_stop, log_to_stderr},
 };
 
 #[derive(Args)]
-pub struct Serve {
+pub(super) struct Serve {
     /// The configuration file
     #[arg(long, short, env = "RELAIS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -48,36 +49,4 @@ fn clock(settings: &ClockSettings) -> Arc<dyn Clock> {
             Arc::new(AdjustableClock::starting_at(start))
         }
     }
-}
-
-/// Logs go to standard error; standard output is for answers.
-pub fn log_to_stderr(settings: &LogSettings) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.level)
-        .with_context(|| format!("log.level `{}` is no filter", settings.level))?;
-    // Colours are for people who watch, not for files.
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
-    match settings.format {
-        LogFormat::Text => subscriber.with_target(false).init(),
-        LogFormat::Json => subscriber.json().init(),
-    }
-    Ok(())
-}
-
-/// Returns on SIGTERM or Ctrl-C.
-pub async fn asked_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    // Where no signal can be waited for, the host runs until it is killed, which it survives.
-    let _ = interrupt.await;
 }

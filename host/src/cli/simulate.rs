@@ -6,10 +6,11 @@ use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::{say, serve::asked_to_stop};
 use crate::{
     clock::SystemClock,
+    process::asked_to_stop,
     simulator::{self, Options, Phone},
+    terminal::say,
 };
 
 /// What the simulated providers are started with.

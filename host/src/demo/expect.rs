@@ -8,9 +8,17 @@ use serde_json::Value;
 
 use super::{
     day::{Expectation, Story},
-    play::Played,
     remote::Remote,
 };
+
+/// What was played of a story.
+#[derive(Default)]
+pub(super) struct Played {
+    pub name: String,
+    /// Ids of the events that it posted.
+    pub events: Vec<String>,
+    pub messages: HashSet<String>,
+}
 
 /// A message as the API tells of it.
 #[derive(Clone, Debug, Default)]

@@ -19,11 +19,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Failure, say, serve},
     clock::{AdjustableClock, Clock, Timestamp},
     config::{self, Config, LogFormat, LogSettings},
     host,
+    process::{asked_to_stop, log_to_stderr},
     simulator::{self, Options},
+    terminal::{Failure, say},
 };
 use day::Day;
 
@@ -54,7 +55,7 @@ pub struct Demo {
 
 impl Demo {
     pub async fn run(self) -> Result<(), Failure> {
-        serve::log_to_stderr(&LogSettings { level: self.log.clone(), format: LogFormat::Text })?;
+        log_to_stderr(&LogSettings { level: self.log.clone(), format: LogFormat::Text })?;
         let day = self.day()?;
         let data = self.data()?;
         let ended_well = self.play(day, &data.path).await?;
@@ -106,14 +107,14 @@ impl Demo {
         let mut player = play::Player::new(day, public.clone(), phones, self.pause)?;
         let ended_well = tokio::select! {
             played = player.play() => played?,
-            _ = serve::asked_to_stop() => false,
+            _ = asked_to_stop() => false,
         };
         if !self.exit {
             say(format_args!(
                 "\nThe page is at {public}/ until Ctrl-C. Write as a customer there, or send an event:\n  \
                 relais event send --type com.example.order.ready --customer paul --data '{{\"order\":\"5001\",\"shop\":\"Boulangerie du Marché\"}}'"
             ));
-            serve::asked_to_stop().await;
+            asked_to_stop().await;
         }
         stop.cancel();
         running.ended().await?;

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::{
     day::{Day, EventStep, Step, Story},
-    expect::{self, Seen},
+    expect::{self, Played, Seen},
     remote::Remote,
     table::{self, Row},
 };
-use crate::cli::say;
+use crate::terminal::say;
 
 /// How long a story may take to end, in real time. Receipts come within half a second; a busy machine takes longer.
 const STORY_MAX: Duration = Duration::from_secs(30);
@@ -31,15 +31,6 @@ pub(super) struct Player {
     /// Messages of earlier stories.
     earlier: HashSet<String>,
     events: u32,
-}
-
-/// What was played of a story.
-#[derive(Default)]
-pub(super) struct Played {
-    pub name: String,
-    /// Ids of the events that it posted.
-    pub events: Vec<String>,
-    pub messages: HashSet<String>,
 }
 
 impl Player {

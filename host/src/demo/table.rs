@@ -7,7 +7,7 @@ use super::{
     expect::{self, Refusal, Seen},
     remote::Remote,
 };
-use crate::cli::say;
+use crate::terminal::say;
 
 /// A message or a refusal of the day.
 pub(super) struct Row {

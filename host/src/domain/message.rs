@@ -353,6 +353,30 @@ pub enum Remember {
     AccountBroken,
 }
 
+/// What the attempts alone say of a message. `ended` is how the dispatcher ended it, where it did.
+///
+/// Arrival outranks everything: a message that was given up and arrives all the same has arrived.
+pub fn state_of(attempts: &[Attempt], ended: Option<MessageState>) -> MessageState {
+    let best = attempts.iter().map(|attempt| attempt.state).filter(|state| state.arrived()).max();
+    match (best, ended, attempts.last()) {
+        (Some(AttemptState::Read), _, _) => MessageState::Read,
+        (Some(_), _, _) => MessageState::Delivered,
+        (None, Some(ended), _) => ended,
+        (None, None, None) => MessageState::Pending,
+        (None, None, Some(last)) => match last.state {
+            AttemptState::Accepted | AttemptState::Sent => MessageState::Sent,
+            _ if attempts.iter().any(|attempt| attempt.channel != last.channel) => MessageState::FallingBack,
+            // Failed and not ended: the dispatcher is about to decide what comes next.
+            _ => MessageState::Pending,
+        },
+    }
+}
+
+/// Whether a customer got the same message twice: on two attempts that both arrived.
+pub fn is_double(attempts: &[Attempt]) -> bool {
+    attempts.iter().filter(|attempt| attempt.state.arrived()).count() > 1
+}
+
 /// Durations as whole milliseconds in JSON.
 mod millis {
     use std::time::Duration;

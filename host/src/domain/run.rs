@@ -12,31 +12,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::{CustomerId, Entity, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, MessageId, RunId, TenantId},
 };
 
-/// Names the entity of a plugin: the unit of order, of state and of conflict.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct EntityKey {
-    pub tenant: TenantId,
-    pub plugin: PluginName,
-    pub entity: Entity,
-}
-
-/// Shards are fixed for a store's life; they say which of several hosts should run an entity.
-pub const SHARDS: u16 = 1024;
-
-impl EntityKey {
-    pub fn shard(&self) -> u16 {
-        let mut hasher = blake3::Hasher::new();
-        for part in [self.tenant.as_str(), self.plugin.as_str(), self.entity.as_str()] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
-        }
-        let [low, high, ..] = *hasher.finalize().as_bytes();
-        u16::from_le_bytes([low, high]) % SHARDS
-    }
-}
+pub use crate::ids::EntityKey;
 
 /// A run that is to be made, not yet stored.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,11 +1,9 @@
 //! How attempts and messages move forward, whatever order receipts arrive in.
 //!
 //! An attempt's state is the highest that was ever reported of it, and a message's state is computed from all of its
-//! attempts. So neither depends on the order or the repetition of what was reported, and both databases agree.
+//! attempts ([`super::message::state_of`]). So neither depends on the order or the repetition of what was reported, and both databases agree.
 
 use serde::{Deserialize, Serialize};
-
-use super::message::Attempt;
 
 /// How far an attempt has come. The order of the variants is their rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,30 +116,6 @@ impl MessageState {
     pub fn gave_up(self) -> bool {
         matches!(self, MessageState::Failed | MessageState::Expired | MessageState::Cancelled)
     }
-}
-
-/// What the attempts alone say of a message. `ended` is how the dispatcher ended it, where it did.
-///
-/// Arrival outranks everything: a message that was given up and arrives all the same has arrived.
-pub fn state_of(attempts: &[Attempt], ended: Option<MessageState>) -> MessageState {
-    let best = attempts.iter().map(|attempt| attempt.state).filter(|state| state.arrived()).max();
-    match (best, ended, attempts.last()) {
-        (Some(AttemptState::Read), _, _) => MessageState::Read,
-        (Some(_), _, _) => MessageState::Delivered,
-        (None, Some(ended), _) => ended,
-        (None, None, None) => MessageState::Pending,
-        (None, None, Some(last)) => match last.state {
-            AttemptState::Accepted | AttemptState::Sent => MessageState::Sent,
-            _ if attempts.iter().any(|attempt| attempt.channel != last.channel) => MessageState::FallingBack,
-            // Failed and not ended: the dispatcher is about to decide what comes next.
-            _ => MessageState::Pending,
-        },
-    }
-}
-
-/// Whether a customer got the same message twice: on two attempts that both arrived.
-pub fn is_double(attempts: &[Attempt]) -> bool {
-    attempts.iter().filter(|attempt| attempt.state.arrived()).count() > 1
 }
 
 #[cfg(test)]

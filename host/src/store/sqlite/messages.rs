@@ -17,9 +17,9 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::Channel,
-        message::{Attempt, MediaSource, MessageRecord, NewMessage, Next, SmsPolicy},
+        message::{Attempt, MediaSource, MessageRecord, NewMessage, Next, SmsPolicy, is_double, state_of},
         run::{Cause, Delivery, EntityKey, NewRun},
-        status::{AttemptState, MessageState, is_double, state_of},
+        status::{AttemptState, MessageState},
     },
     ids::{MessageId, RunId, TenantId},
     store::handover::Change,
