@@ -15,6 +15,9 @@ use serde_json::json;
 use super::{figures::Latencies, provider::Provider};
 use crate::channel::{HttpSettings, http_client};
 
+/// How long an event may take to the provider before the bench gives up: the host does not send it at all then.
+const ARRIVAL_MAX: Duration = Duration::from_secs(60);
+
 /// What a load was answered.
 pub(super) struct Load {
     pub took: Duration,
@@ -35,13 +38,14 @@ pub(super) async fn customers(host: &str, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Posts events `range`, `in_flight` at a time, and takes down when each was begun for the provider to compare.
+/// Posts events `range`, `in_flight` at a time (each until the provider has it, or with `flood` until it is accepted), and takes down when each was begun for the provider to compare.
 pub(super) async fn events(
     host: &str,
     provider: &Arc<Provider>,
     range: Range<usize>,
     customers: usize,
     in_flight: usize,
+    flood: bool,
 ) -> anyhow::Result<Load> {
     let client = http_client(&HttpSettings { idle_connections: in_flight, ..HttpSettings::default() })?;
     let next = Arc::new(AtomicUsize::new(range.start));
@@ -58,6 +62,7 @@ pub(super) async fn events(
                     return anyhow::Ok(answers);
                 }
                 let body = event(no, no % customers);
+                let arrival = (!flood).then(|| provider.arrival(no));
                 let posted = provider.posted(no);
                 let request = client.post(&url).header("content-type", "application/cloudevents+json").body(body);
                 let answer = request.send().await.context("the host does not answer")?;
@@ -67,6 +72,12 @@ pub(super) async fn events(
                     bail!("event {no} was answered {status}: {}", String::from_utf8_lossy(&text));
                 }
                 answers.push(posted.elapsed());
+                if let Some(arrival) = arrival {
+                    tokio::time::timeout(ARRIVAL_MAX, arrival)
+                        .await
+                        .with_context(|| format!("event {no} did not come to the provider"))?
+                        .context("the provider has ended")?;
+                }
             }
         }));
     }

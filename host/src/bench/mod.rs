@@ -28,9 +28,12 @@ pub struct Bench {
     /// Events posted on the whole path
     #[arg(long, default_value_t = 20_000)]
     events: usize,
-    /// Requests in flight
+    /// Events on their way at once, from the post to the provider's door
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
+    /// Post the next event as soon as the last is accepted, faster than they can be sent: what a backlog costs
+    #[arg(long)]
+    flood: bool,
     /// Customers that the events go round
     #[arg(long, default_value_t = 1_000)]
     customers: usize,
@@ -79,10 +82,12 @@ impl Bench {
         load::customers(&child.url, self.customers).await?;
         // A tenth beforehand, so that connections, pools and caches are as they are in a host that has been running.
         let warm_up = (self.events / 10).max(1);
-        load::events(&child.url, &provider, 0..warm_up, self.customers, self.in_flight).await?;
+        load::events(&child.url, &provider, 0..warm_up, self.customers, self.in_flight, self.flood).await?;
         child.settled().await?;
         let before = child.cpu()?;
-        let load = load::events(&child.url, &provider, warm_up..self.events, self.customers, self.in_flight).await?;
+        let load =
+            load::events(&child.url, &provider, warm_up..self.events, self.customers, self.in_flight, self.flood)
+                .await?;
         let settled = child.settled().await?;
         let cpu = child.cpu()?.since(before);
         let count = (self.events - warm_up) as f64;

@@ -2,13 +2,14 @@
 //! as little as can be of the processors that the host needs.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use axum::{Router, body::Bytes, extract::State, http::header, response::IntoResponse, routing::post};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use super::figures::Latencies;
 use crate::channel::{HttpSettings, http_client, signature};
@@ -20,6 +21,8 @@ pub(super) struct Provider {
     pub address: SocketAddr,
     posted: Mutex<Vec<Option<Instant>>>,
     reached: Mutex<Vec<Option<Duration>>>,
+    /// Whoever waits for an event to arrive here.
+    awaited: Mutex<HashMap<usize, oneshot::Sender<()>>>,
     webhook: OnceLock<String>,
     receipts: &'static [&'static str],
     client: reqwest::Client,
@@ -32,6 +35,7 @@ impl Provider {
             address: listener.local_addr()?,
             posted: Mutex::new(vec![None; events]),
             reached: Mutex::new(vec![None; events]),
+            awaited: Mutex::default(),
             webhook: OnceLock::new(),
             receipts: match receipts {
                 1 => &["delivered"],
@@ -61,6 +65,13 @@ impl Provider {
         now
     }
 
+    /// Resolves when event `no` has arrived here. To be asked for before it is posted.
+    pub(super) fn arrival(&self, no: usize) -> oneshot::Receiver<()> {
+        let (arrived, arrival) = oneshot::channel();
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(no, arrived);
+        arrival
+    }
+
     pub(super) fn latencies(&self, from: usize) -> Latencies {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         Latencies::new(reached.iter().skip(from).flatten().copied().collect())
@@ -71,6 +82,11 @@ impl Provider {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(posted), Some(slot)) = (posted, reached.get_mut(no)) {
             *slot = Some(posted.elapsed());
+        }
+        drop(reached);
+        if let Some(awaited) = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&no) {
+            // Whoever waited may have given up, and then needs no word.
+            let _ = awaited.send(());
         }
     }
 }
