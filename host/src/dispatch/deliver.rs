@@ -41,7 +41,7 @@ pub(super) async fn deliver(parts: &Parts, record: MessageRecord, stop: &Cancell
         if record.settled || record.next == Next::Nothing || stop.is_cancelled() {
             return Left { record, wait_until: None };
         }
-        match step(parts, record.clone()).await {
+        match step(parts, &record).await {
             Ok(Step::Rests(record)) => return Left { record, wait_until: None },
             Ok(Step::Goes(changed)) => record = changed,
             Ok(Step::Paced(until)) => return Left { record, wait_until: Some(until) },
@@ -66,13 +66,13 @@ enum Step {
     Paced(Timestamp),
 }
 
-async fn step(parts: &Parts, record: Box<MessageRecord>) -> store::Result<Step> {
+async fn step(parts: &Parts, record: &MessageRecord) -> store::Result<Step> {
     let now = parts.clock.now();
     let customer = match &record.message.to {
         Recipient::Customer(id) => parts.store.customer(&record.message.tenant, id).await?,
         Recipient::Phone(number) => Some(parts.store.behind_number(&record.message.tenant, number, now).await?),
     };
-    let kind = match plan(&record, &facts(parts, customer.as_deref(), now)) {
+    let kind = match plan(record, &facts(parts, customer.as_deref(), now)) {
         Plan::Attempt(planned) => {
             let account = account_key(&*planned.provider);
             if let Err(until) = parts.pace.take(&account, planned.channel, &planned.address, now) {
@@ -85,13 +85,13 @@ async fn step(parts: &Parts, record: Box<MessageRecord>) -> store::Result<Step> 
         }
         Plan::Doubt { no } => {
             let detail = "the host stopped after the attempt was written down and before its answer was".to_owned();
-            answer_change(parts, &record, no, Answer::Unknown { detail }, customer.as_deref(), now)
+            answer_change(parts, record, no, Answer::Unknown { detail }, customer.as_deref(), now)
         }
         Plan::Settle { state, code, decision } => MessageChangeKind::Settle { state, code: Some(code), decision },
         Plan::Close { code } => MessageChangeKind::Close { code: code.map(str::to_owned) },
     };
     let waits = matches!(kind, MessageChangeKind::Hold { .. });
-    Ok(match change(parts, &record, kind, now).await? {
+    Ok(match change(parts, record, kind, now).await? {
         Changed::Done(record) if waits || record.settled => Step::Rests(record),
         Changed::Done(record) | Changed::Stale(record) => goes_or_rests(record, now),
         Changed::Gone => Step::Rests(settled(record)),
@@ -122,17 +122,17 @@ fn goes_or_rests(record: Box<MessageRecord>, now: Timestamp) -> Step {
 /// Writes an attempt down, makes it, and writes down its answer.
 async fn attempt(
     parts: &Parts,
-    record: Box<MessageRecord>,
+    record: &MessageRecord,
     planned: Planned,
     customer: Option<&Customer>,
     now: Timestamp,
 ) -> store::Result<Step> {
     let no = record.attempts.last().map_or(1, |last| last.no + 1);
-    let outgoing = outgoing(parts, &record, &planned, no, now).await?;
     let look_again = now.plus(parts.attempt_timeout + ANSWER_MARGIN);
     let provider = planned.provider.clone();
-    let begin = MessageChangeKind::Begin { attempt: written(planned, no, now), look_again };
-    let record = match change(parts, &record, begin, now).await? {
+    let (attempt, body) = written(planned, no, now);
+    let outgoing = outgoing(parts, record, &attempt, body, now).await?;
+    let mut record = match change(parts, record, MessageChangeKind::Begin { attempt, look_again }, now).await? {
         Changed::Done(record) => record,
         Changed::Stale(record) => return Ok(Step::Goes(record)),
         Changed::Gone => return Ok(Step::Rests(settled(record))),
@@ -141,14 +141,13 @@ async fn attempt(
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);
     // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.
-    let mut record = record;
     loop {
         let kind = answer_change(parts, &record, no, answer.clone(), customer, now);
         match change(parts, &record, kind, now).await {
             Ok(Changed::Done(record)) => return Ok(goes_or_rests(record, now)),
             // A receipt was faster than the answer: the answer still has to be written down.
             Ok(Changed::Stale(newer)) => record = newer,
-            Ok(Changed::Gone) => return Ok(Step::Rests(settled(record))),
+            Ok(Changed::Gone) => return Ok(Step::Rests(settled(&record))),
             Err(store::Error::Closed) => return Err(store::Error::Closed),
             Err(error) => {
                 tracing::warn!(message = %record.message.id, %error, "an answer cannot be written down yet");
@@ -161,8 +160,8 @@ async fn attempt(
 async fn outgoing(
     parts: &Parts,
     record: &MessageRecord,
-    planned: &Planned,
-    no: u32,
+    attempt: &Attempt,
+    body: Rendition,
     now: Timestamp,
 ) -> store::Result<Outgoing> {
     let message = &record.message;
@@ -171,19 +170,17 @@ async fn outgoing(
         None => None,
     };
     Ok(Outgoing {
-        token: AttemptToken { message: message.id, attempt: no },
-        to: planned.address.clone(),
-        body: match &planned.body {
-            Rendition::Whatsapp(rendered) => Rendition::Whatsapp(rendered.clone()),
-            Rendition::Sms(text) => Rendition::Sms(text.clone()),
-        },
+        token: AttemptToken { message: message.id, attempt: attempt.no },
+        to: attempt.address.clone(),
+        body,
         quote,
         expires: message.expires.map(|expires| expires.since(now)),
     })
 }
 
-fn written(planned: Planned, no: u32, now: Timestamp) -> Attempt {
-    Attempt {
+/// The attempt as it is written down, and what it will say.
+fn written(planned: Planned, no: u32, now: Timestamp) -> (Attempt, Rendition) {
+    let attempt = Attempt {
         no,
         channel: planned.channel,
         provider: planned.provider.name().to_owned(),
@@ -198,7 +195,8 @@ fn written(planned: Planned, no: u32, now: Timestamp) -> Attempt {
         answered: None,
         failure: None,
         decision: planned.decision,
-    }
+    };
+    (attempt, planned.body)
 }
 
 /// What the answer changes, with when to look at the message again: found by planning on what will be known.
@@ -274,8 +272,6 @@ async fn change(
 }
 
 /// The message is not there any more (its customer was erased): nothing is left to do.
-fn settled(mut record: Box<MessageRecord>) -> Box<MessageRecord> {
-    record.settled = true;
-    record.next = Next::Nothing;
-    record
+fn settled(record: &MessageRecord) -> Box<MessageRecord> {
+    Box::new(MessageRecord { settled: true, next: Next::Nothing, ..record.clone() })
 }
