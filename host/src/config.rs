@@ -15,7 +15,7 @@ use crate::{
     channel::{self, sms},
     clock::Timestamp,
     dispatch, ingress, plugin, rules, run,
-    store::sqlite,
+    store::{StoreUrl, sqlite},
 };
 
 /// The defaults, with a comment for each. What an operator copies from.
@@ -58,8 +58,8 @@ pub struct Server {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StoreSettings {
-    /// The SQLite file.
-    pub path: PathBuf,
+    /// Which store, and where.
+    pub url: StoreUrl,
     pub sqlite: sqlite::Settings,
     /// Rows of each kind that may wait in memory between a commit and whoever works on them.
     pub handover_max: usize,
@@ -198,10 +198,6 @@ impl Config {
             );
         }
         warnings
-    }
-
-    pub fn host_secret_file(&self) -> PathBuf {
-        self.store.path.with_extension("secret")
     }
 }
 

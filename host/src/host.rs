@@ -1,7 +1,6 @@
 //! A host, put together: the store in the middle, the stages around it, one listener in front.
 
 mod directory;
-mod own_secret;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -20,7 +19,7 @@ use crate::{
     ingress, page,
     plugin::Plugins,
     receipt, run,
-    store::{Store, handover, sqlite::SqliteStore},
+    store::{Store, StoreUrl, handover, sqlite::SqliteStore},
 };
 use directory::PluginDirectory;
 
@@ -53,10 +52,9 @@ pub async fn start_with_page(
 ) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
     let (hand, inlets) = handover::handover(config.store.handover_max, config.store.watch_lag_max);
-    let opened = SqliteStore::open(&config.store.path, config.store.sqlite.clone(), hand.clone(), clock.now())?;
-    let store: Arc<dyn Store> = Arc::new(opened);
-    let host_secret = own_secret::load(&config.host_secret_file())?;
-    let plugins = Plugins::start(&config.plugins, config.rules.clone(), host_secret, store.clone(), clock.clone())
+    let store = open_store(&config, &hand, &clock)?;
+    let secret = store.host_secret();
+    let plugins = Plugins::start(&config.plugins, config.rules.clone(), secret, store.clone(), clock.clone())
         .await
         .context("the plugins cannot be loaded")?;
 
@@ -85,8 +83,19 @@ pub async fn start_with_page(
 
     let router = router(&config, &store, &clock, &plugins, &hand, &stop, phones)?;
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), stop.cancelled_owned()));
-    tracing::info!(%address, store = %config.store.path.display(), "the host is ready");
+    tracing::info!(%address, store = %config.store.url, "the host is ready");
     Ok(Running { address, store, plugins, tasks, server })
+}
+
+fn open_store(config: &Config, hand: &handover::Handover, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+    let settings = &config.store;
+    match &settings.url {
+        StoreUrl::Sqlite(path) => {
+            let store = SqliteStore::open(path, settings.sqlite.clone(), hand.clone(), clock.now())?;
+            Ok(Arc::new(store))
+        }
+        StoreUrl::Postgres(_) => anyhow::bail!("PostgreSQL is not built in yet"),
+    }
 }
 
 impl Running {

@@ -93,9 +93,9 @@ impl Setup {
         let mut text = format!(
             "server.listen = \"127.0.0.1:{port}\"\nserver.public-url = \"http://127.0.0.1:{port}\"\n\
              ingress.adjustable-clock = true\nclock.kind = \"adjustable\"\nclock.start = \"{start}\"\n\
-             log.level = \"info,relais=debug\"\nstore.path = {}\nplugins.dir = {}\nplugins.cache-dir = {}\n\
+             log.level = \"info,relais=debug\"\nstore.url = {}\nplugins.dir = {}\nplugins.cache-dir = {}\n\
              plugins.secrets.order-ready.till-webhook = {}\n",
-            quoted(&dir.join("relais.db")),
+            toml::Value::String(format!("sqlite:{}", dir.join("relais.db").display())),
             quoted(&packages),
             quoted(&cache),
             secret("till-webhook", TILL_SECRET),

@@ -101,7 +101,7 @@ fn configuration(data: &Path, plugins: &Path, provider: SocketAddr, port: u16) -
         [ingress]
         open = true
         [store]
-        path = {store}
+        url = {store}
         [log]
         level = "error"
         [plugins]
@@ -122,7 +122,7 @@ fn configuration(data: &Path, plugins: &Path, provider: SocketAddr, port: u16) -
         app-secrets = [{app_secret}]
         verify-token = {verify_token}
         "#,
-        store = quoted(&data.join("relais.db")),
+        store = toml::Value::String(format!("sqlite:{}", data.join("relais.db").display())),
         plugins = quoted(&std::path::absolute(plugins)?),
         cache = quoted(&data.join("machine-code")),
         till = secret("till", "bench-till-webhook-secret")?,

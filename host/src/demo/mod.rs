@@ -151,7 +151,7 @@ impl Demo {
             kind = "adjustable"
             start = "{start}"
             [store]
-            path = {store}
+            url = {store}
             [plugins]
             dir = {plugins}
             cache-dir = {cache}
@@ -171,7 +171,7 @@ impl Demo {
             webhook-secrets = [{webhook_secret}]
             "#,
             listen = self.listen,
-            store = quoted(&data.join("relais.db")),
+            store = toml::Value::String(format!("sqlite:{}", data.join("relais.db").display())),
             plugins = quoted(&self.plugins),
             cache = quoted(&data.join("machine-code")),
             till = secret("till-webhook", "simulated-till-webhook-secret")?,

@@ -8,4 +8,5 @@ pub mod event;
 pub mod message;
 pub mod purpose;
 pub mod run;
+pub mod shard;
 pub mod status;

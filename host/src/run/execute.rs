@@ -184,7 +184,7 @@ async fn failed(
             attempts = queued.attempts + 1, again = %at, failure = failure.message(), "a run failed"
         ),
     }
-    let failed = RunFailed { run: queued.clone(), failure, report, verdict, now };
+    let failed = RunFailed { run: queued.clone(), failure, report, verdict, alert: None, now };
     let there = parts.store.fail_run(failed).await?;
     match verdict {
         FailureVerdict::Again(at) if there => {

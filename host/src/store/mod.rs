@@ -11,6 +11,7 @@
 pub(crate) mod contract_tests;
 pub mod handover;
 pub mod sqlite;
+mod url;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use handover::Handover;
+pub use url::StoreUrl;
 
 use crate::{
     clock::Timestamp,
@@ -26,6 +28,7 @@ use crate::{
         event::Event,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
         run::{Cause, EntityKey, EntitySnapshot, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
+        shard::Shard,
         status::{AttemptState, MessageState},
     },
     ids::{AttemptToken, CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
@@ -100,6 +103,8 @@ pub struct RunFailed {
     pub failure: RunFailure,
     pub report: RunReport,
     pub verdict: FailureVerdict,
+    /// The event that tells whoever subscribes that it was set aside, committed with it.
+    pub alert: Option<RoutedEvent>,
     pub now: Timestamp,
 }
 
@@ -313,6 +318,11 @@ pub struct Figures {
     pub uncertain_attempts: i64,
 }
 
+/// Derived from the key that a store is born with, so that a backup of the store has all that there is.
+pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("relais: the randomness of runs", store_key)
+}
+
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     // ingress ------------------------------------------------------------------------------------------------------
@@ -425,6 +435,15 @@ pub trait Store: Send + Sync + 'static {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
 
     // life ---------------------------------------------------------------------------------------------------------
+
+    /// What the randomness of runs follows from: the same for every host of a store and for the store's life, or a run that
+    /// is executed again would draw other codes.
+    fn host_secret(&self) -> [u8; 32];
+
+    /// Whether this host is the one that should do the work of a shard now. It decides who tries, never who may commit.
+    fn owns(&self, _shard: Shard) -> bool {
+        true
+    }
 
     /// Whether it can write now.
     async fn check(&self) -> Result<()>;

@@ -120,6 +120,7 @@ pub(crate) async fn a_failed_run_waits_or_is_set_aside_and_can_be_replayed(place
     let store = &*world.store;
     let run = accepted(store, "1").await;
     let failed = |run: &QueuedRun, verdict| RunFailed {
+        alert: None,
         run: run.clone(),
         failure: RunFailure::Fault { message: "unreachable".into(), backtrace: vec!["main".into()] },
         report: RunReport { took_us: 7, ..RunReport::default() },

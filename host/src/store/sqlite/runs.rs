@@ -53,6 +53,9 @@ pub(super) fn fail_run(tx: &mut Tx<'_>, failed: &RunFailed) -> Outcome<bool> {
         if let Cause::Timer(timer) = &run.run.cause {
             forget_timer(tx, &run.run.key, timer)?;
         }
+        if let Some(alert) = &failed.alert {
+            accept::accept_event(tx, alert)?;
+        }
     }
     if tx.watched() {
         let ended = Ended {

@@ -18,9 +18,9 @@ use crate::{
     },
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange, MessageFilter,
-        NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed, RunState,
-        RunStory, Store,
+        self, Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
+        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
+        RunState, RunStory, Store,
     },
 };
 
@@ -244,6 +244,10 @@ impl Store for SqliteStore {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| stories::figures(conn, &tenant)).await
+    }
+
+    fn host_secret(&self) -> [u8; 32] {
+        store::host_secret(&self.shared.address_key)
     }
 
     async fn check(&self) -> Result<()> {
