@@ -19,7 +19,7 @@ use crate::{
     ingress, page,
     plugin::Plugins,
     receipt, run,
-    store::{Store, StoreUrl, handover, sqlite::SqliteStore},
+    store::{Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
 };
 use directory::PluginDirectory;
 
@@ -52,7 +52,7 @@ pub async fn start_with_page(
 ) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
     let (hand, inlets) = handover::handover(config.store.handover_max, config.store.watch_lag_max);
-    let store = open_store(&config, &hand, &clock)?;
+    let store = open_store(&config, &hand, &clock).await?;
     let secret = store.host_secret();
     let plugins = Plugins::start(&config.plugins, config.rules.clone(), secret, store.clone(), clock.clone())
         .await
@@ -87,15 +87,16 @@ pub async fn start_with_page(
     Ok(Running { address, store, plugins, tasks, server })
 }
 
-fn open_store(config: &Config, hand: &handover::Handover, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
-    let settings = &config.store;
-    match &settings.url {
-        StoreUrl::Sqlite(path) => {
-            let store = SqliteStore::open(path, settings.sqlite.clone(), hand.clone(), clock.now())?;
-            Ok(Arc::new(store))
-        }
-        StoreUrl::Postgres(_) => anyhow::bail!("PostgreSQL is not built in yet"),
-    }
+async fn open_store(
+    config: &Config,
+    hand: &handover::Handover,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let settings = config.store.clone();
+    Ok(match &config.store.url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, settings, hand.clone(), clock.now())?),
+        StoreUrl::Postgres(url) => Arc::new(PgStore::open(url, settings, hand.clone()).await?),
+    })
 }
 
 impl Running {

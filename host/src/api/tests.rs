@@ -80,7 +80,7 @@ fn world() -> World {
     let (handover, inlets) = store::handover::handover(100, 100);
     let changes = handover.changes.clone();
     let start = Timestamp::parse("2026-01-15T10:30:00Z").unwrap();
-    let store = SqliteStore::open(&folder.join("store"), store::sqlite::Settings::default(), handover, start).unwrap();
+    let store = SqliteStore::open(&folder.join("store"), store::Settings::default(), handover, start).unwrap();
     let state = AppState {
         store: Arc::new(store),
         clock: Arc::new(AdjustableClock::starting_at(start)),

@@ -14,10 +14,7 @@ use crate::{
     ids::{CustomerId, EventId, PluginName, TenantId},
     plugin::{self, Plugins, Work},
     rules,
-    store::{
-        Store, handover,
-        sqlite::{Settings, SqliteStore},
-    },
+    store::{Settings, Store, handover, sqlite::SqliteStore},
 };
 
 /// A plugin that uses little: it reads one entry of its state, looks at the event and writes one.

@@ -33,9 +33,7 @@ use crate::{
     ids::{AttemptToken, CustomerId, MessageId, PluginName, TenantId},
     secret::Secret,
     store::{
-        CustomerProfile, MessageChange, MessageChangeKind, Store,
-        handover::handover,
-        sqlite::{Settings, SqliteStore},
+        CustomerProfile, MessageChange, MessageChangeKind, Settings, Store, handover::handover, sqlite::SqliteStore,
     },
 };
 

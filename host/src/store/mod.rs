@@ -12,6 +12,8 @@ mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 pub mod handover;
+pub mod postgres;
+mod settings;
 pub mod sqlite;
 mod url;
 
@@ -21,6 +23,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use handover::Handover;
+pub use settings::Settings;
 pub use url::StoreUrl;
 
 use crate::{
@@ -51,6 +54,22 @@ pub enum Error {
     /// The host is shutting down.
     #[error("the store is closed")]
     Closed,
+}
+
+impl Error {
+    /// The same error for one more caller of the same batch.
+    fn again(&self) -> Error {
+        match self {
+            Error::Unavailable { place, reason, advice } => {
+                Error::Unavailable { place: place.clone(), reason: reason.clone(), advice: advice.clone() }
+            }
+            Error::Unusable { place, reason, advice } => {
+                Error::Unusable { place: place.clone(), reason: reason.clone(), advice: advice.clone() }
+            }
+            Error::Corrupt(what) => Error::Corrupt(what.clone()),
+            Error::Closed => Error::Closed,
+        }
+    }
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
