@@ -198,8 +198,8 @@ fn write_state(tx: &Tx<'_>, held: &Held) -> Outcome<()> {
         Next::Now => (1, None),
         Next::At(at) => (2, Some(at.0)),
     };
-    let sql = "INSERT OR REPLACE INTO message_states (seq, revision, state, settled, cancel, ended, code, decision, step, due) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let sql = "INSERT OR REPLACE INTO message_states (seq, revision, state, settled, cancel, ended, code, decision, step, due, \
+               tenant) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     tx.run(
         sql,
         params![
@@ -213,6 +213,7 @@ fn write_state(tx: &Tx<'_>, held: &Held) -> Outcome<()> {
             rows::to_json(record.decision.as_ref())?,
             step,
             due,
+            record.message.tenant.as_str(),
         ],
     )?;
     Ok(())

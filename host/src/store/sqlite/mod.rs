@@ -23,6 +23,7 @@ mod error;
 mod incoming;
 mod messages;
 mod open;
+mod open_work;
 mod readers;
 mod receipts;
 mod rows;

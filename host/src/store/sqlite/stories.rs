@@ -164,12 +164,6 @@ pub(super) fn set_aside_cause(conn: &Connection, tenant: &TenantId, id: RunId) -
     Ok(found.map(|(run, _)| run.run.cause))
 }
 
-pub(super) fn open_messages(conn: &Connection, after: i64, limit: u32) -> Outcome<Vec<MessageRecord>> {
-    let from = "message_states s INDEXED BY messages_now JOIN messages m ON m.seq = s.seq \
-                WHERE s.step = 1 AND s.seq > ?1 ORDER BY s.seq LIMIT ?2";
-    messages::select(conn, from, params![after, limit])
-}
-
 pub(super) fn due_messages(
     conn: &Connection,
     now: Timestamp,
