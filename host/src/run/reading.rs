@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::window::{EndedMeanwhile, Window, most};
+use super::window::{EndedMeanwhile, Window, lacks};
 use crate::{clock::Timestamp, domain::run::QueuedRun, ids::Entity};
 
 /// Runs read at once: some 5 ms of reading.
@@ -138,7 +138,7 @@ impl Window {
             };
             let room = self.limits.share.saturating_sub(self.held());
             let Some(lane) = self.lanes.get_mut(&entity) else { continue };
-            let lacks = most(lane, crowded, self.limits.lane).saturating_sub(lane.len());
+            let lacks = lacks(lane, crowded, self.limits.lane);
             let Some(from) = lane.spilled.filter(|_| !lane.waits && lacks > 0) else {
                 // It asks again when something of it has ended, or its time has come.
                 lane.asked = false;

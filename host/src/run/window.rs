@@ -153,13 +153,13 @@ impl Window {
         let passes = !run.run.hold_up && !self.is_due(run.not_before, now);
         let crowded = self.is_crowded();
         let lane = self.lanes.entry(entity.clone()).or_default();
-        let most = most(lane, crowded, self.limits.lane);
+        let full = lacks(lane, crowded, self.limits.lane) == 0;
         if lane.leaves_out(run.seq) {
             lane.missed |= lane.asked;
             return;
         }
         let last = lane.queue.back().is_none_or(|last| last.seq < run.seq);
-        if lane.len() >= most && (passes || last) {
+        if full && (passes || last) {
             lane.spill_from(run.seq);
             return self.settle(&entity, now);
         }
@@ -340,7 +340,8 @@ impl Window {
             }
             _ => {}
         }
-        if lane.spilled.is_some() && !lane.asked && lane.len() <= most(lane, crowded, self.limits.lane) / 2 {
+        let lacks = lacks(lane, crowded, self.limits.lane);
+        if lane.spilled.is_some() && !lane.asked && lacks > 0 && lane.queue.len() <= lacks {
             lane.asked = true;
             self.reading.want_lane(entity.clone());
         }
@@ -420,14 +421,15 @@ impl Window {
     }
 }
 
-/// How many runs of a lane may be in memory. Where there is little room, a lane that waits gets no more, and one that runs
-/// gets what keeps it running while the store is read.
-pub(super) fn most(lane: &Lane, crowded: bool, max: usize) -> usize {
-    match (crowded, lane.waits) {
+/// How many more runs of a lane may be in memory. Where there is little room, a lane that waits gets no more, and one that runs
+/// gets what keeps it running while the store is read; runs beside it take no place of theirs, or they would hold it up.
+pub(super) fn lacks(lane: &Lane, crowded: bool, max: usize) -> usize {
+    let queued = match (crowded, lane.waits) {
         (false, _) => max,
         (true, true) => 0,
         (true, false) => (max / 8).max(1),
-    }
+    };
+    queued.saturating_sub(lane.queue.len()).min(max.saturating_sub(lane.len()))
 }
 
 /// What ended while the store was being read, and may be in the answer all the same.
