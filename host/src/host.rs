@@ -76,12 +76,16 @@ pub async fn start_with_page(
         pace: dispatch::Pace::new(&config.dispatch),
         settings: config.dispatch.clone(),
     };
+    let tenants = config.ingress.keys.iter().map(|key| key.tenant.clone());
+    let tenants = tenants.chain([config.plugins.tenant.clone(), TenantId::default_tenant()]);
+    let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
     let tasks = vec![
+        ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
         ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), stop.clone()))),
         ("dispatch", tokio::spawn(dispatch::work(dispatch_parts, inlets.messages, hand.clone(), stop.clone()))),
     ];
 
-    let router = router(&config, &store, &clock, &plugins, &hand, &stop, phones)?;
+    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones)?;
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), stop.cancelled_owned()));
     tracing::info!(%address, store = %config.store.url, "the host is ready");
     Ok(Running { address, store, plugins, tasks, server })
@@ -112,12 +116,14 @@ impl Running {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "everything that the routes are put together from, once")]
 fn router(
     config: &Config,
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
     plugins: &Arc<Plugins>,
     hand: &handover::Handover,
+    quotas: &Arc<ingress::quota::Quotas>,
     stop: &CancellationToken,
     phones: Option<String>,
 ) -> anyhow::Result<Router> {
@@ -129,6 +135,7 @@ fn router(
         changes: hand.changes.clone(),
         rules: Arc::new(config.rules.clone()),
         counters: Arc::default(),
+        quotas: quotas.clone(),
         closing: stop.clone(),
     };
     let listeners = plugins.clone();

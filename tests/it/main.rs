@@ -18,6 +18,7 @@ mod crash;
 mod customers;
 mod demo;
 mod duplicates;
+mod fairness;
 mod fallback;
 mod ingress;
 mod plugins;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::view::{self, Time};
 use crate::{
-    ingress::{AppState, auth::Caller, problem::Problem},
+    ingress::{AppState, auth::Caller, problem::Problem, quota::Refused},
     store::Figures,
 };
 
@@ -14,9 +14,12 @@ struct Stats {
     now: Time,
     #[serde(flatten)]
     figures: Figures,
+    /// Requests that got 429 since the host started.
+    refused: Refused,
 }
 
 pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
     let figures = state.store.figures(&caller.tenant).await?;
-    Ok(view::answer(StatusCode::OK, &Stats { now: Time(state.clock.now()), figures }))
+    let refused = state.quotas.refused(&caller.tenant);
+    Ok(view::answer(StatusCode::OK, &Stats { now: Time(state.clock.now()), figures, refused }))
 }

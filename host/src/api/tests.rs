@@ -89,6 +89,7 @@ fn world() -> World {
         changes,
         rules: Arc::new(rules::allowed::Settings::default()),
         counters: Arc::default(),
+        quotas: Arc::new(crate::ingress::quota::Quotas::new(&Settings::default(), [])),
         closing: tokio_util::sync::CancellationToken::new(),
     };
     let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));
@@ -163,7 +164,7 @@ async fn waiting_ends_when_the_runs_have_ended() {
     let commit = async {
         // The watcher subscribes before it accepts, so once the run is there nothing can be missed.
         loop {
-            let mut runs = world.state.store.open_runs(0, 1).await.unwrap();
+            let mut runs = store::contract_tests::all_open(&*world.state.store).await;
             if let Some(run) = runs.pop() {
                 return world.commit(run).await;
             }

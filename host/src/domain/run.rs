@@ -12,10 +12,24 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::{CustomerId, MessageId, RunId, TenantId},
+    ids::{CustomerId, MessageId, PluginName, RunId, TenantId},
 };
 
 pub use crate::ids::EntityKey;
+
+/// What one plugin does for one tenant: the unit of fairness. Each flow has a share of the host of its own, so that the
+/// backlog of one does not delay another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Flow {
+    pub tenant: TenantId,
+    pub plugin: PluginName,
+}
+
+impl Flow {
+    pub fn of(key: &EntityKey) -> Flow {
+        Flow { tenant: key.tenant.clone(), plugin: key.plugin.clone() }
+    }
+}
 
 /// A run that is to be made, not yet stored.
 #[derive(Clone, Debug, PartialEq)]

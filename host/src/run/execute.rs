@@ -17,6 +17,7 @@ use crate::{
 /// How an execution ended, for the lane.
 pub(super) struct Ended {
     pub key: EntityKey,
+    pub seq: i64,
     pub what: What,
 }
 
@@ -30,13 +31,13 @@ pub(super) enum What {
 /// How long a run waits in memory when the store or the host itself is in trouble.
 const HOST_TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 /// How long it waits for a plugin that is not loaded: somebody has to put it back.
-const PLUGIN_MISSING_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const PLUGIN_MISSING_PAUSE: Duration = Duration::from_secs(30);
 /// How often a run is executed anew at once because its entity changed under it. More than this, and it waits a moment.
 const STALE_MAX: u32 = 3;
 
 /// Executes `queued` and makes durable what came of it.
 pub(super) async fn execute(parts: &Parts, queued: QueuedRun) -> Ended {
-    let key = queued.run.key.clone();
+    let (key, seq) = (queued.run.key.clone(), queued.seq);
     let what = match run(parts, queued.clone()).await {
         Ok(what) => what,
         Err(trouble) => {
@@ -44,7 +45,7 @@ pub(super) async fn execute(parts: &Parts, queued: QueuedRun) -> Ended {
             What::Again(Box::new(QueuedRun { not_before: parts.clock.now().plus(trouble.pause()), ..queued }))
         }
     };
-    Ended { key, what }
+    Ended { key, seq, what }
 }
 
 /// Trouble that is not the plugin's: nothing is counted against it.

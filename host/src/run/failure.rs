@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::execute::PLUGIN_MISSING_PAUSE;
 use crate::{
     clock::Timestamp,
     domain::run::{QueuedRun, RunFailure},
@@ -24,6 +25,13 @@ pub(super) fn verdict(run: &QueuedRun, failure: &RunFailure, policy: &RetryPolic
     FailureVerdict::Again(now.plus(spread(pause, run)))
 }
 
+/// The longest that a run of a plugin is ever put off, with a margin: what is put off further was so by a clock that has been
+/// set back since, and is not waited for. A plugin that is not loaded may have had any policy; its runs wait for it anyway.
+pub(super) fn longest(policy: Option<RetryPolicy>) -> Duration {
+    let longest = policy.unwrap_or_default().longest.mul_f64(1.0 + SPREAD).max(PLUGIN_MISSING_PAUSE);
+    longest.saturating_add(Duration::from_secs(1))
+}
+
 /// Doubles with each execution, up to the longest.
 fn pause(policy: &RetryPolicy, executed: u32) -> Duration {
     // 2^20 pauses of a millisecond are already longer than any `longest` that makes sense.
@@ -31,9 +39,11 @@ fn pause(policy: &RetryPolicy, executed: u32) -> Duration {
     policy.first.saturating_mul(1 << doublings).min(policy.longest)
 }
 
+const SPREAD: f64 = 0.2;
+
 /// Up to a fifth longer, so that runs that failed together do not come back together. It follows from the run's id: the
 /// same run waits the same time wherever it is computed.
 fn spread(pause: Duration, run: &QueuedRun) -> Duration {
     let [byte, ..] = run.run.id.0;
-    pause + pause.mul_f64(f64::from(byte) / 255.0 / 5.0)
+    pause + pause.mul_f64(f64::from(byte) / 255.0 * SPREAD)
 }

@@ -32,11 +32,11 @@ use crate::{
         customer::{Address, Consent, Customer},
         event::Event,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
-        run::{Cause, EntityKey, EntitySnapshot, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
+        run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
         shard::Shard,
         status::{AttemptState, MessageState},
     },
-    ids::{AttemptToken, CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{AttemptToken, CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
 };
 
 /// Why the store could not do what was asked.
@@ -356,8 +356,20 @@ pub trait Store: Send + Sync + 'static {
 
     // run → commit -------------------------------------------------------------------------------------------------
 
-    /// Open runs after `after`, in order of acceptance. With `after` 0: all, as after a restart.
-    async fn open_runs(&self, after: i64, limit: u32) -> Result<Vec<QueuedRun>>;
+    // Where several hosts share a store, what is open means here: open, and of a shard that this host owns.
+
+    /// Whose runs are open. Cheap however many there are: it steps from flow to flow, not from run to run.
+    async fn open_flows(&self) -> Result<Vec<Flow>>;
+
+    /// A flow's open runs after `after`, in order of acceptance. With `after` 0: all, as after a restart.
+    async fn open_runs(&self, flow: &Flow, after: i64, limit: u32) -> Result<Vec<QueuedRun>>;
+
+    /// One entity's open runs after `after`, in order of acceptance.
+    async fn open_runs_of(&self, key: &EntityKey, after: i64, limit: u32) -> Result<Vec<QueuedRun>>;
+
+    /// Which runs of a flow are open after `after` and up to `through`, in order, and about what: for whoever looks whether it
+    /// has missed one. Reads no row of a run.
+    async fn open_run_seqs(&self, flow: &Flow, after: i64, through: i64, limit: u32) -> Result<Vec<(i64, Entity)>>;
 
     /// What the runs of an entity read.
     async fn load_entity(&self, key: &EntityKey, now: Timestamp) -> Result<Arc<EntitySnapshot>>;
@@ -374,8 +386,14 @@ pub trait Store: Send + Sync + 'static {
 
     // dispatch -----------------------------------------------------------------------------------------------------
 
-    /// Messages to plan now, after `after`, in order of commit. With `after` 0: all, as after a restart.
-    async fn open_messages(&self, after: i64, limit: u32) -> Result<Vec<MessageRecord>>;
+    /// Who has messages to plan now. Cheap however many there are, as [`Store::open_flows`].
+    async fn open_message_tenants(&self) -> Result<Vec<TenantId>>;
+
+    /// A tenant's messages to plan now, after `after`, in order of commit. With `after` 0: all, as after a restart.
+    async fn open_messages(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<MessageRecord>>;
+
+    /// Which messages of a tenant are to be planned now, after `after` and up to `through`, in order.
+    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>>;
 
     /// Messages to look at again because their time has come, and the time of the next.
     async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)>;

@@ -139,88 +139,20 @@ pub(super) async fn runs_by_ids(
     .await
 }
 
-/// The flows that have open runs, whoever's shards those are in: the index is skipped through, one step for each flow, however
-/// many runs it has.
-pub(super) async fn open_flows(client: &ClientWrapper) -> Outcome<Vec<(TenantId, PluginName)>> {
-    let sql = "WITH RECURSIVE flows AS (\
-               (SELECT tenant, plugin FROM runs WHERE state = 0 ORDER BY tenant, plugin LIMIT 1) \
-               UNION ALL \
-               SELECT next.tenant, next.plugin FROM flows f CROSS JOIN LATERAL (\
-               SELECT r.tenant, r.plugin FROM runs r WHERE r.state = 0 AND (r.tenant, r.plugin) > (f.tenant, f.plugin) \
-               ORDER BY r.tenant, r.plugin LIMIT 1) next) \
-               SELECT tenant, plugin FROM flows";
-    read::all(client, sql, &[], |row| Ok((rows::must_name(row, 0)?, rows::must_name(row, 1)?))).await
-}
-
-/// Open runs of a flow after `after`, in order of acceptance, with what sets them off.
-pub(super) async fn open_runs(
-    client: &ClientWrapper,
-    tenant: &TenantId,
-    plugin: &PluginName,
-    after: i64,
-    limit: u32,
-    shards: &[i16],
-) -> Outcome<Vec<QueuedRun>> {
-    // A range of the index and its order: `tenant = $1 ORDER BY seq` the database may also answer from the primary key, reading
-    // through all that is done.
-    let condition = "(r.tenant, r.plugin, r.seq) > ($1, $2, $3) AND (r.tenant, r.plugin) <= ($1, $2) \
-                     AND r.shard = ANY($4) ORDER BY r.tenant, r.plugin, r.seq LIMIT $5";
-    let params: Params<'_> = &[&tenant.as_str(), &plugin.as_str(), &after, &shards, &i64::from(limit)];
-    select_open(client, condition, params).await
-}
-
-/// Open runs of an entity after `after`, in order of acceptance.
-pub(super) async fn open_runs_of(
-    client: &ClientWrapper,
-    key: &EntityKey,
-    after: i64,
-    limit: u32,
-) -> Outcome<Vec<QueuedRun>> {
-    let condition = "r.tenant = $1 AND r.plugin = $2 AND r.entity = $3 AND r.seq > $4 ORDER BY r.seq LIMIT $5";
-    let (tenant, plugin, entity) = (key.tenant.as_str(), key.plugin.as_str(), key.entity.as_str());
-    select_open(client, condition, &[&tenant, &plugin, &entity, &after, &i64::from(limit)]).await
-}
-
-/// The numbers of a flow's open runs up to `through`: little to read where most of them are known already.
-pub(super) async fn open_run_seqs(
-    client: &ClientWrapper,
-    tenant: &TenantId,
-    plugin: &PluginName,
-    through: i64,
-    limit: u32,
-    shards: &[i16],
-) -> Outcome<Vec<i64>> {
-    let sql = "SELECT seq FROM runs WHERE state = 0 AND (tenant, plugin) >= ($1, $2) \
-               AND (tenant, plugin, seq) <= ($1, $2, $3) AND shard = ANY($4) ORDER BY tenant, plugin, seq LIMIT $5";
-    let (tenant, plugin, limit) = (tenant.as_str(), plugin.as_str(), i64::from(limit));
-    read::all(client, sql, &[&tenant, &plugin, &through, &shards, &limit], |row| Ok(row.try_get(0)?)).await
-}
-
 /// Those of the runs that are open still.
 pub(super) async fn runs_by_seqs(client: &ClientWrapper, seqs: &[i64], shards: &[i16]) -> Outcome<Vec<QueuedRun>> {
     select_open(client, "r.seq = ANY($1) AND r.shard = ANY($2) ORDER BY r.seq", &[&seqs, &shards]).await
 }
 
 /// Open runs that `condition` chooses. It is text of this module, never of a caller.
-async fn select_open(client: &ClientWrapper, condition: &str, params: Params<'_>) -> Outcome<Vec<QueuedRun>> {
+pub(super) async fn select_open(
+    client: &ClientWrapper,
+    condition: &str,
+    params: Params<'_>,
+) -> Outcome<Vec<QueuedRun>> {
     let sql = format!(
         "SELECT {RUN_COLUMNS}, {EVENT_COLUMNS} FROM runs r LEFT JOIN events e ON e.seq = r.event \
          WHERE r.state = 0 AND {condition}"
     );
     read::all(client, &sql, params, queued_run).await
-}
-
-/// Open runs of every flow.
-pub(super) async fn all_open_runs(
-    client: &ClientWrapper,
-    after: i64,
-    limit: u32,
-    shards: &[i16],
-) -> Outcome<Vec<QueuedRun>> {
-    select_open(
-        client,
-        "r.seq > $1 AND r.shard = ANY($2) ORDER BY r.seq LIMIT $3",
-        &[&after, &shards, &i64::from(limit)],
-    )
-    .await
 }

@@ -23,6 +23,7 @@ mod lease;
 mod load;
 mod notify;
 mod open;
+mod open_work;
 mod outbox;
 mod people;
 mod read;

@@ -128,22 +128,6 @@ pub(super) async fn attempt_by_provider_id(
     .await
 }
 
-/// The latest messages to any of these recipients, made at `earliest` or later, the newest first, at most `limit`.
-pub(super) async fn sent_to(
-    client: &ClientWrapper,
-    tenant: &TenantId,
-    lanes: [&str; 2],
-    earliest: Timestamp,
-    limit: u32,
-) -> Outcome<Vec<MessageId>> {
-    // Each lane by itself, so that the index gives its latest. The two may be the same.
-    let sql = "SELECT f.id FROM (SELECT DISTINCT lane FROM unnest($2::text[]) AS lane) l CROSS JOIN LATERAL (\
-               SELECT m.seq, m.id FROM messages m WHERE m.tenant = $1 AND m.lane = l.lane AND m.created >= $3 \
-               ORDER BY m.seq DESC LIMIT $4) f ORDER BY f.seq DESC LIMIT $4";
-    let params: Params<'_> = &[&tenant.as_str(), &lanes.as_slice(), &earliest.0, &i64::from(limit)];
-    read::all(client, sql, params, |row| rows::id(row, 0).map(MessageId)).await
-}
-
 /// The message that a plugin sent a recipient under a key.
 pub(super) async fn message_by_dedup_key(
     client: &ClientWrapper,
@@ -157,33 +141,6 @@ pub(super) async fn message_by_dedup_key(
     read::one(client, sql, params, |row| rows::id(row, 0).map(MessageId)).await
 }
 
-/// The tenants that have messages to plan, whoever's shards those are in: the index is skipped through, one step for each.
-pub(super) async fn open_message_tenants(client: &ClientWrapper) -> Outcome<Vec<TenantId>> {
-    let sql = "WITH RECURSIVE tenants AS (\
-               (SELECT tenant FROM message_states WHERE step = 1 ORDER BY tenant LIMIT 1) \
-               UNION ALL \
-               SELECT next.tenant FROM tenants t CROSS JOIN LATERAL (\
-               SELECT s.tenant FROM message_states s WHERE s.step = 1 AND s.tenant > t.tenant \
-               ORDER BY s.tenant LIMIT 1) next) \
-               SELECT tenant FROM tenants";
-    read::all(client, sql, &[], |row| rows::must_name(row, 0)).await
-}
-
-/// Messages of a tenant to plan now, after `after`, in order of commit.
-pub(super) async fn open_messages(
-    client: &ClientWrapper,
-    tenant: &TenantId,
-    after: i64,
-    limit: u32,
-    shards: &[i16],
-) -> Outcome<Vec<MessageRecord>> {
-    // A range of the index and its order: `tenant = $1 ORDER BY seq` the database may also answer from the primary key, reading
-    // through all that is settled.
-    let from = "message_states s JOIN messages m ON m.seq = s.seq WHERE s.step = 1 AND (s.tenant, s.seq) > ($1, $2) \
-                AND s.tenant <= $1 AND s.shard = ANY($3) ORDER BY s.tenant, s.seq LIMIT $4";
-    select(client, from, &[&tenant.as_str(), &after, &shards, &i64::from(limit)]).await
-}
-
 /// Those of the messages that are still to be planned now.
 pub(super) async fn messages_by_seqs(
     client: &ClientWrapper,
@@ -193,20 +150,6 @@ pub(super) async fn messages_by_seqs(
     let from = "message_states s JOIN messages m ON m.seq = s.seq WHERE s.step = 1 AND s.seq = ANY($1) \
                 AND s.shard = ANY($2) ORDER BY s.seq";
     select(client, from, &[&seqs, &shards]).await
-}
-
-/// The numbers of a tenant's messages to plan now, up to `through`: little to read where most of them are known already.
-pub(super) async fn open_message_seqs(
-    client: &ClientWrapper,
-    tenant: &TenantId,
-    through: i64,
-    limit: u32,
-    shards: &[i16],
-) -> Outcome<Vec<i64>> {
-    let sql = "SELECT seq FROM message_states WHERE step = 1 AND tenant >= $1 AND (tenant, seq) <= ($1, $2) \
-               AND shard = ANY($3) ORDER BY tenant, seq LIMIT $4";
-    let params: Params<'_> = &[&tenant.as_str(), &through, &shards, &i64::from(limit)];
-    read::all(client, sql, params, |row| Ok(row.try_get(0)?)).await
 }
 
 /// Messages to look at again because their time has come, and the time of the next.
@@ -229,15 +172,4 @@ pub(super) async fn due_messages(
                ORDER BY due, seq LIMIT 1";
     let next = read::one(client, sql, &[&last.0, &last.1, &shards], |row| rows::must_time(row, 0)).await?;
     Ok((due, next))
-}
-
-pub(super) async fn all_open_messages(
-    client: &ClientWrapper,
-    after: i64,
-    limit: u32,
-    shards: &[i16],
-) -> Outcome<Vec<MessageRecord>> {
-    let from = "message_states s JOIN messages m ON m.seq = s.seq WHERE s.step = 1 AND s.seq > $1 \
-                AND s.shard = ANY($2) ORDER BY s.seq LIMIT $3";
-    select(client, from, &[&after, &shards, &i64::from(limit)]).await
 }

@@ -24,8 +24,15 @@ impl Database {
 #[async_trait]
 impl Place for Database {
     async fn open(&self, handover: Handover) -> Arc<dyn Store> {
-        let settings = Settings::default();
-        Arc::new(PgStore::open(&self.0.url, settings, handover).await.unwrap())
+        // Who had it open before has ended without giving anything back: what they had is free when their lease is over.
+        let (client, connection) = tokio_postgres::connect(&self.0.url, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let over =
+            "DO $$ BEGIN IF to_regclass('hosts') IS NOT NULL THEN UPDATE hosts SET expires = now(); END IF; END $$";
+        client.batch_execute(over).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+        Arc::new(PgStore::open(&self.0.url, Settings::default(), handover).await.unwrap())
     }
 }
 

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::{PgStore, erasing, heard, inbox, kept, lease, outbox, people, source::Want, stories};
+use super::{PgStore, erasing, heard, kept, lease, open_work, outbox, people, source::Want, stories};
 use crate::{
     clock::Timestamp,
     domain::{
         customer::{Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
-        run::{Cause, EntityKey, EntitySnapshot, Incoming, QueuedRun},
+        run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
         shard::Shard,
     },
-    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
         MessageChangeKind, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent,
@@ -80,9 +80,22 @@ impl Store for PgStore {
         self.write(wants, move |tx| messages::insert(tx, &message, message.created)).await
     }
 
-    async fn open_runs(&self, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
+    async fn open_flows(&self) -> Result<Vec<Flow>> {
+        self.read(async |client| open_work::flows(client).await).await
+    }
+
+    async fn open_runs(&self, flow: &Flow, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
         let shards = self.shared.leases.owned();
-        self.read(async |client| inbox::all_open_runs(client, after, limit, &shards).await).await
+        self.read(async |client| open_work::runs(client, flow, after, limit, &shards).await).await
+    }
+
+    async fn open_runs_of(&self, key: &EntityKey, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
+        self.read(async |client| open_work::runs_of(client, key, after, limit).await).await
+    }
+
+    async fn open_run_seqs(&self, flow: &Flow, after: i64, through: i64, limit: u32) -> Result<Vec<(i64, Entity)>> {
+        let shards = self.shared.leases.owned();
+        self.read(async |client| open_work::run_seqs(client, flow, after, through, limit, &shards).await).await
     }
 
     async fn load_entity(&self, key: &EntityKey, now: Timestamp) -> Result<Arc<EntitySnapshot>> {
@@ -113,9 +126,18 @@ impl Store for PgStore {
         self.write(Vec::new(), move |tx| timers::fire(tx, now, limit)).await
     }
 
-    async fn open_messages(&self, after: i64, limit: u32) -> Result<Vec<MessageRecord>> {
+    async fn open_message_tenants(&self) -> Result<Vec<TenantId>> {
+        self.read(async |client| open_work::message_tenants(client).await).await
+    }
+
+    async fn open_messages(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<MessageRecord>> {
         let shards = self.shared.leases.owned();
-        self.read(async |client| outbox::all_open_messages(client, after, limit, &shards).await).await
+        self.read(async |client| open_work::messages(client, tenant, after, limit, &shards).await).await
+    }
+
+    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+        let shards = self.shared.leases.owned();
+        self.read(async |client| open_work::message_seqs(client, tenant, after, through, limit, &shards).await).await
     }
 
     async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {

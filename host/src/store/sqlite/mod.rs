@@ -17,6 +17,7 @@ mod heard;
 mod inbox;
 mod kept;
 mod open;
+mod open_work;
 mod outbox;
 mod people;
 mod readers;

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, erasing, heard, inbox, kept, outbox, people, stories};
+use super::{SqliteStore, erasing, heard, kept, open_work, outbox, people, stories};
 use crate::{
     clock::Timestamp,
     domain::{
         customer::{Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
-        run::{Cause, EntityKey, EntitySnapshot, Incoming, QueuedRun},
+        run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
     },
-    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
         MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
@@ -49,8 +49,23 @@ impl Store for SqliteStore {
         self.write(move |tx| messages::insert(tx, &message, message.created)).await
     }
 
-    async fn open_runs(&self, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
-        self.readers.read(move |conn| inbox::open_runs(conn, after, limit)).await
+    async fn open_flows(&self) -> Result<Vec<Flow>> {
+        self.readers.read(open_work::flows).await
+    }
+
+    async fn open_runs(&self, flow: &Flow, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
+        let flow = flow.clone();
+        self.readers.read(move |conn| open_work::runs(conn, &flow, after, limit)).await
+    }
+
+    async fn open_runs_of(&self, key: &EntityKey, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
+        let key = key.clone();
+        self.readers.read(move |conn| open_work::runs_of(conn, &key, after, limit)).await
+    }
+
+    async fn open_run_seqs(&self, flow: &Flow, after: i64, through: i64, limit: u32) -> Result<Vec<(i64, Entity)>> {
+        let flow = flow.clone();
+        self.readers.read(move |conn| open_work::run_seqs(conn, &flow, after, through, limit)).await
     }
 
     async fn load_entity(&self, key: &EntityKey, now: Timestamp) -> Result<Arc<EntitySnapshot>> {
@@ -76,8 +91,18 @@ impl Store for SqliteStore {
         self.write(move |tx| timers::fire(tx, now, limit)).await
     }
 
-    async fn open_messages(&self, after: i64, limit: u32) -> Result<Vec<MessageRecord>> {
-        self.readers.read(move |conn| stories::open_messages(conn, after, limit)).await
+    async fn open_message_tenants(&self) -> Result<Vec<TenantId>> {
+        self.readers.read(open_work::message_tenants).await
+    }
+
+    async fn open_messages(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<MessageRecord>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| open_work::messages(conn, &tenant, after, limit)).await
+    }
+
+    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| open_work::message_seqs(conn, &tenant, after, through, limit)).await
     }
 
     async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
