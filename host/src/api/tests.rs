@@ -92,7 +92,8 @@ fn world() -> World {
         closing: tokio_util::sync::CancellationToken::new(),
     };
     let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));
-    World { state, router: problem::with_fallbacks(merged), folder, _inlets: inlets }
+    let lateness = Arc::new(crate::run::Lateness::default());
+    World { state, router: problem::with_fallbacks(merged).layer(axum::Extension(lateness)), folder, _inlets: inlets }
 }
 
 impl World {

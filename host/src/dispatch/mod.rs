@@ -70,6 +70,7 @@ pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover,
         behind: true,
         cursor: 0,
         look_at: Timestamp(0),
+        set_back: None,
         making: JoinSet::new(),
         left: mpsc::unbounded_channel(),
         stop: stop.clone(),
@@ -88,6 +89,8 @@ struct Dispatcher {
     cursor: i64,
     /// When the store is next asked for messages whose time has come.
     look_at: Timestamp,
+    /// The clock was set back by this much, and what waits for a length of time has not been looked at since.
+    set_back: Option<Duration>,
     making: JoinSet<()>,
     left: (mpsc::UnboundedSender<Left>, mpsc::UnboundedReceiver<Left>),
     stop: CancellationToken,
@@ -100,6 +103,8 @@ impl Dispatcher {
         let mut left = Vec::with_capacity(BATCH);
         let due = self.handover.messages_due.clone();
         let missed = self.inlet.missed();
+        let mut clock_set_back = self.parts.clock.set_back();
+        let mut known_ms = *clock_set_back.borrow_and_update();
         loop {
             let now = self.parts.clock.now();
             if self.behind && self.has_room() {
@@ -107,6 +112,9 @@ impl Dispatcher {
             }
             if now >= self.look_at {
                 self.look_again(now).await;
+            }
+            if let Some(by) = self.set_back {
+                self.look_at_what_waits(now, by).await;
             }
             self.start_what_can();
             let wake_at = self.look_at.min(self.queue.next_wake());
@@ -128,6 +136,12 @@ impl Dispatcher {
                 }
                 _ = missed.notified() => { self.behind = true; self.cursor = 0; }
                 _ = due.earlier() => self.look_at = Timestamp(0),
+                Ok(()) = clock_set_back.changed() => {
+                    let total_ms = *clock_set_back.borrow_and_update();
+                    let by = u64::try_from(total_ms.saturating_sub(known_ms)).unwrap_or(0);
+                    known_ms = total_ms;
+                    self.clock_was_set_back(Duration::from_millis(by));
+                }
                 _ = clock.sleep_until(wake_at) => self.queue.wake(clock.now()),
             }
             while self.making.try_join_next().is_some() {}
@@ -184,6 +198,30 @@ impl Dispatcher {
             Err(error) => {
                 tracing::warn!(%error, "due messages cannot be read now; trying again in a second");
                 self.look_at = now.plus(TROUBLE_PAUSE);
+            }
+        }
+    }
+
+    /// Nothing waits longer for it: neither what is held in memory by a pace, nor what the store holds until a time.
+    fn clock_was_set_back(&mut self, by: Duration) {
+        self.queue.wake(Timestamp::NEVER);
+        self.look_at = Timestamp(0);
+        self.set_back = Some(self.set_back.unwrap_or_default().saturating_add(by));
+    }
+
+    /// Plans anew what would have come due soon by the clock as it was: a plan made now waits from now on. What waits for a
+    /// time of day is planned as it was, and what waits for days may wait for an hour more.
+    async fn look_at_what_waits(&mut self, now: Timestamp, by: Duration) {
+        let room = self.parts.settings.in_memory_max.saturating_sub(self.queue.len());
+        let until = now.plus(by).plus(self.parts.settings.longest_wait());
+        match self.parts.store.due_messages(until, u32::try_from(room).unwrap_or(u32::MAX)).await {
+            Ok((records, _)) => {
+                self.set_back = None;
+                records.into_iter().for_each(|record| self.queue.push(record));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what waits cannot be read now; trying again in a second");
+                tokio::time::sleep(TROUBLE_PAUSE).await;
             }
         }
     }

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Parts, failure};
+use super::{
+    Parts,
+    alert::{self, Counted},
+    failure,
+};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -87,6 +91,7 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
         if parts.plugins.get(&queued.run.key.plugin).is_none() {
             return Err(Trouble::PluginMissing);
         }
+        parts.lateness.note(&queued, now);
         let Execution { result, report, retry } = parts.plugins.execute(work).await;
         match result {
             Ok(finished) => {
@@ -184,8 +189,16 @@ async fn failed(
             attempts = queued.attempts + 1, again = %at, failure = failure.message(), "a run failed"
         ),
     }
-    let failed = RunFailed { run: queued.clone(), failure, report, verdict, alert: None, now };
-    let there = parts.store.fail_run(failed).await?;
+    let (alert, counted) = match verdict {
+        FailureVerdict::SetAside => alert::raise(parts, &queued, &failure, &report, now).await?,
+        FailureVerdict::Again(_) => (None, Counted::Nothing),
+    };
+    let failed = RunFailed { run: queued.clone(), failure, report, verdict, alert, now };
+    let there = parts.store.fail_run(failed).await;
+    if !matches!(there, Ok(true)) {
+        parts.alerts.take_back(&queued.run.key, counted);
+    }
+    let there = there?;
     match verdict {
         FailureVerdict::Again(at) if there => {
             queued.attempts += 1;

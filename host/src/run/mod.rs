@@ -8,9 +8,11 @@
 //! be reached (the run waits in memory and in the store, nothing is lost), the host dies (the run is still in the store).
 //! Nothing in here sends anything: the only way out of a plugin is its outcome.
 
+mod alert;
 mod execute;
 mod failure;
 mod lanes;
+mod lateness;
 mod timers;
 
 use std::sync::Arc;
@@ -25,8 +27,10 @@ use crate::{
     plugin::Plugins,
     store::{Handover, Store, handover::Inlet},
 };
+pub use alert::Alerts;
 use execute::Ended;
 use lanes::Lanes;
+pub use lateness::{Lateness, Summary as LatenessSummary};
 
 /// How much is done at once, and how much is kept in memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,11 +41,14 @@ pub struct Settings {
     pub concurrent_max: usize,
     /// Open runs kept in memory; further ones stay in the store until there is room. At about 2 kB each: 20 MB.
     pub in_memory_max: usize,
+    /// Events of type `relais.run.set-aside` per plugin and minute; what is beyond is counted, and the next one says how many
+    /// were left out. One a second is more than anybody reads, and no load. 0: none.
+    pub alerts_per_minute_max: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { concurrent_max: 32, in_memory_max: 10_000 }
+        Settings { concurrent_max: 32, in_memory_max: 10_000, alerts_per_minute_max: 60 }
     }
 }
 
@@ -54,6 +61,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub plugins: Arc<Plugins>,
     pub settings: Settings,
+    pub alerts: Alerts,
+    pub lateness: Arc<Lateness>,
 }
 
 /// Runs until `stop`; then takes no new runs, lets those that are executing end, and returns.
@@ -142,9 +151,12 @@ impl Runner {
     }
 
     fn take(&mut self, run: QueuedRun) {
-        // Handed over and read as well: the store's order is ours, so what is not newer is known.
-        if run.seq > self.last_seq {
-            self.last_seq = run.seq;
+        // Handed over and read as well: the store's order is ours, so what is not newer is known. Except what an operator
+        // has opened again: it is older, and its first execution was put off to when that was. Should it have been read as
+        // well, the second execution finds it gone.
+        let replayed = run.attempts == 0 && run.not_before > run.accepted;
+        if run.seq > self.last_seq || replayed {
+            self.last_seq = self.last_seq.max(run.seq);
             self.lanes.push(run, self.parts.clock.now());
         }
     }

@@ -12,6 +12,7 @@
 //! store where there was another.
 
 mod accept;
+mod aside;
 mod attempts;
 mod cache;
 mod change;

@@ -127,7 +127,7 @@ impl Ended<'_> {
             entity: run.run.key.entity.to_string(),
             customer: run.run.customer.clone(),
             kind: run.run.cause.kind().to_owned(),
-            cause: cause_name(&run.run.cause),
+            cause: run.run.cause.name(),
             state: self.state,
             attempts: self.attempts,
             accepted: run.accepted,
@@ -136,14 +136,5 @@ impl Ended<'_> {
             report: self.report.cloned(),
             effects: self.effects.cloned(),
         }
-    }
-}
-
-pub(super) fn cause_name(cause: &Cause) -> String {
-    match cause {
-        Cause::Event(event) => event.id.to_string(),
-        Cause::Timer(timer) => timer.key.clone(),
-        Cause::Delivery(delivery) => delivery.message.to_string(),
-        Cause::Message(incoming) => incoming.id.to_string(),
     }
 }

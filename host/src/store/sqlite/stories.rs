@@ -2,20 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 
 use super::{
     accept::{self, DISCARDED, DONE, EVENT_COLUMNS, KINDS, OPEN, SET_ASIDE},
+    aside,
     error::{Outcome, Trouble},
     messages::{self, STATE_COUNTER},
     rows,
-    runs::cause_name,
 };
 use crate::{
     clock::Timestamp,
     domain::{event::Event, message::MessageRecord, run::Cause, status::AttemptState},
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
-    store::{EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunState, RunStory},
+    store::{EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory},
 };
 
 pub(super) fn event(conn: &Connection, tenant: &TenantId, id: EventId) -> Outcome<Option<Arc<Event>>> {
@@ -85,7 +85,8 @@ fn stories(conn: &Connection, condition: &str, params: impl Params) -> Outcome<V
 
 const RUN_COLUMNS: &str = "r.seq, r.id, r.plugin, r.entity, r.customer, r.kind, r.payload, e.id, r.state, r.attempts, \
                            r.accepted, r.not_before, s.at, s.failure, s.report, s.effects";
-const RUN_TABLES: &str = "runs r LEFT JOIN run_results s ON s.seq = r.seq LEFT JOIN events e ON e.seq = r.event";
+pub(super) const RUN_TABLES: &str =
+    "runs r LEFT JOIN run_results s ON s.seq = r.seq LEFT JOIN events e ON e.seq = r.event";
 
 pub(super) fn run(conn: &Connection, tenant: &TenantId, id: RunId) -> Outcome<Option<RunStory>> {
     let sql = format!("SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE r.id = ?1 AND r.tenant = ?2");
@@ -93,24 +94,17 @@ pub(super) fn run(conn: &Connection, tenant: &TenantId, id: RunId) -> Outcome<Op
     Ok(statement.query_row(params![id.0, tenant.as_str()], run_story).optional()?)
 }
 
-pub(super) fn runs(
-    conn: &Connection,
-    tenant: &TenantId,
-    state: Option<RunState>,
-    page: Paging,
-) -> Outcome<Vec<RunStory>> {
-    // The two states that are rare among all the others have an index of their own.
-    let condition = match state {
-        None => "".to_owned(),
-        Some(state) => format!("AND r.state = {}", state_number(state)),
-    };
+pub(super) fn runs(conn: &Connection, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Outcome<Vec<RunStory>> {
+    let (condition, params) = aside::condition(tenant, filter)?;
+    let before = page.before.unwrap_or(i64::MAX);
     let sql = format!(
-        "SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE r.tenant = ?1 AND r.seq < ?2 {condition} ORDER BY r.seq DESC LIMIT ?3"
+        "SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE {condition} AND r.seq < {before} ORDER BY r.seq DESC LIMIT {}",
+        page.limit
     );
-    collect(conn, &sql, params![tenant.as_str(), page.before.unwrap_or(i64::MAX), page.limit], run_story)
+    collect(conn, &sql, params_from_iter(params), run_story)
 }
 
-fn state_number(state: RunState) -> i64 {
+pub(super) fn state_number(state: RunState) -> i64 {
     match state {
         RunState::Open => OPEN,
         RunState::Done => DONE,
@@ -137,7 +131,7 @@ fn run_story(row: &Row<'_>) -> rusqlite::Result<RunStory> {
     // What set off a run of an erased customer is no longer known.
     let cause = match (row.get::<_, Option<[u8; 16]>>(7)?, rows::json_or_none::<Cause>(row, 6)?) {
         (Some(event), _) => EventId(event).to_string(),
-        (None, Some(cause)) => cause_name(&cause),
+        (None, Some(cause)) => cause.name(),
         (None, None) => String::new(),
     };
     Ok(RunStory {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, stories,
-    timers,
+    SqliteStore, accept, aside, change, commit, customers, entities, erase, incoming, messages, receipts, runs,
+    stories, timers,
 };
 use crate::{
     clock::Timestamp,
@@ -18,9 +18,9 @@ use crate::{
     },
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
+        self, Accepted, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
         MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
-        RunState, RunStory, Store,
+        RunFilter, RunStory, Store,
     },
 };
 
@@ -221,9 +221,9 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| stories::run(conn, &tenant, id)).await
     }
 
-    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>> {
-        let tenant = tenant.clone();
-        self.readers.read(move |conn| stories::runs(conn, &tenant, state, page)).await
+    async fn runs(&self, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Result<Vec<RunStory>> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.readers.read(move |conn| stories::runs(conn, &tenant, &filter, page)).await
     }
 
     async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>> {
@@ -239,6 +239,16 @@ impl Store for SqliteStore {
     async fn discard_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool> {
         let tenant = tenant.clone();
         self.write(move |tx| runs::discard_run(tx, &tenant, id, now)).await
+    }
+
+    async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.write(move |tx| aside::replay_runs(tx, &tenant, &filter, limit, now)).await
+    }
+
+    async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.write(move |tx| aside::discard_runs(tx, &tenant, &filter, limit, now)).await
     }
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
