@@ -91,16 +91,17 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
         if parts.plugins.get(&queued.run.key.plugin).is_none() {
             return Err(Trouble::PluginMissing);
         }
-        parts.lateness.note(&queued, now);
         let Execution { result, report, retry } = parts.plugins.execute(work).await;
         match result {
             Ok(finished) => {
                 if let Some(what) = commit(parts, &queued, version, finished, report, now).await? {
+                    parts.lateness.note(&queued, now);
                     return Ok(what);
                 }
             }
             Err(RunFailure::Host { message }) => return Err(Trouble::Host(message)),
             Err(failure) => {
+                parts.lateness.note(&queued, now);
                 let verdict = failure::verdict(&queued, &failure, &retry, parts.clock.now());
                 return failed(parts, queued, failure, report, verdict).await;
             }

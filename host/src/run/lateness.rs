@@ -33,7 +33,8 @@ pub struct Summary {
 }
 
 impl Lateness {
-    /// Takes note of a run that is about to be executed, where a timer set it off and it is its first execution.
+    /// Takes note of a run that was executed from `now` on, where a timer set it off and it was its first execution. Asked
+    /// once its end is known: an execution that the host has to repeat for reasons of its own is not another one.
     pub(super) fn note(&self, run: &QueuedRun, now: Timestamp) {
         // What an operator replays is late by what the operator took.
         let first = run.attempts == 0 && run.not_before <= run.accepted;

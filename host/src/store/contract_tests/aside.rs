@@ -62,7 +62,7 @@ pub(crate) async fn many_runs_are_replayed_in_steps_and_handed_over_in_their_ord
     while let Ok(run) = world.inlets.runs.queue.try_recv() {
         handed.push(run.run);
     }
-    let expected: Vec<_> = [1, 2, 4, 5].map(|no: usize| runs[no].run.clone()).into();
+    let expected: Vec<_> = [3, 4, 5, 6].map(|no: usize| runs[no].run.clone()).into();
     assert_eq!(handed, expected, "in the order in which they were accepted");
     let open: Vec<_> = world.store.open_runs(0, 10).await.unwrap().into_iter().map(|run| run.run).collect();
     assert_eq!(open, expected, "and so they are found after a restart");
