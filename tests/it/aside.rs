@@ -8,8 +8,8 @@ use crate::harness::{Host, PAUL, Packages, Setup, copy_shipped, relais, reposito
 
 const ALERT: &str = "relais.run.set-aside";
 
-/// The test's own component once more, as a plugin that listens to alerts; `change` may spoil its manifest.
-fn watcher(host: &Host, name: &str, change: impl Fn(String) -> String) {
+/// The test's own component once more, as a plugin that listens to alerts.
+fn watcher(host: &Host, name: &str) {
     let packages = Packages::Tester.directory(host.dir());
     let package = packages.join(name);
     std::fs::create_dir_all(&package).unwrap();
@@ -18,7 +18,7 @@ fn watcher(host: &Host, name: &str, change: impl Fn(String) -> String) {
         .replace("name = \"tester\"", &format!("name = \"{name}\""))
         .replace("types = [\"com.example.test.*\"]", &format!("types = [\"{ALERT}\"]"))
         .replace("entity = \"test/{data.entity}\"", "entity = \"plugin/{data.plugin}\"");
-    std::fs::write(package.join("plugin.toml"), change(manifest)).unwrap();
+    std::fs::write(package.join("plugin.toml"), manifest).unwrap();
     std::fs::copy(packages.join("tester/tester.wasm"), package.join("tester.wasm")).unwrap();
 }
 
@@ -51,7 +51,7 @@ async fn set_aside(host: &Host) -> Value {
 #[tokio::test]
 async fn whoever_subscribes_is_told_of_a_run_that_was_set_aside_and_learns_no_number() {
     let mut host = Host::prepare(Setup::tester()).await;
-    watcher(&host, "watch", |manifest| manifest);
+    watcher(&host, "watch");
     host.launch().await;
     customer(&host).await;
     let run = rejected(&host, "a", "cannot call +33 6 39 98 12 01").await;
@@ -81,12 +81,13 @@ async fn whoever_subscribes_is_told_of_a_run_that_was_set_aside_and_learns_no_nu
 #[tokio::test]
 async fn a_plugin_that_fails_at_alerts_raises_none() {
     let mut host = Host::prepare(Setup::tester()).await;
-    // It needs more memory than it is given, and is executed once.
-    watcher(&host, "broken", |manifest| {
-        manifest
-            .replace("attempts = 3", "attempts = 1")
-            .replace("cpu = \"200ms\"", "cpu = \"200ms\"\nmemory = \"64KiB\"")
-    });
+    // It is made for orders, and an alert is none.
+    let package = copy_shipped("order-ready", &Packages::Tester.directory(host.dir()));
+    let manifest = std::fs::read_to_string(package.join("plugin.toml")).unwrap();
+    let manifest = manifest
+        .replace("types = [\"com.example.order.ready\"]", &format!("types = [\"{ALERT}\"]"))
+        .replace("order/{data.order}", "run/{data.run}");
+    std::fs::write(package.join("plugin.toml"), manifest).unwrap();
     host.launch().await;
     customer(&host).await;
     rejected(&host, "a", "no").await;

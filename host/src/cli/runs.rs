@@ -5,7 +5,7 @@ use std::{
     io::{IsTerminal, Write},
 };
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -100,9 +100,10 @@ impl Which {
 }
 
 #[derive(Args)]
+#[command(group(ArgGroup::new("named").required(true).args(["ids", "all"])))]
 pub(super) struct Many {
     /// Runs, by their ids
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// All that were set aside, or all of those that the other options name
     #[arg(long)]
