@@ -304,9 +304,9 @@ mod tests {
         assert!(jumps.by(1_000_000 + 3_600_000 - 1_800, 3_600_000).abs() <= SLEW_MS);
         let wall = 1_000_000 + 3_600_000 - 1_800 - 7_200_000;
         (0..3).for_each(|_| jumps.notice(wall, 3_600_000));
-        assert!((7_199_900..7_200_100).contains(&back()), "{}", back());
+        assert!((7_199_900..=7_200_100).contains(&back()), "{}", back());
         jumps.notice(wall + 7_201_000, 3_601_000);
-        assert!((7_199_900..7_200_100).contains(&back()), "forward is not back");
+        assert!((7_199_900..=7_200_100).contains(&back()), "forward is not back");
     }
 
     #[tokio::test]
