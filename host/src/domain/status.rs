@@ -200,7 +200,7 @@ mod tests {
     fn shuffled() -> impl Strategy<Value = (Vec<Report>, Vec<Report>)> {
         reports().prop_flat_map(|once| {
             let again = proptest::sample::subsequence(once.clone(), 0..=once.len());
-            (Just(once.clone()), again).prop_flat_map(move |(once, again)| {
+            (Just(once), again).prop_flat_map(move |(once, again)| {
                 let all: Vec<Report> = once.iter().chain(&again).copied().collect();
                 (Just(once), Just(all).prop_shuffle())
             })
