@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Customer},
-        message::{Attempt, AttemptFailure, MessageRecord, Remember, Retry, SmsPolicy, SmsVerdict},
+        message::{Attempt, AttemptFailure, MessageRecord, Next, Remember, Retry, SmsPolicy, SmsVerdict},
         status::{AttemptState, MessageState},
     },
     rules::{allowed, allowed::is_marketing},
@@ -80,7 +80,7 @@ pub(super) fn plan(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
 /// The provider has it. Only a receipt ends the fallback timer.
 fn after_acceptance(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Plan {
     let now = facts.now;
-    let since = since(last, now);
+    let since = since(record, last, facts);
     let close_at = since.plus(facts.settings.close_after());
     if record.cancel {
         return wait_or_close(close_at, now, "cancelled");
@@ -107,7 +107,7 @@ fn after_acceptance(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -
 /// The answer was lost: first a receipt may clear it up, then the operator's policy decides.
 fn after_doubt(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Plan {
     let now = facts.now;
-    let cleared_by = since(last, now).plus(Duration::from_secs(facts.settings.doubt_wait_s));
+    let cleared_by = since(record, last, facts).plus(Duration::from_secs(facts.settings.doubt_wait_s));
     if now < cleared_by {
         return wait(cleared_by, "uncertain", "the provider's answer was lost; a receipt may still clear it up");
     }
@@ -193,7 +193,7 @@ fn fallback_at(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Opt
     if last.channel != Channel::Whatsapp || !sms_is_left(record) {
         return None;
     }
-    let (since, settings) = (since(last, facts.now), facts.settings);
+    let (since, settings) = (since(record, last, facts), facts.settings);
     let at = since.plus(record.message.fallback_after.unwrap_or(settings.fallback_after()));
     match record.message.expires {
         // An SMS at the deadline would be late: it goes out a little before, but gives WhatsApp its chance.
@@ -215,13 +215,28 @@ fn last_moment(record: &MessageRecord, last: &Attempt, settings: &Settings) -> O
 
 fn retry_at(record: &MessageRecord, last: &Attempt, after_ms: u64, facts: &Facts<'_>) -> Timestamp {
     let pause = facts.settings.retry_pause(tries(record, last.channel)).max(Duration::from_millis(after_ms));
-    since(last, facts.now).plus(pause)
+    since(record, last, facts).plus(pause)
 }
 
-/// From when waits after an attempt are counted. An attempt of the future was made before the clock was set back: its waits
-/// begin anew, and are not longer by as much as the clock was set back.
-fn since(last: &Attempt, now: Timestamp) -> Timestamp {
-    last.answered.unwrap_or(last.planned).min(now)
+/// From when waits after an attempt are counted. One of the future was made before the clock was set back: what follows it is
+/// counted from now, once; when the time comes that was planned so, it has waited long enough.
+fn since(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Timestamp {
+    let began = last.answered.unwrap_or(last.planned);
+    if began <= facts.now {
+        return began;
+    }
+    match record.next {
+        Next::At(at) if at <= facts.now => facts.now.minus(longest_wait(record, last, facts.settings)),
+        Next::At(_) | Next::Now | Next::Nothing => facts.now,
+    }
+}
+
+fn longest_wait(record: &MessageRecord, last: &Attempt, settings: &Settings) -> Duration {
+    let asked_for = match last.failure.as_ref().map(|failure| failure.retry) {
+        Some(Retry::Later { after_ms }) => Duration::from_millis(after_ms),
+        _ => Duration::ZERO,
+    };
+    settings.longest_wait().max(asked_for).max(record.message.fallback_after.unwrap_or_default())
 }
 
 fn tries(record: &MessageRecord, channel: Channel) -> u32 {
