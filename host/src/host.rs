@@ -58,11 +58,14 @@ pub async fn start_with_page(
         .await
         .context("the plugins cannot be loaded")?;
 
+    let lateness = Arc::new(run::Lateness::default());
     let run_parts = run::Parts {
         store: store.clone(),
         clock: clock.clone(),
         plugins: plugins.clone(),
         settings: config.run.clone(),
+        alerts: run::Alerts::default(),
+        lateness: lateness.clone(),
     };
     let dispatch_parts = dispatch::Parts {
         store: store.clone(),
@@ -86,6 +89,7 @@ pub async fn start_with_page(
     ];
 
     let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones)?;
+    let router = router.layer(axum::Extension(lateness));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), stop.cancelled_owned()));
     tracing::info!(%address, store = %config.store.url, "the host is ready");
     Ok(Running { address, store, plugins, tasks, server })

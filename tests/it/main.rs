@@ -13,6 +13,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod aside;
 mod cli;
 mod crash;
 mod customers;

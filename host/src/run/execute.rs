@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Parts, failure};
+use super::{
+    Parts,
+    alert::{self, Counted},
+    failure,
+};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -92,11 +96,13 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
         match result {
             Ok(finished) => {
                 if let Some(what) = commit(parts, &queued, version, finished, report, now).await? {
+                    parts.lateness.note(&queued, now);
                     return Ok(what);
                 }
             }
             Err(RunFailure::Host { message }) => return Err(Trouble::Host(message)),
             Err(failure) => {
+                parts.lateness.note(&queued, now);
                 let verdict = failure::verdict(&queued, &failure, &retry, parts.clock.now());
                 return failed(parts, queued, failure, report, verdict).await;
             }
@@ -185,8 +191,16 @@ async fn failed(
             attempts = queued.attempts + 1, again = %at, failure = failure.message(), "a run failed"
         ),
     }
-    let failed = RunFailed { run: queued.clone(), failure, report, verdict, alert: None, now };
-    let there = parts.store.fail_run(failed).await?;
+    let (alert, counted) = match verdict {
+        FailureVerdict::SetAside => alert::raise(parts, &queued, &failure, &report, now).await?,
+        FailureVerdict::Again(_) => (None, Counted::Nothing),
+    };
+    let failed = RunFailed { run: queued.clone(), failure, report, verdict, alert, now };
+    let there = parts.store.fail_run(failed).await;
+    if !matches!(there, Ok(true)) {
+        parts.alerts.take_back(&queued.run.key, counted);
+    }
+    let there = there?;
     match verdict {
         FailureVerdict::Again(at) if there => {
             queued.attempts += 1;

@@ -12,10 +12,12 @@
 //! be reached (the run waits in memory and in the store, nothing is lost), the host dies (the run is still in the store).
 //! Nothing in here sends anything: the only way out of a plugin is its outcome.
 
+mod alert;
 mod execute;
 mod failure;
 mod flows;
 mod lane;
+mod lateness;
 mod reading;
 mod runner;
 mod settings;
@@ -35,6 +37,8 @@ use crate::{
     plugin::Plugins,
     store::{Handover, Store, handover::Inlet},
 };
+pub use alert::Alerts;
+pub use lateness::{Lateness, Summary as LatenessSummary};
 use runner::Runner;
 
 /// What the run stage works with.
@@ -43,6 +47,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub plugins: Arc<Plugins>,
     pub settings: Settings,
+    pub alerts: Alerts,
+    pub lateness: Arc<Lateness>,
 }
 
 /// Runs until `stop`; then takes no new runs, lets those that are executing end, and returns.

@@ -13,6 +13,7 @@
 //! Nothing that is held in memory here decides anything: rows are compared with the database before a commit. Times that matter
 //! between hosts (leases, due timers) are the database's.
 
+mod aside;
 mod connect;
 mod erasing;
 mod error;

@@ -11,6 +11,7 @@
 //! It never acknowledges what is not on disk, never holds a transaction open while anybody waits, and never begins an empty
 //! store where there was another.
 
+mod aside;
 mod erasing;
 mod error;
 mod heard;
