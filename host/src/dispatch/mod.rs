@@ -31,6 +31,7 @@ use crate::{
     channel::{Provider, price},
     clock::{Clock, Timestamp},
     domain::message::MessageRecord,
+    shutdown::Shutdown,
     store::{Handover, Store, handover::Inlet},
 };
 use deliver::Left;
@@ -59,8 +60,9 @@ pub struct Parts {
     pub pace: Pace,
 }
 
-/// Dispatches until `stop`; then begins no new attempt, lets those that are being made end, and returns.
-pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover, stop: CancellationToken) {
+/// Dispatches until it is to stop; then begins no new attempt, lets those that are being made end while there is time, and
+/// returns.
+pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover, shutdown: Shutdown) {
     let parts = Arc::new(parts);
     Dispatcher {
         parts,
@@ -72,9 +74,9 @@ pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover,
         look_at: Timestamp(0),
         making: JoinSet::new(),
         left: mpsc::unbounded_channel(),
-        stop: stop.clone(),
+        stop: shutdown.stop.clone(),
     }
-    .work(stop)
+    .work(shutdown)
     .await;
 }
 
@@ -94,7 +96,7 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    async fn work(mut self, stop: CancellationToken) {
+    async fn work(mut self, shutdown: Shutdown) {
         const BATCH: usize = 128;
         let mut handed = Vec::with_capacity(BATCH);
         let mut left = Vec::with_capacity(BATCH);
@@ -112,7 +114,7 @@ impl Dispatcher {
             let wake_at = self.look_at.min(self.queue.next_wake());
             let clock = self.parts.clock.clone();
             tokio::select! {
-                _ = stop.cancelled() => break,
+                _ = shutdown.stop.cancelled() => break,
                 _ = self.left.1.recv_many(&mut left, BATCH) => {
                     for one in left.drain(..) {
                         self.queue.left(one);
@@ -133,7 +135,15 @@ impl Dispatcher {
             while self.making.try_join_next().is_some() {}
         }
         // An attempt that was begun is finished and written down; what was not begun is in the store.
-        while self.making.join_next().await.is_some() {}
+        let ended = async { while self.making.join_next().await.is_some() {} };
+        let abandoned = shutdown.abandon.run_until_cancelled(ended).await.is_none();
+        if abandoned && !self.making.is_empty() {
+            let attempts = self.making.len();
+            tracing::warn!(
+                attempts,
+                "attempts had no answer yet and are left; the next start knows that they are in doubt"
+            );
+        }
     }
 
     fn has_room(&self) -> bool {

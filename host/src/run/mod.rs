@@ -17,12 +17,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, Timestamp},
     domain::run::QueuedRun,
     plugin::Plugins,
+    shutdown::Shutdown,
     store::{Handover, Store, handover::Inlet},
 };
 use execute::Ended;
@@ -56,12 +56,16 @@ pub struct Parts {
     pub settings: Settings,
 }
 
-/// Runs until `stop`; then takes no new runs, lets those that are executing end, and returns.
-pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, stop: CancellationToken) {
+/// Runs until it is to stop; then takes no new runs, lets those that are executing end while there is time, and returns.
+pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, shutdown: Shutdown) {
     let parts = Arc::new(parts);
-    let timers =
-        tokio::spawn(timers::fire(parts.store.clone(), parts.clock.clone(), handover.timers_due, stop.clone()));
-    Runner::new(parts, inlet).work(stop).await;
+    let timers = tokio::spawn(timers::fire(
+        parts.store.clone(),
+        parts.clock.clone(),
+        handover.timers_due,
+        shutdown.stop.clone(),
+    ));
+    Runner::new(parts, inlet).work(shutdown).await;
     if let Err(error) = timers.await {
         tracing::error!(%error, "the timer loop ended badly");
     }
@@ -95,7 +99,7 @@ impl Runner {
         }
     }
 
-    async fn work(mut self, stop: CancellationToken) {
+    async fn work(mut self, shutdown: Shutdown) {
         // How many are taken from a queue at one wake-up.
         const BATCH: usize = 128;
         let mut handed = Vec::with_capacity(BATCH);
@@ -109,7 +113,7 @@ impl Runner {
             let wake_at = self.next_wake();
             let clock = self.parts.clock.clone();
             tokio::select! {
-                _ = stop.cancelled() => break,
+                _ = shutdown.stop.cancelled() => break,
                 _ = self.ended.1.recv_many(&mut ended, BATCH) => {
                     for one in ended.drain(..) {
                         self.lanes.ended(one, self.parts.clock.now());
@@ -129,7 +133,12 @@ impl Runner {
             while self.executing.try_join_next().is_some() {}
         }
         // A run that has begun may end and commit; what has not begun is in the store.
-        while self.executing.join_next().await.is_some() {}
+        let ended = async { while self.executing.join_next().await.is_some() {} };
+        let abandoned = shutdown.abandon.run_until_cancelled(ended).await.is_none();
+        if abandoned && !self.executing.is_empty() {
+            let runs = self.executing.len();
+            tracing::warn!(runs, "runs were still being executed and are left; the next start executes them again");
+        }
     }
 
     fn has_room(&self) -> bool {
