@@ -13,10 +13,12 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod acknowledged;
 mod cli;
 mod crash;
 mod customers;
 mod demo;
+mod disk;
 mod duplicates;
 mod fallback;
 mod ingress;
@@ -24,6 +26,7 @@ mod plugins;
 mod receipts;
 mod rules;
 mod runs;
+mod shutdown;
 mod stories;
 mod tidy;
 mod timers;

@@ -6,7 +6,8 @@
 //! [`Handover`].
 //!
 //! What can go wrong: a full disk or an I/O error fails the commands of one transaction, all of which are told so, and the store
-//! goes on by itself; a file that is not ours, damaged, newer or in use is refused at the start ([`open`]).
+//! goes on by itself; a file that is not ours, damaged, newer or in use is refused at the start ([`open`]); one that is found
+//! damaged later is written no more, and is still read where it can be.
 //!
 //! It never acknowledges what is not on disk, never holds a transaction open while anybody waits, and never begins an empty
 //! store where there was another.
@@ -17,10 +18,12 @@ mod cache;
 mod change;
 mod commit;
 mod customers;
+mod damage;
 mod entities;
 mod erase;
 mod error;
 mod incoming;
+mod log;
 mod messages;
 mod open;
 mod readers;
@@ -49,6 +52,7 @@ pub use settings::Settings;
 
 use self::{
     cache::Cache,
+    damage::Damage,
     entities::HeldEntity,
     error::{Outcome, Trouble},
     messages::Held,
@@ -72,6 +76,7 @@ struct Shared {
     entities: Cache<EntityKey, HeldEntity>,
     customers: Cache<CustomerKey, Arc<Customer>>,
     messages: Cache<MessageId, Arc<Held>>,
+    damage: Arc<Damage>,
 }
 
 pub struct SqliteStore {
@@ -89,6 +94,7 @@ impl SqliteStore {
         let lock = open::lock(path)?;
         let conn = open::writer(path, &settings, now)?;
         let at = |trouble: Trouble| trouble.at(path);
+        let damage = Arc::new(Damage::default());
         let shared = Arc::new(Shared {
             address_key: open::address_key(&conn, path)?,
             entities: Cache::of_bytes(settings.entity_cache_bytes),
@@ -96,6 +102,7 @@ impl SqliteStore {
             messages: Cache::of_bytes(settings.message_cache_bytes),
             settings: settings.clone(),
             handover,
+            damage: damage.clone(),
         });
         let seqs = Seqs::read(&conn).map_err(Trouble::from).map_err(at)?;
         let writer =
@@ -110,7 +117,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             place: path.display().to_string(),
             shared,
-            readers: Arc::new(Readers::new(path.to_owned(), settings)),
+            readers: Arc::new(Readers::new(path.to_owned(), settings, damage)),
             queue: Mutex::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
         })
@@ -152,6 +159,7 @@ impl SqliteStore {
     fn stop(&self) -> Option<JoinHandle<()>> {
         self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         self.readers.close();
+        self.shared.damage.close();
         self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
     }
 }

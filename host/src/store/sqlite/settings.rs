@@ -23,6 +23,9 @@ pub struct Settings {
     pub page_cache_bytes: usize,
     /// How long to wait for another program that has the file locked (a backup), before a command fails.
     pub busy_timeout_ms: u64,
+    /// A store up to this size is read through at each start, at some hundred MiB a second; damage in a larger one is found
+    /// when it is come upon.
+    pub check_bytes_max: u64,
     /// Receipts about attempts that are not known (yet). Strangers may send such: the number is the bound.
     pub parked_receipts_max: u32,
     /// For how long an address is left alone that cannot be reached on its channel: a number may join WhatsApp later.
@@ -43,6 +46,7 @@ impl Default for Settings {
             message_cache_bytes: 32 * MIB,
             page_cache_bytes: 64 * MIB,
             busy_timeout_ms: 5_000,
+            check_bytes_max: 64 << 20,
             parked_receipts_max: 10_000,
             address_unusable_days: 30,
             answer_within_hours: 48,
