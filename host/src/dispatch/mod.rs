@@ -34,6 +34,7 @@ use crate::{
     clock::{Clock, Timestamp},
     domain::{message::MessageRecord, shard::Shard},
     ids::TenantId,
+    shutdown::Shutdown,
     store::{self, Handover, Store, handover::Inlet},
 };
 use deliver::Left;
@@ -65,8 +66,9 @@ pub struct Parts {
     pub pace: Pace,
 }
 
-/// Dispatches until `stop`; then begins no new attempt, lets those that are being made end, and returns.
-pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover, stop: CancellationToken) {
+/// Dispatches until it is to stop; then begins no new attempt, lets those that are being made end while there is time, and
+/// returns.
+pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover, shutdown: Shutdown) {
     let parts = Arc::new(parts);
     Dispatcher {
         queue: Queue::new(parts.settings.in_memory_max, parts.settings.concurrent_max),
@@ -80,9 +82,9 @@ pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover,
         making: JoinSet::new(),
         left: mpsc::unbounded_channel(),
         reads: JoinSet::new(),
-        stop: stop.clone(),
+        stop: shutdown.stop.clone(),
     }
-    .work(stop)
+    .work(shutdown)
     .await;
 }
 
@@ -112,7 +114,7 @@ enum Heard {
 }
 
 impl Dispatcher {
-    async fn work(mut self, stop: CancellationToken) {
+    async fn work(mut self, shutdown: Shutdown) {
         const BATCH: usize = 128;
         let mut handed = Vec::with_capacity(BATCH);
         let mut left = Vec::with_capacity(BATCH);
@@ -136,7 +138,7 @@ impl Dispatcher {
             self.start_what_can();
             let wake_at = self.look_at.min(self.queue.next_wake());
             tokio::select! {
-                _ = stop.cancelled() => break,
+                _ = shutdown.stop.cancelled() => break,
                 _ = self.left.1.recv_many(&mut left, BATCH) => left.drain(..).for_each(|one| self.queue.left(one)),
                 // Whatever there is no room for is dropped here and left in the store, so one tenant never blocks another.
                 taken = self.inlet.queue.recv_many(&mut handed, BATCH) => {
@@ -173,7 +175,15 @@ impl Dispatcher {
             while self.making.try_join_next().is_some() {}
         }
         // An attempt that was begun is finished and written down; what was not begun is in the store.
-        while self.making.join_next().await.is_some() {}
+        let ended = async { while self.making.join_next().await.is_some() {} };
+        let abandoned = shutdown.abandon.run_until_cancelled(ended).await.is_none();
+        if abandoned && !self.making.is_empty() {
+            let attempts = self.making.len();
+            tracing::warn!(
+                attempts,
+                "attempts had no answer yet and are left; the next start knows that they are in doubt"
+            );
+        }
     }
 
     /// Takes up messages whose time has come: a fallback, a doubt, a deadline.

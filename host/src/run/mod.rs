@@ -27,14 +27,13 @@ mod window;
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 pub use settings::Settings;
 
 use crate::{
     clock::Clock,
     domain::run::QueuedRun,
     plugin::Plugins,
+    shutdown::Shutdown,
     store::{Handover, Store, handover::Inlet},
 };
 pub use alert::Alerts;
@@ -51,12 +50,16 @@ pub struct Parts {
     pub lateness: Arc<Lateness>,
 }
 
-/// Runs until `stop`; then takes no new runs, lets those that are executing end, and returns.
-pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, stop: CancellationToken) {
+/// Runs until it is to stop; then takes no new runs, lets those that are executing end while there is time, and returns.
+pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, shutdown: Shutdown) {
     let parts = Arc::new(parts);
-    let timers =
-        tokio::spawn(timers::fire(parts.store.clone(), parts.clock.clone(), handover.timers_due, stop.clone()));
-    Runner::new(parts, inlet).work(stop).await;
+    let timers = tokio::spawn(timers::fire(
+        parts.store.clone(),
+        parts.clock.clone(),
+        handover.timers_due,
+        shutdown.stop.clone(),
+    ));
+    Runner::new(parts, inlet).work(shutdown).await;
     if let Err(error) = timers.await {
         tracing::error!(%error, "the timer loop ended badly");
     }

@@ -46,7 +46,7 @@ pub enum Error {
     #[error("the store at {place} cannot be used now: {reason}. {advice}")]
     Unavailable { place: String, reason: String, advice: String },
     /// The file is not ours, damaged, or from a newer version. It will not pass.
-    #[error("the store at {place} cannot be opened: {reason}. {advice}")]
+    #[error("the store at {place} is not usable: {reason}. {advice}")]
     Unusable { place: String, reason: String, advice: String },
     /// A bug: a row that this code cannot have written.
     #[error("the store holds something unreadable: {0}")]
