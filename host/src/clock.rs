@@ -88,6 +88,12 @@ pub trait Clock: Send + Sync + 'static {
     /// By how many milliseconds altogether this clock was set back since it began. Changes when it is.
     fn set_back(&self) -> watch::Receiver<i64>;
 
+    /// Goes by another clock from now on, which shows `now`: that of the database, so that hosts agree on the time. `false` for a
+    /// clock that goes by nobody's, because tests and demos move it.
+    fn follow(&self, _now: Timestamp) -> bool {
+        false
+    }
+
     /// Moves the clock forward to `to`, where this clock can be moved. Says whether it was.
     fn advance_to(&self, _to: Timestamp) -> bool {
         false
@@ -110,18 +116,29 @@ const STEP: Duration = Duration::from_secs(1);
 pub struct SystemClock {
     began: Instant,
     jumps: Jumps,
+    /// By how much the clock that is followed is ahead.
+    ahead_ms: AtomicI64,
 }
+
+/// How far two clocks may be apart before one follows the other: asking for the time takes some of it.
+const APART_MS: i64 = 100;
 
 impl SystemClock {
     pub fn new() -> SystemClock {
         let began = Instant::now();
-        SystemClock { began, jumps: Jumps::new(wall_ms()) }
+        SystemClock { began, jumps: Jumps::new(wall_ms()), ahead_ms: AtomicI64::new(0) }
     }
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
         SystemClock::new()
+    }
+}
+
+impl SystemClock {
+    fn shown(&self, wall_ms: i64) -> Timestamp {
+        Timestamp(wall_ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
     }
 }
 
@@ -137,10 +154,23 @@ impl Clock for SystemClock {
         if self.jumps.by(wall, elapsed).abs() >= JUMP_MS {
             let (wall, elapsed) = (wall_ms(), millis(self.began.elapsed()));
             self.jumps.notice(wall, elapsed);
-            return Timestamp(wall);
+            return self.shown(wall);
         }
         self.jumps.notice(wall, elapsed);
-        Timestamp(wall)
+        self.shown(wall)
+    }
+
+    fn follow(&self, now: Timestamp) -> bool {
+        let by_ms = now.0.saturating_sub(wall_ms());
+        let before_ms = self.ahead_ms.load(Ordering::Relaxed);
+        if by_ms.abs_diff(before_ms) > APART_MS.unsigned_abs() {
+            tracing::warn!(
+                ahead_ms = by_ms,
+                "the database's clock and this machine's differ; the host goes by the database's"
+            );
+            self.ahead_ms.store(by_ms, Ordering::Relaxed);
+        }
+        true
     }
 
     async fn sleep_until(&self, until: Timestamp) {

@@ -111,7 +111,7 @@ async fn open_store(
     let settings = config.store.clone();
     Ok(match &config.store.url {
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, settings, hand.clone(), clock.now())?),
-        StoreUrl::Postgres(url) => Arc::new(PgStore::open(url, settings, hand.clone()).await?),
+        StoreUrl::Postgres(url) => Arc::new(PgStore::open(url, settings, hand.clone(), clock.clone()).await?),
     })
 }
 

@@ -138,6 +138,7 @@ fn connections_go_out_from_the_channels_and_from_the_tools_only() {
 #[test]
 fn only_the_store_knows_sql_and_only_the_plugin_layer_knows_wasmtime() {
     assert_eq!(outside("rusqlite", &["store/sqlite/"]), NONE);
+    assert_eq!(outside("tokio_postgres", &["store/postgres/"]), NONE);
     assert_eq!(outside("wasmtime", &["plugin/"]), NONE);
 }
 
@@ -162,6 +163,7 @@ fn the_time_is_read_in_one_place_and_durations_are_measured_in_few() {
         ("plugin/calls/wasi.rs", "a guest's monotonic clock begins with its run"),
         ("plugin/instance.rs", "how long a run took, and may take"),
         ("plugin/mod.rs", "how long loading took"),
+        ("store/postgres/lease.rs", "how long a lease is good for, whatever the clocks show"),
     ];
     assert_eq!(outside("Instant::now", &measured.map(|(place, _)| place)), NONE);
 }
@@ -190,10 +192,12 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 9] = [
-    ("config.rs", &["Config", "Server", "StoreSettings", "ClockSettings", "LogSettings", "PriceSettings"]),
+const SETTINGS: [(&str, &[&str]); 11] = [
+    ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
+    ("store/settings.rs", &["Settings"]),
     ("store/sqlite/settings.rs", &["Settings"]),
+    ("store/postgres/settings.rs", &["Settings"]),
     ("run/settings.rs", &["Settings"]),
     ("rules/allowed.rs", &["Settings"]),
     ("dispatch/settings.rs", &["Settings"]),

@@ -9,7 +9,7 @@ use super::view::{self, Time};
 use crate::{
     ingress::{AppState, auth::Caller, problem::Problem, quota::Refused},
     run::{Lateness, LatenessSummary},
-    store::Figures,
+    store::{self, Figures},
 };
 
 #[derive(Serialize)]
@@ -20,6 +20,9 @@ struct Stats {
     /// Requests that got 429 since the host started.
     refused: Refused,
     timer_lateness_ms: LatenessSummary,
+    /// Where several hosts share the work.
+    #[serde(flatten)]
+    part: Option<store::Part>,
 }
 
 pub(super) async fn show(
@@ -33,6 +36,7 @@ pub(super) async fn show(
         figures,
         refused: state.quotas.refused(&caller.tenant),
         timer_lateness_ms: lateness.summary(),
+        part: state.store.part(),
     };
     Ok(view::answer(StatusCode::OK, &stats))
 }

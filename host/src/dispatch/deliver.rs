@@ -75,7 +75,9 @@ async fn step(parts: &Parts, record: &MessageRecord) -> store::Result<Step> {
     let kind = match plan(record, &facts(parts, customer.as_deref(), now)) {
         Plan::Attempt(planned) => {
             let account = account_key(&*planned.provider);
-            if let Err(until) = parts.pace.take(&account, planned.channel, &planned.address, now) {
+            if let Err(until) =
+                parts.pace.place(&*parts.store, &account, planned.channel, &planned.address, now).await?
+            {
                 return Ok(Step::Paced(until));
             }
             return attempt(parts, record, *planned, customer.as_deref(), now).await;

@@ -3,15 +3,22 @@
 //! ahead is from before the clock was set back, and is taken for as far ahead as it can be: a full burst.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::Settings;
-use crate::{clock::Timestamp, domain::customer::Channel};
+use crate::{
+    clock::Timestamp,
+    domain::customer::Channel,
+    store::{self, Store},
+};
 
 pub struct Pace {
     state: Mutex<State>,
+    /// Places of accounts that several hosts share, taken and not used yet.
+    held: tokio::sync::Mutex<HashMap<String, VecDeque<Place>>>,
     whatsapp: Rate,
     sms: Rate,
     pair: Rate,
@@ -23,6 +30,33 @@ struct State {
     accounts: HashMap<String, i64>,
     pairs: HashMap<(String, String), i64>,
 }
+
+impl State {
+    fn take_of_pair(&mut self, rate: Rate, account: &str, address: &str, now_us: i64) -> Result<(), Timestamp> {
+        let pair = (account.to_owned(), address.to_owned());
+        let arrival = rate.next(rate.kept(self.pairs.get_mut(&pair), now_us), now_us)?;
+        if self.pairs.len() >= PAIRS_MAX {
+            self.pairs.retain(|_, arrival| *arrival > now_us);
+        }
+        self.pairs.insert(pair, arrival);
+        Ok(())
+    }
+}
+
+/// A place in a line that several hosts share: when it may be used, in milliseconds.
+#[derive(Clone, Copy)]
+struct Place(i64);
+
+impl Place {
+    fn usable_until(self) -> Timestamp {
+        Timestamp(self.0).plus(PLACE_KEPT)
+    }
+}
+
+/// Of a second's places, which part is taken at a time: few enough to waste little, many enough to ask seldom.
+const PLACES_PART: i64 = 8;
+/// How long a place may be used after its time has come.
+const PLACE_KEPT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy)]
 struct Rate {
@@ -39,6 +73,7 @@ impl Pace {
             |rate: u32| Rate { interval_us: 1_000_000 / i64::from(rate.max(1)), burst: i64::from(rate.max(1)) };
         Pace {
             state: Mutex::default(),
+            held: tokio::sync::Mutex::default(),
             whatsapp: per_second(settings.whatsapp_per_second),
             sms: per_second(settings.sms_per_second),
             pair: Rate {
@@ -48,19 +83,63 @@ impl Pace {
         }
     }
 
-    /// Takes a place for one message now, or says when to ask again.
+    /// Takes a place for one message now, or says when to ask again. Where several hosts send with the same account, the line
+    /// is the store's, and this host takes some places at a time: what it does not use soon is lost, so that none is used
+    /// late, when others send.
+    pub(super) async fn place(
+        &self,
+        store: &dyn Store,
+        account: &str,
+        channel: Channel,
+        address: &str,
+        now: Timestamp,
+    ) -> store::Result<Result<(), Timestamp>> {
+        let rate = self.rate(channel);
+        // One at a time asks the store; the others find what it brought.
+        let mut held = self.held.lock().await;
+        let places = held.entry(account.to_owned()).or_default();
+        places.retain(|place| place.usable_until() > now);
+        if places.is_empty() {
+            let count = u32::try_from((rate.burst / PLACES_PART).max(1)).unwrap_or(u32::MAX);
+            match store.reserve_pace(account, rate.interval_us, count, now).await? {
+                None => return Ok(self.take(account, channel, address, now)),
+                Some(first_us) => {
+                    let ahead_us = rate.interval_us.saturating_mul(rate.burst - 1);
+                    let place = |no| {
+                        Place((first_us + rate.interval_us.saturating_mul(no) - ahead_us).saturating_add(999) / 1000)
+                    };
+                    places.extend((0..i64::from(count)).map(place));
+                }
+            }
+        }
+        match places.front() {
+            Some(Place(at)) if *at > now.0 => Ok(Err(Timestamp(*at))),
+            _ => Ok(self.take_of_pair(account, channel, address, now).map(|()| {
+                places.pop_front();
+            })),
+        }
+    }
+
+    fn rate(&self, channel: Channel) -> Rate {
+        if channel == Channel::Whatsapp { self.whatsapp } else { self.sms }
+    }
+
+    fn take_of_pair(&self, account: &str, channel: Channel, address: &str, now: Timestamp) -> Result<(), Timestamp> {
+        if channel != Channel::Whatsapp {
+            return Ok(());
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.take_of_pair(self.pair, account, address, now.0.saturating_mul(1000))
+    }
+
+    /// The same where this host is alone.
     pub(super) fn take(&self, account: &str, channel: Channel, address: &str, now: Timestamp) -> Result<(), Timestamp> {
         let now_us = now.0.saturating_mul(1000);
-        let rate = if channel == Channel::Whatsapp { self.whatsapp } else { self.sms };
+        let rate = self.rate(channel);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let of_account = rate.next(rate.kept(state.accounts.get_mut(account), now_us), now_us)?;
         if channel == Channel::Whatsapp {
-            let pair = (account.to_owned(), address.to_owned());
-            let of_pair = self.pair.next(self.pair.kept(state.pairs.get_mut(&pair), now_us), now_us)?;
-            if state.pairs.len() >= PAIRS_MAX {
-                state.pairs.retain(|_, arrival| *arrival > now_us);
-            }
-            state.pairs.insert(pair, of_pair);
+            state.take_of_pair(self.pair, account, address, now_us)?;
         }
         state.accounts.insert(account.to_owned(), of_account);
         Ok(())

@@ -370,6 +370,15 @@ pub struct Figures {
     pub uncertain_attempts: i64,
 }
 
+/// What a host has of the work of its store.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Part {
+    /// Of 1,024.
+    pub shards: usize,
+    /// Hosts that live, this one included.
+    pub hosts: usize,
+}
+
 /// Derived from the key that a store is born with, so that a backup of the store has all that there is.
 pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key("relais: the randomness of runs", store_key)
@@ -517,6 +526,23 @@ pub trait Store: Send + Sync + 'static {
     /// Whether this host is the one that should do the work of a shard now. It decides who tries, never who may commit.
     fn owns(&self, _shard: Shard) -> bool {
         true
+    }
+
+    /// What this host has of the work, where several share it.
+    fn part(&self) -> Option<Part> {
+        None
+    }
+
+    /// Takes `places` in the line of those who send with `account`, one for each `interval_us`, for all hosts of the store: the
+    /// time in microseconds of the first of them. `None` where there is one host, which keeps the line itself.
+    async fn reserve_pace(
+        &self,
+        _account: &str,
+        _interval_us: i64,
+        _places: u32,
+        _now: Timestamp,
+    ) -> Result<Option<i64>> {
+        Ok(None)
     }
 
     /// Whether it can write now.

@@ -145,12 +145,18 @@ pub(super) fn timer(row: &Row, first: usize) -> Outcome<FiredTimer> {
 
 /// Timers that are due and have no run yet, the earliest first, and when to look again. Those that another host is about to fire
 /// are left to it.
-pub(super) async fn due_timers(client: &ClientWrapper, now_ms: i64, limit: u32) -> Outcome<DueTimers> {
+pub(super) async fn due_timers(
+    client: &ClientWrapper,
+    now_ms: i64,
+    limit: u32,
+    database_time: bool,
+) -> Outcome<DueTimers> {
     let sql = format!(
         "SELECT x.tenant, x.plugin, x.entity, {TIMER_COLUMNS} FROM timers x WHERE NOT x.queued AND x.due <= $1 \
+         AND x.due <= CASE WHEN $3 THEN (extract(epoch FROM now()) * 1000)::int8 ELSE $1 END \
          ORDER BY x.due LIMIT $2 FOR UPDATE SKIP LOCKED"
     );
-    let due = read::all(client, &sql, &[&now_ms, &i64::from(limit)], |row| {
+    let due = read::all(client, &sql, &[&now_ms, &i64::from(limit), &database_time], |row| {
         let key = EntityKey {
             tenant: rows::must_name(row, 0)?,
             plugin: rows::must_name(row, 1)?,
@@ -163,7 +169,9 @@ pub(super) async fn due_timers(client: &ClientWrapper, now_ms: i64, limit: u32) 
         // There may be more of which the time has come already.
         return Ok((due, Some(Timestamp(now_ms))));
     }
-    let sql = "SELECT due FROM timers WHERE NOT queued AND due > $1 ORDER BY due LIMIT 1";
-    let next = read::one(client, sql, &[&now_ms], |row| rows::must_time(row, 0)).await?;
+    // One that is due by this host's clock and not yet by the database's is a few milliseconds early: it is asked for again.
+    let sql = "SELECT GREATEST(due, $1 + 1) FROM timers WHERE NOT queued AND due > CASE WHEN $2 \
+               THEN LEAST($1, (extract(epoch FROM now()) * 1000)::int8) ELSE $1 END ORDER BY due LIMIT 1";
+    let next = read::one(client, sql, &[&now_ms, &database_time], |row| rows::must_time(row, 0)).await?;
     Ok((due, next))
 }

@@ -143,6 +143,7 @@ pub(super) async fn round(shared: &Shared) -> Outcome<()> {
         return Ok(());
     }
     let client = connect::reader(&shared.pool).await?;
+    set_clock(&client, shared).await?;
     // Counted from before it is asked for, so that it ends here no later than there.
     let asked = Instant::now();
     let came = renew(&client, shared).await?;
@@ -168,6 +169,18 @@ pub(super) async fn round(shared: &Shared) -> Outcome<()> {
     if came || given > 0 {
         notify::tell_of_shards(&client, leases.name()).await?;
     }
+    Ok(())
+}
+
+/// Hosts agree on the time by going by the database's.
+async fn set_clock(client: &ClientWrapper, shared: &Shared) -> Outcome<()> {
+    let asked = Instant::now();
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8";
+    let now = read::one(client, sql, &[], |row| super::rows::must_time(row, 0)).await?;
+    // The answer was on its way for about half of the time that asking took.
+    let now = now.map(|now| now.plus(asked.elapsed() / 2));
+    let follows = now.is_some_and(|now| shared.clock.follow(now));
+    shared.database_time.store(follows, Ordering::Release);
     Ok(())
 }
 

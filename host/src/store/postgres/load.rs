@@ -57,13 +57,13 @@ pub(super) async fn load(client: &ClientWrapper, source: &mut PgSource, caches: 
         ids.insert(held.record.seq, (message.tenant.clone(), message.id));
         base.messages.insert(message.id, Some(held));
     }
-    load_seldom(client, &wanted, base).await
+    load_seldom(client, &wanted, base, source.database_time).await
 }
 
-async fn load_seldom(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables) -> Outcome<()> {
+async fn load_seldom(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables, database_time: bool) -> Outcome<()> {
     load_runs(client, wanted, base).await?;
     if let Some((now, limit)) = wanted.due_timers {
-        base.due_timers = Some(kept::due_timers(client, now.0, limit).await?);
+        base.due_timers = Some(kept::due_timers(client, now.0, limit, database_time).await?);
     }
     load_keys(client, wanted, base).await?;
     load_heard(client, wanted, base).await?;

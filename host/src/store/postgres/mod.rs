@@ -26,6 +26,7 @@ mod notify;
 mod open;
 mod open_work;
 mod outbox;
+mod pace;
 mod people;
 mod read;
 mod rows;
@@ -45,7 +46,7 @@ mod write_people;
 mod writer;
 mod writes;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicBool};
 
 use deadpool_postgres::Pool;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -65,6 +66,7 @@ use super::{
     cache::Cache,
     commands::{self, Terms, Tx, tx::Caches},
 };
+use crate::clock::Clock;
 
 /// What everything in here has in common.
 struct Shared {
@@ -79,6 +81,10 @@ struct Shared {
     leases: Leases,
     /// The part of the counters that is this host's.
     part: i64,
+    /// Goes by the database's clock, where it goes by any.
+    clock: Arc<dyn Clock>,
+    /// Timers are due by the database's clock: not where a test or a demo moves the host's.
+    database_time: AtomicBool,
 }
 
 pub struct PgStore {
@@ -91,7 +97,12 @@ pub struct PgStore {
 
 impl PgStore {
     /// Connects, brings the schema up to date, and takes this host's share of the shards.
-    pub async fn open(url: &str, settings: super::Settings, handover: Handover) -> Result<PgStore> {
+    pub async fn open(
+        url: &str,
+        settings: super::Settings,
+        handover: Handover,
+        clock: Arc<dyn Clock>,
+    ) -> Result<PgStore> {
         let at = |trouble: Trouble| trouble.at(url);
         let config = connect::config(url, &settings.postgres).map_err(at)?;
         let pool = connect::pool(config.clone(), &settings.postgres).map_err(at)?;
@@ -120,6 +131,8 @@ impl PgStore {
             leases: Leases::new(id, host_name, settings.postgres.lease()),
             // A few hundred at most: a part that was another host's once is added to as well as a new one.
             part: i64::from(id[0]),
+            clock,
+            database_time: AtomicBool::new(false),
             settings,
         });
         let listener = notify::begin(&shared).await.map_err(at)?;

@@ -132,6 +132,8 @@ pub(super) struct PgSource {
     /// Which message a row of attempts belongs to.
     pub(super) message_ids: HashMap<i64, (TenantId, MessageId)>,
     next_parked: i64,
+    /// Timers are due by the database's clock.
+    pub(super) database_time: bool,
 }
 
 impl PgSource {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::PgStore;
+use crate::clock::{AdjustableClock, Timestamp};
 use crate::store::{
     Handover, Settings, Store,
     contract_tests::{Place, store_contract},
@@ -32,7 +33,8 @@ impl Place for Database {
         client.batch_execute(over).await.unwrap();
         drop(client);
         connection.await.unwrap().unwrap();
-        Arc::new(PgStore::open(&self.0.url, Settings::default(), handover).await.unwrap())
+        let clock = Arc::new(AdjustableClock::starting_at(Timestamp(0)));
+        Arc::new(PgStore::open(&self.0.url, Settings::default(), handover, clock).await.unwrap())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::{PgStore, aside, erasing, heard, kept, lease, open_work, outbox, people, source::Want, stories};
+use super::{PgStore, aside, erasing, heard, kept, lease, open_work, outbox, pace, people, source::Want, stories};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -18,8 +18,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageChangeKind, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent,
-        RunCommit, RunFailed, RunFilter, RunStory, Store,
+        MessageChangeKind, MessageFilter, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
+        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs,
             source::{Sequence, author_name},
@@ -317,6 +317,15 @@ impl Store for PgStore {
 
     fn owns(&self, shard: Shard) -> bool {
         self.shared.leases.owns(shard)
+    }
+
+    fn part(&self) -> Option<Part> {
+        Some(Part { shards: self.shared.leases.count(), hosts: self.shared.leases.hosts() })
+    }
+
+    async fn reserve_pace(&self, account: &str, interval_us: i64, places: u32, now: Timestamp) -> Result<Option<i64>> {
+        let taken = self.read(async |client| pace::reserve(client, account, interval_us, places, now).await).await?;
+        Ok(Some(taken))
     }
 
     async fn check(&self) -> Result<()> {

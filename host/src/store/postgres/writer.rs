@@ -125,6 +125,9 @@ impl Writer {
             }
             Err(trouble) => {
                 let error = trouble.at(&self.shared.place);
+                // Where the commit went through and only its answer was lost, what it made to be done is in the store alone.
+                // It is read there before anything later is taken up, or what comes after it would overtake it.
+                self.shared.handover.read_the_store();
                 tracing::error!(commands = jobs.len(), %error, "nothing of these commands is known to be written");
                 jobs.into_iter().for_each(|job| job.answer(Some(&error)));
             }
@@ -173,7 +176,8 @@ impl Writer {
 }
 
 async fn transact(client: &ClientWrapper, shared: &Shared, jobs: &mut Jobs) -> Outcome<Pending> {
-    let mut source = PgSource::default();
+    let database_time = shared.database_time.load(std::sync::atomic::Ordering::Acquire);
+    let mut source = PgSource { database_time, ..PgSource::default() };
     for job in jobs.iter() {
         job.wants().iter().for_each(|want| source.expect(want));
     }
