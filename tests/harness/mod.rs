@@ -13,6 +13,7 @@ mod forged;
 mod host;
 pub(crate) mod ledger;
 mod plugins;
+pub(crate) mod postgres;
 mod process;
 mod setup;
 mod sim;

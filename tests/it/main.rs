@@ -21,6 +21,7 @@ mod duplicates;
 mod fallback;
 mod ingress;
 mod plugins;
+mod postgres;
 mod receipts;
 mod rules;
 mod runs;
