@@ -37,6 +37,14 @@ pub(crate) struct Server {
     pub(crate) url: String,
 }
 
+impl Server {
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        let config: Config = self.url.parse().unwrap();
+        config.get_ports().first().copied().unwrap_or(5432)
+    }
+}
+
 /// The server of this process's tests.
 pub(crate) fn server() -> Server {
     static FOUND: OnceLock<Found> = OnceLock::new();

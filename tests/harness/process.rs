@@ -50,10 +50,15 @@ pub(crate) fn serve(config: &Path, log: &Path) -> Child {
 
 /// Asks a process to end, as an operator does.
 pub(crate) async fn terminate(child: &mut Child) -> ExitStatus {
-    let id = child.id().unwrap().to_string();
-    let sent = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
-    assert!(sent.success(), "SIGTERM cannot be sent to {id}");
+    signal(child, "TERM").await;
     tokio::time::timeout(COMMAND_MAX, child.wait()).await.unwrap_or_else(|_| panic!("the host does not stop")).unwrap()
+}
+
+/// Sends a signal by its name, without `SIG`.
+pub(crate) async fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap().to_string();
+    let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap();
+    assert!(sent.success(), "SIG{name} cannot be sent to {id}");
 }
 
 /// A port that nobody uses, below those that the kernel hands out to clients: while a host is down nobody takes it.

@@ -14,12 +14,14 @@
 mod harness;
 
 mod cli;
+mod cluster;
 mod crash;
 mod customers;
 mod demo;
 mod duplicates;
 mod fallback;
 mod ingress;
+mod order;
 mod plugins;
 mod postgres;
 mod receipts;
