@@ -7,6 +7,8 @@
 //!
 //! The store never makes a request, never runs a plugin and never reads the clock: times are given to it.
 
+mod cache;
+mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 pub mod handover;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::store::Error;
+use crate::store::{Error, commands};
 
 /// What goes wrong inside the store, before it is said of which file.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,28 @@ pub(super) type Outcome<T> = std::result::Result<T, Trouble>;
 impl From<serde_json::Error> for Trouble {
     fn from(error: serde_json::Error) -> Self {
         Trouble::Unreadable(format!("JSON in a row: {error}"))
+    }
+}
+
+impl From<Trouble> for commands::Trouble {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Sql(error) => commands::Trouble::Database(Box::new(error)),
+            Trouble::Unreadable(what) => commands::Trouble::Unreadable(what),
+        }
+    }
+}
+
+impl From<commands::Trouble> for Trouble {
+    fn from(trouble: commands::Trouble) -> Self {
+        match trouble {
+            commands::Trouble::Database(error) => match error.downcast::<rusqlite::Error>() {
+                Ok(error) => Trouble::Sql(*error),
+                Err(other) => Trouble::Unreadable(other.to_string()),
+            },
+            // Rows are read when they are asked for here, so none is ever missing.
+            other => Trouble::Unreadable(other.to_string()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: the verbs of [`Store`]. What changes something goes to the one writer thread ([`writer`]), which commits everything that
 //! has queued up as one transaction and answers after it is on disk. What only reads comes from memory where it can
-//! ([`cache`]), else from a few read-only connections ([`readers`]). Out: answers, and what is newly to be done to the
+//! ([`Caches`]), else from a few read-only connections ([`readers`]). Out: answers, and what is newly to be done to the
 //! [`Handover`].
 //!
 //! What can go wrong: a full disk or an I/O error fails the commands of one transaction, all of which are told so, and the store
@@ -11,28 +11,21 @@
 //! It never acknowledges what is not on disk, never holds a transaction open while anybody waits, and never begins an empty
 //! store where there was another.
 
-mod accept;
-mod attempts;
-mod cache;
-mod change;
-mod commit;
-mod customers;
-mod entities;
-mod erase;
+mod erasing;
 mod error;
-mod incoming;
-mod messages;
+mod heard;
+mod inbox;
+mod kept;
 mod open;
+mod outbox;
+mod people;
 mod readers;
-mod receipts;
 mod rows;
-mod runs;
 mod settings;
+mod source;
 mod stories;
 #[cfg(test)]
 mod tests;
-mod timers;
-mod tx;
 mod verbs;
 mod writer;
 
@@ -48,30 +41,24 @@ use std::{
 pub use settings::Settings;
 
 use self::{
-    cache::Cache,
-    entities::HeldEntity,
-    error::{Outcome, Trouble},
-    messages::Held,
+    error::Trouble,
     readers::Readers,
-    tx::{CustomerKey, Seqs, Tx},
+    source::Seqs,
     writer::{Job, Verb, Writer},
 };
-use super::{Error, Handover, Result};
-use crate::{
-    clock::Timestamp,
-    domain::{customer::Customer, run::EntityKey},
-    ids::MessageId,
+use super::{
+    Error, Handover, Result,
+    cache::Cache,
+    commands::{Outcome, Terms, Tx, tx::Caches},
 };
+use crate::clock::Timestamp;
 
 /// What the writer and the callers have in common.
 struct Shared {
     settings: Settings,
     handover: Handover,
-    /// Hashes addresses of which no more may be known.
-    address_key: [u8; 32],
-    entities: Cache<EntityKey, HeldEntity>,
-    customers: Cache<CustomerKey, Arc<Customer>>,
-    messages: Cache<MessageId, Arc<Held>>,
+    terms: Terms,
+    caches: Caches,
 }
 
 pub struct SqliteStore {
@@ -90,10 +77,16 @@ impl SqliteStore {
         let conn = open::writer(path, &settings, now)?;
         let at = |trouble: Trouble| trouble.at(path);
         let shared = Arc::new(Shared {
-            address_key: open::address_key(&conn, path)?,
-            entities: Cache::of_bytes(settings.entity_cache_bytes),
-            customers: Cache::of_bytes(settings.customer_cache_bytes),
-            messages: Cache::of_bytes(settings.message_cache_bytes),
+            terms: Terms {
+                address_key: open::address_key(&conn, path)?,
+                address_unusable: settings.address_unusable(),
+                answer_within: settings.answer_within(),
+            },
+            caches: Caches {
+                entities: Cache::of_bytes(settings.entity_cache_bytes),
+                customers: Cache::of_bytes(settings.customer_cache_bytes),
+                messages: Cache::of_bytes(settings.message_cache_bytes),
+            },
             settings: settings.clone(),
             handover,
         });

@@ -5,17 +5,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::{
-    accept::{self, DISCARDED, DONE, EVENT_COLUMNS, KINDS, OPEN, SET_ASIDE},
     error::{Outcome, Trouble},
-    messages::{self, STATE_COUNTER},
-    rows,
-    runs::cause_name,
+    inbox::{self, EVENT_COLUMNS, KINDS, state_number, state_of_number},
+    outbox, rows,
 };
 use crate::{
     clock::Timestamp,
     domain::{event::Event, message::MessageRecord, run::Cause, status::AttemptState},
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
-    store::{EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunState, RunStory},
+    store::{
+        EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunState, RunStory,
+        commands::{messages::STATE_COUNTER, runs::cause_name},
+    },
 };
 
 pub(super) fn event(conn: &Connection, tenant: &TenantId, id: EventId) -> Outcome<Option<Arc<Event>>> {
@@ -23,7 +24,7 @@ pub(super) fn event(conn: &Connection, tenant: &TenantId, id: EventId) -> Outcom
         "SELECT {EVENT_COLUMNS} FROM event_keys k JOIN events e ON e.seq = k.seq WHERE k.id = ?1 AND e.tenant = ?2"
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    Ok(statement.query_row(params![id.0, tenant.as_str()], |row| accept::read_event(row, 0)).optional()?)
+    Ok(statement.query_row(params![id.0, tenant.as_str()], |row| inbox::read_event(row, 0)).optional()?)
 }
 
 pub(super) fn history(
@@ -43,7 +44,7 @@ pub(super) fn history(
          AND (e.type = ?3 OR substr(e.type, 1, length(?4)) = ?4) ORDER BY e.seq DESC LIMIT ?5"
     );
     collect(conn, &sql, params![tenant.as_str(), customer.as_str(), exact, prefix, limit], |row| {
-        accept::read_event(row, 0)
+        inbox::read_event(row, 0)
     })
 }
 
@@ -67,7 +68,7 @@ fn stories(conn: &Connection, condition: &str, params: impl Params) -> Outcome<V
     let found = collect(conn, &sql, params, |row| {
         let story = EventStory {
             seq: row.get(12)?,
-            event: accept::read_event(row, 0)?,
+            event: inbox::read_event(row, 0)?,
             notes: rows::json_or_none(row, 13)?.unwrap_or_default(),
             runs: Vec::new(),
         };
@@ -75,7 +76,7 @@ fn stories(conn: &Connection, condition: &str, params: impl Params) -> Outcome<V
     })?;
     let mut stories = Vec::with_capacity(found.len());
     for (mut story, ids) in found {
-        for id in accept::run_ids(&ids) {
+        for id in inbox::run_ids(&ids) {
             story.runs.extend(run(conn, &story.event.tenant, id)?);
         }
         stories.push(story);
@@ -110,24 +111,10 @@ pub(super) fn runs(
     collect(conn, &sql, params![tenant.as_str(), page.before.unwrap_or(i64::MAX), page.limit], run_story)
 }
 
-fn state_number(state: RunState) -> i64 {
-    match state {
-        RunState::Open => OPEN,
-        RunState::Done => DONE,
-        RunState::SetAside => SET_ASIDE,
-        RunState::Discarded => DISCARDED,
-    }
-}
-
 fn run_story(row: &Row<'_>) -> rusqlite::Result<RunStory> {
     let kind = usize::try_from(row.get::<_, i64>(5)?).ok().and_then(|kind| KINDS.get(kind));
     let kind = kind.ok_or_else(|| rows::wrong(5, "no kind of run that is known here".into()))?;
-    let state = match row.get::<_, i64>(8)? {
-        OPEN => RunState::Open,
-        DONE => RunState::Done,
-        SET_ASIDE => RunState::SetAside,
-        _ => RunState::Discarded,
-    };
+    let state = state_of_number(row.get(8)?);
     let accepted = Timestamp(row.get(10)?);
     let not_before = Timestamp(row.get(11)?);
     let at = match state {
@@ -159,15 +146,15 @@ fn run_story(row: &Row<'_>) -> rusqlite::Result<RunStory> {
 }
 
 pub(super) fn set_aside_cause(conn: &Connection, tenant: &TenantId, id: RunId) -> Outcome<Option<Cause>> {
-    let found = accept::run_by_id(conn, id)?;
-    let found = found.filter(|(run, state)| run.run.key.tenant == *tenant && *state == SET_ASIDE);
+    let found = inbox::run_by_id(conn, id)?;
+    let found = found.filter(|(run, state)| run.run.key.tenant == *tenant && *state == RunState::SetAside);
     Ok(found.map(|(run, _)| run.run.cause))
 }
 
 pub(super) fn open_messages(conn: &Connection, after: i64, limit: u32) -> Outcome<Vec<MessageRecord>> {
     let from = "message_states s INDEXED BY messages_now JOIN messages m ON m.seq = s.seq \
                 WHERE s.step = 1 AND s.seq > ?1 ORDER BY s.seq LIMIT ?2";
-    messages::select(conn, from, params![after, limit])
+    outbox::select(conn, from, params![after, limit])
 }
 
 pub(super) fn due_messages(
@@ -177,7 +164,7 @@ pub(super) fn due_messages(
 ) -> Outcome<(Vec<MessageRecord>, Option<Timestamp>)> {
     let from = "message_states s INDEXED BY messages_due JOIN messages m ON m.seq = s.seq \
                 WHERE s.step = 2 AND s.due <= ?1 ORDER BY s.due, s.seq LIMIT ?2";
-    let due = messages::select(conn, from, params![now.0, limit])?;
+    let due = outbox::select(conn, from, params![now.0, limit])?;
     // The first that is not among these: where there were more than `limit`, its time has come already.
     let sql =
         "SELECT due FROM message_states INDEXED BY messages_due WHERE step = 2 ORDER BY due, seq LIMIT 1 OFFSET ?1";
@@ -200,7 +187,7 @@ pub(super) fn messages(
     );
     let state = filter.state.map(|state| state.as_str());
     let before = page.before.unwrap_or(i64::MAX);
-    messages::select(conn, &from, params![tenant.as_str(), filter.customer.as_deref(), state, before, page.limit])
+    outbox::select(conn, &from, params![tenant.as_str(), filter.customer.as_deref(), state, before, page.limit])
 }
 
 pub(super) fn receipts(conn: &Connection, tenant: &TenantId, id: MessageId) -> Outcome<Vec<ReceiptLine>> {

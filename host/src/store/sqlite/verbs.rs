@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{
-    SqliteStore, accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, stories,
-    timers,
-};
+use super::{SqliteStore, erasing, heard, inbox, kept, outbox, people, stories};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -21,6 +18,7 @@ use crate::{
         self, Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
         MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
         RunState, RunStory, Store,
+        commands::{accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, timers},
     },
 };
 
@@ -31,7 +29,7 @@ impl SqliteStore {
     async fn sweep(&self, names: &erase::Names, now: Timestamp) -> Result<()> {
         for _ in 0..ERASURE_ROUNDS {
             let (searched, redacted) = (names.clone(), names.clone());
-            let found = self.readers.read(move |conn| searched.find(conn)).await?;
+            let found = self.readers.read(move |conn| erasing::find(&searched, conn)).await?;
             if found.is_empty() {
                 break;
             }
@@ -52,17 +50,17 @@ impl Store for SqliteStore {
     }
 
     async fn open_runs(&self, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
-        self.readers.read(move |conn| accept::open_runs(conn, after, limit)).await
+        self.readers.read(move |conn| inbox::open_runs(conn, after, limit)).await
     }
 
     async fn load_entity(&self, key: &EntityKey, now: Timestamp) -> Result<Arc<EntitySnapshot>> {
-        if let Some(held) = self.shared.entities.get(key) {
+        if let Some(held) = self.shared.caches.entities.get(key) {
             return Ok(held.at(now));
         }
-        let ticket = self.shared.entities.ticket(key);
+        let ticket = self.shared.caches.entities.ticket(key);
         let name = key.clone();
-        let held = self.readers.glance(move |conn| entities::load(conn, &name)).await?;
-        self.shared.entities.offer(key.clone(), held.clone(), entities::bytes(&held), ticket);
+        let held = self.readers.glance(move |conn| kept::load(conn, &name)).await?;
+        self.shared.caches.entities.offer(key.clone(), held.clone(), entities::bytes(&held), ticket);
         Ok(held.at(now))
     }
 
@@ -121,32 +119,32 @@ impl Store for SqliteStore {
 
     async fn customer(&self, tenant: &TenantId, id: &CustomerId) -> Result<Option<Arc<Customer>>> {
         let key = (tenant.clone(), id.clone());
-        if let Some(customer) = self.shared.customers.get(&key) {
+        if let Some(customer) = self.shared.caches.customers.get(&key) {
             return Ok(Some(customer));
         }
-        let ticket = self.shared.customers.ticket(&key);
+        let ticket = self.shared.caches.customers.ticket(&key);
         let (tenant, id) = key.clone();
-        let customer = self.readers.glance(move |conn| customers::load(conn, &tenant, &id)).await?.map(Arc::new);
+        let customer = self.readers.glance(move |conn| people::load(conn, &tenant, &id)).await?.map(Arc::new);
         if let Some(customer) = &customer {
-            self.shared.customers.offer(key, customer.clone(), customers::bytes(customer), ticket);
+            self.shared.caches.customers.offer(key, customer.clone(), customers::bytes(customer), ticket);
         }
         Ok(customer)
     }
 
     async fn behind_number(&self, tenant: &TenantId, number: &str, now: Timestamp) -> Result<Arc<Customer>> {
-        let (tenant, number, key) = (tenant.clone(), number.to_owned(), self.shared.address_key);
-        let found = self.readers.read(move |conn| customers::behind_number(conn, &key, &tenant, &number, now)).await?;
+        let (tenant, number, key) = (tenant.clone(), number.to_owned(), self.shared.terms.address_key);
+        let found = self.readers.read(move |conn| people::behind_number(conn, &key, &tenant, &number, now)).await?;
         Ok(Arc::new(found))
     }
 
     async fn customers(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Arc<Customer>>> {
         let (tenant, after) = (tenant.clone(), after.map(str::to_owned));
-        self.readers.read(move |conn| customers::list(conn, &tenant, after.as_deref(), limit)).await
+        self.readers.read(move |conn| people::list(conn, &tenant, after.as_deref(), limit)).await
     }
 
     async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool> {
         let (tenant, id) = (tenant.clone(), id.clone());
-        let names = self.readers.read(move |conn| erase::Names::of(conn, &tenant, &id)).await?;
+        let names = self.readers.read(move |conn| erasing::names(conn, &tenant, &id)).await?;
         let Some(names) = names else { return Ok(false) };
         self.sweep(&names, now).await?;
         let finished = names.clone();
@@ -185,13 +183,13 @@ impl Store for SqliteStore {
 
     async fn incoming(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Arc<Incoming>>> {
         let tenant = tenant.clone();
-        self.readers.read(move |conn| incoming::load(conn, &tenant, id)).await
+        self.readers.read(move |conn| heard::load(conn, &tenant, id)).await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>> {
-        let held = match self.shared.messages.get(&id) {
+        let held = match self.shared.caches.messages.get(&id) {
             Some(held) => Some((*held).clone()),
-            None => self.readers.read(move |conn| messages::load(conn, id)).await?,
+            None => self.readers.read(move |conn| outbox::load(conn, id)).await?,
         };
         Ok(held.map(|held| held.record).filter(|record| record.message.tenant == *tenant))
     }
@@ -247,14 +245,12 @@ impl Store for SqliteStore {
     }
 
     fn host_secret(&self) -> [u8; 32] {
-        store::host_secret(&self.shared.address_key)
+        store::host_secret(&self.shared.terms.address_key)
     }
 
     async fn check(&self) -> Result<()> {
         // A change of one row: what tells is the commit.
-        let sql =
-            "INSERT INTO meta (name, value) VALUES ('checked', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1";
-        self.write(move |tx| tx.run(sql, []).map(|_| ())).await
+        self.write(move |tx| tx.source.touch()).await
     }
 
     async fn close(&self) -> Result<()> {

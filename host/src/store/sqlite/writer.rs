@@ -20,9 +20,12 @@ use tokio::sync::oneshot;
 use super::{
     Shared,
     error::{Outcome, Trouble, again},
-    tx::{Pending, Seqs, Tx},
+    source::{Seqs, SqliteSource},
 };
-use crate::store::{self, Error};
+use crate::store::{
+    self, Error,
+    commands::{self, Pending, Tx},
+};
 
 /// How long to wait before trying again to empty the log after an erasure that a reader got in the way of.
 const TRUNCATE_AGAIN: Duration = Duration::from_millis(200);
@@ -32,7 +35,7 @@ const YIELDS_MAX: usize = 4;
 
 /// A command of a caller. It may be applied more than once: again alone, where the batch it was in failed.
 pub(super) trait Job: Send {
-    fn apply(&mut self, tx: &mut Tx<'_>) -> Outcome<()>;
+    fn apply(&mut self, tx: &mut Tx<'_>) -> commands::Outcome<()>;
     fn answer(self: Box<Self>, failed: Option<&Error>);
 }
 
@@ -49,8 +52,8 @@ impl<T, F> Verb<T, F> {
     }
 }
 
-impl<T: Send, F: FnMut(&mut Tx<'_>) -> Outcome<T> + Send> Job for Verb<T, F> {
-    fn apply(&mut self, tx: &mut Tx<'_>) -> Outcome<()> {
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> commands::Outcome<T> + Send> Job for Verb<T, F> {
+    fn apply(&mut self, tx: &mut Tx<'_>) -> commands::Outcome<()> {
         self.done = Some((self.work)(tx)?);
         Ok(())
     }
@@ -123,8 +126,9 @@ impl Writer {
     fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         match self.transaction(&mut jobs) {
             Ok(pending) => {
-                self.truncate_owed |= pending.truncate_log;
-                pending.publish(&self.shared);
+                // What is erased is still in the log.
+                self.truncate_owed |= pending.erased;
+                pending.publish(&self.shared.caches, &self.shared.handover);
                 if self.truncate_owed {
                     self.truncate_log();
                 }
@@ -154,11 +158,19 @@ impl Writer {
 
     fn apply(&mut self, jobs: &mut [Box<dyn Job>]) -> Outcome<Pending> {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut tx = Tx::new(&self.conn, &self.shared, &mut self.seqs);
+        let mut source = SqliteSource {
+            conn: &self.conn,
+            caches: &self.shared.caches,
+            seqs: &mut self.seqs,
+            parked_receipts_max: self.shared.settings.parked_receipts_max,
+            forgotten: false,
+        };
+        let mut tx = Tx::new(&mut source, &self.shared.terms, self.shared.handover.watched());
         for job in jobs {
             job.apply(&mut tx)?;
         }
-        let pending = tx.finish()?;
+        let (pending, counts) = tx.finish();
+        source.write_counts(&counts)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         Ok(pending)
     }

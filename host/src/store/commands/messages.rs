@@ -5,13 +5,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use super::{
-    accept, attempts,
-    error::Outcome,
-    rows,
-    tx::{Tx, earlier, next},
+    Outcome, Tx, accept,
+    source::{Sequence, author_name},
+    tx::earlier,
 };
 use crate::{
     clock::Timestamp,
@@ -27,14 +24,14 @@ use crate::{
 
 /// A message with what its record does not show.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) record: MessageRecord,
+pub(in crate::store) struct Held {
+    pub(in crate::store) record: MessageRecord,
     /// How the dispatcher ended it, where it did.
-    pub(super) ended: Option<MessageState>,
+    pub(in crate::store) ended: Option<MessageState>,
 }
 
 /// What it takes in memory, roughly: attachments are what may be large.
-pub(super) fn bytes(held: &Held) -> usize {
+pub(in crate::store) fn bytes(held: &Held) -> usize {
     let content = &held.record.message.content;
     let attachment = content.attachment.as_ref().map_or(0, |attachment| match &attachment.source {
         MediaSource::Url(text) | MediaSource::Bytes(text) => text.len(),
@@ -43,76 +40,25 @@ pub(super) fn bytes(held: &Held) -> usize {
     1024 + attachment + template + content.text.as_ref().map_or(0, String::len) + held.record.attempts.len() * 1024
 }
 
-const COLUMNS: &str =
-    "m.body, m.seq, s.revision, s.state, s.settled, s.cancel, s.ended, s.code, s.decision, s.step, s.due";
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Held> {
-    let next = match row.get::<_, i64>(9)? {
-        0 => Next::Nothing,
-        1 => Next::Now,
-        _ => Next::At(Timestamp(row.get(10)?)),
-    };
-    let ended = match row.get_ref(6)?.as_str_or_null()? {
-        Some(_) => Some(rows::word(row, 6, MessageState::parse)?),
-        None => None,
-    };
-    let record = MessageRecord {
-        message: rows::json(row, 0)?,
-        seq: row.get(1)?,
-        revision: row.get(2)?,
-        state: rows::word(row, 3, MessageState::parse)?,
-        settled: row.get(4)?,
-        cancel: row.get(5)?,
-        code: row.get(7)?,
-        decision: rows::json_or_none(row, 8)?,
-        next,
-        attempts: Vec::new(),
-    };
-    Ok(Held { record, ended })
-}
-
-pub(super) fn load(conn: &Connection, id: MessageId) -> Outcome<Option<Held>> {
-    let sql = format!("SELECT {COLUMNS} FROM messages m JOIN message_states s ON s.seq = m.seq WHERE m.id = ?1");
-    let held = conn.prepare_cached(&sql)?.query_row([&id.0], read).optional()?;
-    let Some(mut held) = held else { return Ok(None) };
-    held.record.attempts = attempts::of(conn, held.record.seq)?;
-    Ok(Some(held))
-}
-
-/// Messages that `condition` chooses, with their attempts. It is text of this module's neighbours, never of a caller.
-pub(super) fn select(conn: &Connection, condition: &str, params: impl rusqlite::Params) -> Outcome<Vec<MessageRecord>> {
-    let sql = format!("SELECT {COLUMNS} FROM {condition}");
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut found = statement.query_map(params, read)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    for held in &mut found {
-        held.record.attempts = attempts::of(conn, held.record.seq)?;
-    }
-    Ok(found.into_iter().map(|held| held.record).collect())
-}
-
-/// `false` where the message is there already. One whose dedup key is taken is written down as cancelled, so that whoever
-/// asked for it finds out why nothing was sent.
-pub(super) fn insert(tx: &mut Tx<'_>, message: &NewMessage, now: Timestamp) -> Outcome<bool> {
-    let seq = next(&mut tx.seqs.messages);
-    let sql = "INSERT INTO messages (seq, id, tenant, customer, lane, created, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-               ON CONFLICT (id) DO NOTHING";
-    let tenant = &message.tenant;
-    let inserted = tx.run(
-        sql,
-        params![
-            seq,
-            message.id.0,
-            tenant.as_str(),
-            message.to.customer().map(|id| id.as_str()),
-            message.to.lane(),
-            message.created.0,
-            serde_json::to_string(message)?,
-        ],
-    )?;
-    if inserted == 0 {
+/// `false` where the message is there already.
+pub(in crate::store) fn insert(tx: &mut Tx<'_>, message: &NewMessage, now: Timestamp) -> Outcome<bool> {
+    if tx.source.message_exists(message.id)? {
         return Ok(false);
     }
-    let duplicate = !take_dedup_key(tx, message)?;
+    insert_new(tx, message, now)?;
+    Ok(true)
+}
+
+/// A message whose id cannot be there yet: it follows from a run that has not committed. One whose dedup key is taken is written
+/// down as cancelled, so that whoever asked for it finds out why nothing was sent.
+pub(super) fn insert_new(tx: &mut Tx<'_>, message: &NewMessage, now: Timestamp) -> Outcome<()> {
+    let tenant = &message.tenant;
+    let duplicate = match &message.dedup_key {
+        Some(key) => !tx.source.take_dedup_key(message, author_name(message), key)?,
+        None => false,
+    };
+    let seq = tx.source.next(Sequence::Messages)?;
+    tx.source.insert_message(seq, message)?;
     let state = if duplicate { MessageState::Cancelled } else { MessageState::Pending };
     let record = MessageRecord {
         message: message.clone(),
@@ -127,26 +73,18 @@ pub(super) fn insert(tx: &mut Tx<'_>, message: &NewMessage, now: Timestamp) -> O
         attempts: Vec::new(),
     };
     let held = Held { record, ended: duplicate.then_some(state) };
-    write_state(tx, &held)?;
+    tx.source.write_message_state(&held)?;
     tx.count(tenant, state_counter(state), 1);
     tx.count(tenant, "open-messages", i64::from(!duplicate));
     if duplicate {
         tell_author(tx, &held.record, now)?;
     }
     hand_over(tx, held);
-    Ok(true)
-}
-
-fn take_dedup_key(tx: &Tx<'_>, message: &NewMessage) -> Outcome<bool> {
-    let Some(key) = &message.dedup_key else { return Ok(true) };
-    let plugin = message.author.as_ref().map_or("", |author| author.plugin.as_str());
-    let sql = "INSERT INTO dedup_keys (tenant, lane, plugin, key, message) VALUES (?1, ?2, ?3, ?4, ?5) \
-               ON CONFLICT (tenant, lane, plugin, key) DO NOTHING";
-    Ok(tx.run(sql, params![message.tenant.as_str(), message.to.lane(), plugin, key, message.id.0])? == 1)
+    Ok(())
 }
 
 /// Asks the dispatcher to end it. `false` where there is nothing to ask for.
-pub(super) fn cancel(tx: &mut Tx<'_>, tenant: &TenantId, id: MessageId, now: Timestamp) -> Outcome<bool> {
+pub(in crate::store) fn cancel(tx: &mut Tx<'_>, tenant: &TenantId, id: MessageId, now: Timestamp) -> Outcome<bool> {
     let Some(before) = tx.held_message(tenant, id)? else { return Ok(false) };
     if before.record.settled || before.record.cancel {
         return Ok(!before.record.settled);
@@ -176,12 +114,12 @@ pub(super) fn save(tx: &mut Tx<'_>, before: &Held, mut after: Held, at: Timestam
     let seq = record.seq;
     for attempt in &record.attempts {
         match before.record.attempts.iter().find(|old| old.no == attempt.no) {
-            None => attempts::insert(tx, seq, attempt)?,
-            Some(old) if old != attempt => attempts::update(tx, seq, attempt)?,
+            None => tx.source.insert_attempt(seq, attempt)?,
+            Some(old) if old != attempt => tx.source.update_attempt(seq, attempt)?,
             Some(_) => {}
         }
     }
-    write_state(tx, &after)?;
+    tx.source.write_message_state(&after)?;
     count(tx, before, &after);
     if after.record.state != before.record.state {
         tell_author(tx, &after.record, at)?;
@@ -189,33 +127,6 @@ pub(super) fn save(tx: &mut Tx<'_>, before: &Held, mut after: Held, at: Timestam
     let record = after.record.clone();
     hand_over(tx, after);
     Ok(record)
-}
-
-fn write_state(tx: &Tx<'_>, held: &Held) -> Outcome<()> {
-    let record = &held.record;
-    let (step, due) = match record.next {
-        Next::Nothing => (0, None),
-        Next::Now => (1, None),
-        Next::At(at) => (2, Some(at.0)),
-    };
-    let sql = "INSERT OR REPLACE INTO message_states (seq, revision, state, settled, cancel, ended, code, decision, step, due) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    tx.run(
-        sql,
-        params![
-            record.seq,
-            record.revision,
-            record.state.as_str(),
-            record.settled,
-            record.cancel,
-            held.ended.map(MessageState::as_str),
-            record.code,
-            rows::to_json(record.decision.as_ref())?,
-            step,
-            due,
-        ],
-    )?;
-    Ok(())
 }
 
 fn count(tx: &mut Tx<'_>, before: &Held, after: &Held) {
@@ -236,7 +147,7 @@ fn uncertain(attempts: &[Attempt]) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-pub(super) const STATE_COUNTER: &str = "messages/";
+pub(in crate::store) const STATE_COUNTER: &str = "messages/";
 
 fn state_counter(state: MessageState) -> &'static str {
     match state {
@@ -280,7 +191,7 @@ fn tell_author(tx: &mut Tx<'_>, record: &MessageRecord, at: Timestamp) -> Outcom
         // What became of a message is part of its entity's order.
         hold_up: true,
     };
-    if let Some(queued) = accept::insert_run(tx, &run, None, at)? {
+    if let Some(queued) = accept::insert_run(tx, &run, at)? {
         tx.pending.runs.push(queued);
     }
     Ok(())

@@ -13,7 +13,7 @@ use std::{
 /// Enough that readers and the writer seldom meet in one.
 const SHARDS: usize = 32;
 
-pub(super) struct Cache<K, V> {
+pub(in crate::store) struct Cache<K, V> {
     shards: Vec<Mutex<Shard<K, V>>>,
     hasher: RandomState,
 }
@@ -31,10 +31,10 @@ struct Shard<K, V> {
 
 /// Says that nothing had been committed in the shard when it was drawn.
 #[derive(Clone, Copy)]
-pub(super) struct Ticket(u64);
+pub(in crate::store) struct Ticket(u64);
 
 impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
-    pub(super) fn of_bytes(bytes_max: usize) -> Self {
+    pub(in crate::store) fn of_bytes(bytes_max: usize) -> Self {
         // Half for each generation.
         let young_bytes_max = bytes_max / SHARDS / 2;
         let shard = || Shard { young: HashMap::new(), old: HashMap::new(), young_bytes: 0, young_bytes_max, epoch: 0 };
@@ -47,7 +47,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         self.shards.get(place).map(|shard| shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    pub(in crate::store) fn get(&self, key: &K) -> Option<V> {
         let mut shard = self.shard(key)?;
         if let Some((value, _)) = shard.young.get(key) {
             return Some(value.clone());
@@ -58,11 +58,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     }
 
     /// To be drawn before reading what will be offered.
-    pub(super) fn ticket(&self, key: &K) -> Ticket {
+    pub(in crate::store) fn ticket(&self, key: &K) -> Ticket {
         Ticket(self.shard(key).map_or(0, |shard| shard.epoch))
     }
 
-    pub(super) fn offer(&self, key: K, value: V, bytes: usize, ticket: Ticket) {
+    pub(in crate::store) fn offer(&self, key: K, value: V, bytes: usize, ticket: Ticket) {
         if let Some(mut shard) = self.shard(&key)
             && shard.epoch == ticket.0
         {
@@ -71,7 +71,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     }
 
     /// What the writer committed; `None` where it is to be read anew.
-    pub(super) fn set(&self, key: K, value: Option<V>, bytes: usize) {
+    pub(in crate::store) fn set(&self, key: K, value: Option<V>, bytes: usize) {
         let Some(mut shard) = self.shard(&key) else { return };
         shard.epoch += 1;
         match value {
@@ -80,7 +80,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         }
     }
 
-    pub(super) fn clear(&self) {
+    pub(in crate::store) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             shard.epoch += 1;

@@ -6,28 +6,20 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
-
-use super::{
-    accept::{self, DONE},
-    entities::HeldEntity,
-    error::Outcome,
-    messages, runs,
-    tx::{Tx, earlier},
-};
+use super::{HeldEntity, Outcome, Tx, accept, messages, runs, tx::earlier};
 use crate::{
     domain::run::{Cause, EntityKey, EntitySnapshot, FiredTimer, StateChange, TimerChange},
     ids::RunId,
     store::{Committed, Effects, RunCommit, RunState, handover::Change},
 };
 
-pub(super) fn commit_run(tx: &mut Tx<'_>, commit: &RunCommit) -> Outcome<Committed> {
-    if !runs::is_open(tx, &commit.run)? {
+pub(in crate::store) fn commit_run(tx: &mut Tx<'_>, commit: &RunCommit) -> Outcome<Committed> {
+    if !tx.source.run_is_open(commit.run.seq, commit.run.run.id)? {
         return Ok(Committed::Gone);
     }
     let key = &commit.run.run.key;
     let held = tx.entity(key)?;
-    if held.snapshot.version != commit.version || !raise_version(tx, key, commit.version)? {
+    if held.snapshot.version != commit.version || !tx.source.raise_version(key, commit.version)? {
         // What is cached may be what misled the run: the next one reads the file.
         tx.pending.entities.insert(key.clone(), None);
         return Ok(Committed::Stale);
@@ -44,37 +36,23 @@ pub(super) fn commit_run(tx: &mut Tx<'_>, commit: &RunCommit) -> Outcome<Committ
     Ok(Committed::Done(visible))
 }
 
-fn raise_version(tx: &Tx<'_>, key: &EntityKey, version: i64) -> Outcome<bool> {
-    let (tenant, plugin, entity) = (key.tenant.as_str(), key.plugin.as_str(), key.entity.as_str());
-    let written = if version == 0 {
-        let sql = "INSERT INTO entities (tenant, plugin, entity, version) VALUES (?1, ?2, ?3, 1) \
-                   ON CONFLICT (tenant, plugin, entity) DO NOTHING";
-        tx.run(sql, params![tenant, plugin, entity])?
-    } else {
-        let sql = "UPDATE entities SET version = version + 1 \
-                   WHERE tenant = ?1 AND plugin = ?2 AND entity = ?3 AND version = ?4";
-        tx.run(sql, params![tenant, plugin, entity, version])?
-    };
-    Ok(written == 1)
-}
-
 /// What has expired is invisible already; a commit is when it leaves the file.
 fn drop_expired(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     key: &EntityKey,
     held: &HeldEntity,
     commit: &RunCommit,
     snapshot: &mut EntitySnapshot,
 ) -> Outcome<()> {
     for name in held.expired(commit.now) {
-        remove_state(tx, key, &name)?;
+        tx.source.remove_state(key, &name)?;
         snapshot.state.remove(&name);
     }
     Ok(())
 }
 
 fn write_state(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     commit: &RunCommit,
     state: &mut BTreeMap<String, crate::domain::run::StateEntry>,
 ) -> Outcome<()> {
@@ -82,36 +60,16 @@ fn write_state(
     for (name, change) in &commit.outcome.state {
         match change {
             StateChange::Set(entry) => {
-                let sql = "INSERT INTO state (tenant, plugin, entity, key, value, customer, expires) \
-                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (tenant, plugin, entity, key) DO UPDATE SET \
-                           value = excluded.value, customer = excluded.customer, expires = excluded.expires";
-                tx.run(
-                    sql,
-                    params![
-                        key.tenant.as_str(),
-                        key.plugin.as_str(),
-                        key.entity.as_str(),
-                        name,
-                        &*entry.value,
-                        entry.customer.as_deref(),
-                        entry.expires.map(|at| at.0),
-                    ],
-                )?;
+                tx.source.set_state(key, name, entry)?;
                 state.insert(name.clone(), entry.clone());
             }
             StateChange::Remove => {
                 if state.remove(name).is_some() {
-                    remove_state(tx, key, name)?;
+                    tx.source.remove_state(key, name)?;
                 }
             }
         }
     }
-    Ok(())
-}
-
-fn remove_state(tx: &Tx<'_>, key: &EntityKey, name: &str) -> Outcome<()> {
-    let sql = "DELETE FROM state WHERE tenant = ?1 AND plugin = ?2 AND entity = ?3 AND key = ?4";
-    tx.run(sql, params![key.tenant.as_str(), key.plugin.as_str(), key.entity.as_str(), name])?;
     Ok(())
 }
 
@@ -152,41 +110,23 @@ fn write_timers(tx: &mut Tx<'_>, commit: &RunCommit, timers: &mut BTreeMap<Strin
 fn withdraw(tx: &mut Tx<'_>, commit: &RunCommit, timer: &str, generation: i64) -> Outcome<()> {
     let key = &commit.run.run.key;
     let run = RunId::of_timer(key, timer, generation);
-    if run != commit.run.run.id && tx.run("DELETE FROM runs WHERE id = ?1 AND state = 0", [&run.0])? > 0 {
+    if run != commit.run.run.id && tx.source.delete_open_run(run)? {
         tx.count(&key.tenant, "open-runs", -1);
     }
     Ok(())
 }
 
 fn insert_timer(tx: &mut Tx<'_>, key: &EntityKey, timer: &FiredTimer) -> Outcome<()> {
-    let sql = "INSERT INTO timers (tenant, plugin, entity, key, due, expires, customer, data, set_by, set_by_run, origin, \
-               generation, queued) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0)";
-    tx.run(
-        sql,
-        params![
-            key.tenant.as_str(),
-            key.plugin.as_str(),
-            key.entity.as_str(),
-            timer.key,
-            timer.due.0,
-            timer.expires.map(|at| at.0),
-            timer.customer.as_deref(),
-            timer.data,
-            timer.set_by,
-            timer.set_by_run.0,
-            timer.origin.map(|event| event.0),
-            timer.generation,
-        ],
-    )?;
+    tx.source.insert_timer(key, timer)?;
     tx.count(&key.tenant, "timers", 1);
     tx.pending.timer_due = earlier(tx.pending.timer_due, timer.due);
     Ok(())
 }
 
 pub(super) fn remove_timer(tx: &mut Tx<'_>, key: &EntityKey, timer: &str) -> Outcome<()> {
-    let sql = "DELETE FROM timers WHERE tenant = ?1 AND plugin = ?2 AND entity = ?3 AND key = ?4";
-    let removed = tx.run(sql, params![key.tenant.as_str(), key.plugin.as_str(), key.entity.as_str(), timer])?;
-    tx.count(&key.tenant, "timers", -i64::try_from(removed).unwrap_or(0));
+    if tx.source.remove_timer(key, timer)? {
+        tx.count(&key.tenant, "timers", -1);
+    }
     Ok(())
 }
 
@@ -194,7 +134,7 @@ fn write_effects(tx: &mut Tx<'_>, commit: &RunCommit) -> Outcome<Effects> {
     let outcome = &commit.outcome;
     let key = &commit.run.run.key;
     for message in &outcome.messages {
-        messages::insert(tx, message, commit.now)?;
+        messages::insert_new(tx, message, commit.now)?;
     }
     for routed in &commit.emitted {
         accept::accept_event(tx, routed)?;
@@ -218,8 +158,8 @@ fn write_effects(tx: &mut Tx<'_>, commit: &RunCommit) -> Outcome<Effects> {
 
 fn end(tx: &mut Tx<'_>, commit: &RunCommit, effects: &Effects) -> Outcome<()> {
     let run = &commit.run;
-    tx.run("UPDATE runs SET state = ?2, attempts = attempts + 1 WHERE seq = ?1", params![run.seq, DONE])?;
-    runs::write_result(tx, run.seq, commit.now, None, Some(&commit.report), Some(effects))?;
+    tx.source.set_run(run.seq, RunState::Done, run.attempts + 1, run.not_before)?;
+    tx.source.write_result(run.seq, commit.now, None, Some(&commit.report), Some(effects))?;
     tx.count(&run.run.key.tenant, "open-runs", -1);
     if tx.watched() {
         let story = runs::Ended {

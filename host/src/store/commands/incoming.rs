@@ -2,14 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
-
-use super::{
-    accept, attempts, customers,
-    error::Outcome,
-    rows,
-    tx::{Tx, next},
-};
+use super::{Outcome, Tx, accept, customers, source::Sequence};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -18,16 +11,23 @@ use crate::{
         run::{Cause, EntityKey, Incoming, NewRun},
         status::AttemptState,
     },
-    ids::{CustomerId, Entity, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, Entity, PluginName, RunId},
     store::{NewIncoming, handover::Change},
 };
 
-pub(super) fn record_incoming(tx: &mut Tx<'_>, incoming: &[NewIncoming], now: Timestamp) -> Outcome<Vec<bool>> {
+/// How many of the latest messages to a sender are looked at: more than anybody remembers to answer.
+const LATEST: u32 = 20;
+
+pub(in crate::store) fn record_incoming(
+    tx: &mut Tx<'_>,
+    incoming: &[NewIncoming],
+    now: Timestamp,
+) -> Outcome<Vec<bool>> {
     incoming.iter().map(|new| record(tx, new, now)).collect()
 }
 
 fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
-    if tx.one("SELECT 1 FROM incoming WHERE id = ?1", [&new.incoming.id.0], |_| Ok(()))?.is_some() {
+    if tx.source.incoming_exists(new.incoming.id)? {
         return Ok(false);
     }
     let mut incoming = new.incoming.clone();
@@ -46,7 +46,8 @@ fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
     if incoming.channel == Channel::Whatsapp {
         incoming.window_ends = Some(heard.plus(WINDOW)).filter(|ends| *ends > now);
     }
-    insert(tx, &incoming)?;
+    let seq = tx.source.next(Sequence::Incoming)?;
+    tx.source.insert_incoming(seq, &incoming)?;
     if let Some(customer) = &incoming.customer {
         customers::heard_from(tx, &tenant, customer, incoming.channel, &incoming.sender, heard)?;
     }
@@ -60,31 +61,11 @@ fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
     Ok(true)
 }
 
-fn insert(tx: &mut Tx<'_>, incoming: &Incoming) -> Outcome<()> {
-    let seq = next(&mut tx.seqs.incoming);
-    let sql = "INSERT INTO incoming (seq, id, tenant, customer, channel, sender, time, body) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    tx.run(
-        sql,
-        params![
-            seq,
-            incoming.id.0,
-            incoming.tenant.as_str(),
-            incoming.customer.as_deref(),
-            incoming.channel.as_str(),
-            incoming.sender,
-            incoming.time.0,
-            serde_json::to_string(incoming)?,
-        ],
-    )?;
-    Ok(())
-}
-
 /// The message of ours that it answers: the one that it quotes, else the one whose numbered choices it picks from.
 fn find_answered(tx: &mut Tx<'_>, incoming: &mut Incoming, now: Timestamp) -> Outcome<Option<MessageRecord>> {
     let tenant = incoming.tenant.clone();
     if let Some(quoted) = &incoming.quoted
-        && let Some((message, _)) = attempts::by_provider_id(tx, &tenant, &incoming.provider, quoted)?
+        && let Some((message, _)) = tx.source.attempt_by_provider_id(&tenant, &incoming.provider, quoted)?
     {
         return Ok(tx.held_message(&tenant, message)?.map(|held| held.record.clone()));
     }
@@ -108,21 +89,18 @@ fn bare_number(text: &str) -> Option<usize> {
 
 /// The latest message with choices that went to this sender on this channel, while it may still be answered.
 fn last_question(tx: &mut Tx<'_>, incoming: &Incoming, now: Timestamp) -> Outcome<Option<MessageRecord>> {
-    let earliest = now.minus(tx.shared.settings.answer_within());
+    let earliest = now.minus(tx.terms.answer_within);
     let sent = sent_since(tx, incoming, earliest)?;
     Ok(sent.into_iter().find(|record| {
         !record.message.content.choices.is_empty() && record.attempts.iter().any(|a| a.channel == incoming.channel)
     }))
 }
 
-/// The latest messages to a sender, newest first. Twenty are more than anybody remembers to answer.
+/// The latest messages to a sender, newest first.
 fn sent_since(tx: &mut Tx<'_>, incoming: &Incoming, earliest: Timestamp) -> Outcome<Vec<MessageRecord>> {
-    let sql =
-        "SELECT id FROM messages WHERE tenant = ?1 AND lane IN (?2, ?3) AND created >= ?4 ORDER BY seq DESC LIMIT 20";
     let lane = incoming.customer.as_ref().map_or(incoming.sender.as_str(), |customer| customer.as_str());
     let tenant = &incoming.tenant;
-    let ids =
-        tx.all(sql, params![tenant.as_str(), lane, incoming.sender, earliest.0], |row| row.get(0).map(MessageId))?;
+    let ids = tx.source.sent_to(tenant, [lane, &incoming.sender], earliest, LATEST)?;
     let mut sent = Vec::with_capacity(ids.len());
     for id in ids {
         sent.extend(tx.held_message(tenant, id)?.map(|held| held.record.clone()));
@@ -133,9 +111,8 @@ fn sent_since(tx: &mut Tx<'_>, incoming: &Incoming, earliest: Timestamp) -> Outc
 
 fn exchanged_lately(tx: &mut Tx<'_>, incoming: &Incoming, now: Timestamp) -> Outcome<bool> {
     let since = now.minus(WINDOW);
-    let sql = "SELECT time FROM incoming WHERE tenant = ?1 AND sender = ?2 AND channel = ?3 ORDER BY seq DESC LIMIT 1";
-    let key = params![incoming.tenant.as_str(), incoming.sender, incoming.channel.as_str()];
-    if tx.one(sql, key, |row| row.get::<_, i64>(0))?.is_some_and(|at| at > since.0) {
+    let last = tx.source.last_incoming(&incoming.tenant, incoming.channel, &incoming.sender)?;
+    if last.is_some_and(|at| at > since) {
         return Ok(true);
     }
     let sent = sent_since(tx, incoming, since)?;
@@ -163,7 +140,7 @@ fn make_runs(
             // What a customer wrote is part of its entity's order.
             hold_up: true,
         };
-        if let Some(queued) = accept::insert_run(tx, &run, None, now)? {
+        if let Some(queued) = accept::insert_run(tx, &run, now)? {
             tx.pending.runs.push(queued);
         }
     }
@@ -182,14 +159,8 @@ fn entity_of(incoming: &Incoming) -> Entity {
 }
 
 /// The entity of what concerns a customer as such.
-pub(super) fn customer_entity(customer: &CustomerId) -> String {
+pub(in crate::store) fn customer_entity(customer: &CustomerId) -> String {
     format!("customer/{customer}")
-}
-
-pub(super) fn load(conn: &Connection, tenant: &TenantId, id: MessageId) -> Outcome<Option<Arc<Incoming>>> {
-    let mut statement = conn.prepare_cached("SELECT body FROM incoming WHERE id = ?1 AND tenant = ?2")?;
-    let found = statement.query_row(params![id.0, tenant.as_str()], |row| rows::json::<Incoming>(row, 0)).optional()?;
-    Ok(found.map(Arc::new))
 }
 
 #[cfg(test)]

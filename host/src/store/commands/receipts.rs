@@ -1,14 +1,6 @@
 //! What providers report: late, repeated, batched and out of order, and by way of what is stored always the same in the end.
 
-use rusqlite::{Row, params};
-
-use super::{
-    attempts, customers,
-    error::Outcome,
-    messages::{self, Held},
-    rows,
-    tx::Tx,
-};
+use super::{Held, Outcome, Tx, customers, messages, source::receipt_code};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -16,21 +8,25 @@ use crate::{
         message::{Attempt, AttemptFailure, NewMessage, Next, Remember},
         status::AttemptState,
     },
-    ids::{MessageId, TenantId},
+    ids::{AttemptToken, MessageId},
     store::{Receipt, Recorded, handover::Change},
 };
 
-pub(super) fn record_receipts(tx: &mut Tx<'_>, receipts: &[Receipt], now: Timestamp) -> Outcome<Vec<Recorded>> {
+pub(in crate::store) fn record_receipts(
+    tx: &mut Tx<'_>,
+    receipts: &[Receipt],
+    now: Timestamp,
+) -> Outcome<Vec<Recorded>> {
     receipts.iter().map(|receipt| record(tx, receipt, now)).collect()
 }
 
 fn record(tx: &mut Tx<'_>, receipt: &Receipt, now: Timestamp) -> Outcome<Recorded> {
     let Some((message, no)) = attempt_of(tx, receipt)? else {
-        park(tx, receipt, now)?;
+        tx.source.park(receipt_code(receipt), receipt, now)?;
         return Ok(Recorded::Parked);
     };
     let Some(before) = tx.held_message(&receipt.tenant, message)? else {
-        park(tx, receipt, now)?;
+        tx.source.park(receipt_code(receipt), receipt, now)?;
         return Ok(Recorded::Parked);
     };
     let mut after = (*before).clone();
@@ -55,7 +51,7 @@ fn attempt_of(tx: &mut Tx<'_>, receipt: &Receipt) -> Outcome<Option<(MessageId, 
         }
     }
     match &receipt.provider_id {
-        Some(id) => attempts::by_provider_id(tx, &receipt.tenant, &receipt.provider, id),
+        Some(id) => tx.source.attempt_by_provider_id(&receipt.tenant, &receipt.provider, id),
         None => Ok(None),
     }
 }
@@ -65,7 +61,7 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
     let seq = held.record.seq;
     let last = held.record.attempts.last().map(|attempt| attempt.no);
     let Some(attempt) = held.record.attempts.iter_mut().find(|attempt| attempt.no == no) else { return Ok(false) };
-    if !write(tx, seq, no, receipt, now)? {
+    if !tx.source.write_receipt(seq, no, receipt_code(receipt), receipt, now)? {
         return Ok(false);
     }
     let before = attempt.state;
@@ -87,116 +83,28 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
     Ok(true)
 }
 
-fn write(tx: &Tx<'_>, message: i64, no: u32, receipt: &Receipt, now: Timestamp) -> Outcome<bool> {
-    // A repeat that knows the price, where the first did not, adds to the story.
-    let sql = "INSERT INTO receipts (message, attempt, state, code, time, received, failure, pricing) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (message, attempt, state, code) DO UPDATE \
-               SET pricing = excluded.pricing WHERE pricing IS NULL AND excluded.pricing IS NOT NULL";
-    let written = tx.run(
-        sql,
-        params![
-            message,
-            no,
-            receipt.state.as_str(),
-            code_of(receipt),
-            receipt.time.0,
-            now.0,
-            rows::to_json(receipt.failure.as_ref())?,
-            rows::to_json(receipt.pricing.as_ref())?,
-        ],
-    )?;
-    Ok(written > 0)
-}
-
-fn code_of(receipt: &Receipt) -> &str {
-    let failure = receipt.failure.as_ref();
-    failure.map_or("", |failure| failure.provider_code.as_deref().unwrap_or(&failure.code))
-}
-
 /// Of several failures the one that happened first, whichever was heard first.
-fn first_failure(tx: &Tx<'_>, message: i64, no: u32) -> Outcome<Option<AttemptFailure>> {
-    let sql = "SELECT failure FROM receipts WHERE message = ?1 AND attempt = ?2 AND state = 'failed' AND failure IS NOT NULL \
-               ORDER BY time, code LIMIT 1";
-    tx.one(sql, params![message, no], |row| rows::json(row, 0))
-}
-
-/// Keeps a report about nothing that is known yet, and of those kept too long the oldest no more.
-fn park(tx: &Tx<'_>, receipt: &Receipt, now: Timestamp) -> Outcome<()> {
-    let sql = "INSERT INTO parked_receipts (tenant, provider, token, provider_id, state, code, time, received, failure, pricing) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-               ON CONFLICT (provider, provider_id, token, tenant, state, code) DO NOTHING";
-    let parked = tx.run(
-        sql,
-        params![
-            receipt.tenant.as_str(),
-            receipt.provider,
-            receipt.token.map(|token| token.to_string()).unwrap_or_default(),
-            receipt.provider_id.as_deref().unwrap_or_default(),
-            receipt.state.as_str(),
-            code_of(receipt),
-            receipt.time.0,
-            now.0,
-            rows::to_json(receipt.failure.as_ref())?,
-            rows::to_json(receipt.pricing.as_ref())?,
-        ],
-    )?;
-    if parked > 0 {
-        let max = i64::from(tx.shared.settings.parked_receipts_max);
-        let oldest = tx.conn.last_insert_rowid() - max;
-        let dropped = tx.run("DELETE FROM parked_receipts WHERE id <= ?1", [oldest])?;
-        if dropped > 0 {
-            tracing::warn!(dropped, max, "receipts about unknown attempts were dropped to make room for newer ones");
-        }
-    }
-    Ok(())
+fn first_failure(tx: &mut Tx<'_>, message: i64, no: u32) -> Outcome<Option<AttemptFailure>> {
+    let failed = tx.source.failed_receipts(message, no)?.into_iter();
+    Ok(failed.min_by(|a, b| (a.time, &a.code).cmp(&(b.time, &b.code))).map(|first| first.failure))
 }
 
 /// Applies what was heard of an attempt before it was known by its provider's id.
 pub(super) fn take_parked(tx: &mut Tx<'_>, held: &mut Held, no: u32) -> Outcome<()> {
     let Some(attempt) = held.record.attempts.iter().find(|attempt| attempt.no == no) else { return Ok(()) };
     let tenant = held.record.message.tenant.clone();
-    let token = crate::ids::AttemptToken { message: held.record.message.id, attempt: no };
-    let columns = "id, provider, provider_id, state, time, received, failure, pricing";
-    let by_token = format!("SELECT {columns} FROM parked_receipts WHERE token <> '' AND token = ?1 AND tenant = ?2");
-    let mut found = tx.all(&by_token, params![token.to_string(), tenant.as_str()], |row| parked(row, &tenant))?;
+    let token = AttemptToken { message: held.record.message.id, attempt: no };
+    let mut found = tx.source.parked_by_token(&tenant, &token.to_string())?;
     if let Some(provider_id) = &attempt.provider_id {
-        let by_id =
-            format!("SELECT {columns} FROM parked_receipts WHERE provider = ?1 AND provider_id = ?2 AND tenant = ?3");
-        let more =
-            tx.all(&by_id, params![attempt.provider, provider_id, tenant.as_str()], |row| parked(row, &tenant))?;
-        found.extend(more);
+        found.extend(tx.source.parked_by_id(&tenant, &attempt.provider, provider_id)?);
     }
     found.sort_by_key(|parked| parked.id);
     found.dedup_by_key(|parked| parked.id);
     for parked in found {
-        tx.run("DELETE FROM parked_receipts WHERE id = ?1", [parked.id])?;
+        tx.source.unpark(parked.id)?;
         apply(tx, held, no, &parked.receipt, parked.received)?;
     }
     Ok(())
-}
-
-struct Parked {
-    id: i64,
-    received: Timestamp,
-    receipt: Receipt,
-}
-
-fn parked(row: &Row<'_>, tenant: &TenantId) -> rusqlite::Result<Parked> {
-    let provider_id: String = row.get(2)?;
-    Ok(Parked {
-        id: row.get(0)?,
-        received: Timestamp(row.get(5)?),
-        receipt: Receipt {
-            tenant: tenant.clone(),
-            provider: row.get(1)?,
-            token: None,
-            provider_id: (!provider_id.is_empty()).then_some(provider_id),
-            state: rows::word(row, 3, AttemptState::parse)?,
-            time: Timestamp(row.get(4)?),
-            failure: rows::json_or_none(row, 6)?,
-            pricing: rows::json_or_none(row, 7)?,
-        },
-    })
 }
 
 /// What a failure teaches about the recipient, in the same transaction as the failure.
@@ -214,7 +122,7 @@ pub(super) fn remember(
     let scopes: &[ConsentScope] = match failure.remember {
         Remember::Nothing | Remember::AccountBroken => return Ok(()),
         Remember::AddressUnusable => {
-            let until = now.plus(tx.shared.settings.address_unusable());
+            let until = now.plus(tx.terms.address_unusable);
             return customers::note_address(tx, &message.tenant, attempt.channel, &attempt.address, Some(until));
         }
         Remember::MarketingStopped => &[ConsentScope::Marketing],

@@ -1,11 +1,6 @@
 //! What the dispatcher decides about a message, on the revision that it has seen.
 
-use super::{
-    error::Outcome,
-    messages::{self, Held},
-    receipts,
-    tx::Tx,
-};
+use super::{Held, Outcome, Tx, messages, receipts};
 use crate::{
     domain::{
         message::{Answer, Next},
@@ -14,7 +9,7 @@ use crate::{
     store::{Changed, MessageChange, MessageChangeKind},
 };
 
-pub(super) fn change_message(tx: &mut Tx<'_>, change: &MessageChange) -> Outcome<Changed> {
+pub(in crate::store) fn change_message(tx: &mut Tx<'_>, change: &MessageChange) -> Outcome<Changed> {
     let Some(before) = tx.held_message(&change.tenant, change.message)? else { return Ok(Changed::Gone) };
     let stale = || Ok(Changed::Stale(Box::new(before.record.clone())));
     if before.record.revision != change.revision {

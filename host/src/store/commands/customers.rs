@@ -1,0 +1,231 @@
+//! Customers: profile, addresses, consents, read and cached as one.
+//!
+//! A later consent overrules an earlier one, whatever order they are written in, and a refusal wins a draw: so a list that is
+//! imported again does not undo a STOP. Refusals of addresses that belong to nobody known are kept as a keyed hash.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Outcome, Trouble, Tx, source::OwnedAddress};
+use crate::{
+    clock::Timestamp,
+    domain::customer::{Address, Channel, Consent, Customer},
+    ids::{CustomerId, TenantId},
+    store::CustomerProfile,
+};
+
+/// What it takes in memory, roughly.
+pub(in crate::store) fn bytes(customer: &Customer) -> usize {
+    let attributes = customer.attributes.iter().map(|(name, value)| 96 + name.len() + value.len()).sum::<usize>();
+    512 + attributes + (customer.addresses.len() + customer.consents.len()) * 128
+}
+
+pub(in crate::store) fn put(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    id: &CustomerId,
+    profile: &CustomerProfile,
+    now: Timestamp,
+) -> Outcome<Arc<Customer>> {
+    let before = tx.customer(tenant, id)?;
+    tx.source.put_profile(tenant, id, profile, now)?;
+    put_addresses(tx, tenant, id, before.as_deref(), &profile.addresses)?;
+    let mut known = before.map(|before| before.consents.clone()).unwrap_or_default();
+    for consent in &profile.consents {
+        write_consent(tx, tenant, id, &mut known, consent)?;
+    }
+    for address in &profile.addresses {
+        let hash = address_hash(&tx.terms.address_key, tenant, address.channel, &address.address);
+        for refused in tx.source.suppressed(tenant, address.channel, hash)? {
+            write_consent(tx, tenant, id, &mut known, &refused)?;
+        }
+    }
+    for consent in &profile.standing {
+        if find(&known, consent).is_none() {
+            write_consent(tx, tenant, id, &mut known, consent)?;
+        }
+    }
+    tx.customer_changed(tenant, id)?
+        .ok_or_else(|| Trouble::unreadable(format!("customer `{id}` was written and is not there")))
+}
+
+/// The given addresses replace those there were. What is known of an address survives, also when it changes hands.
+fn put_addresses(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    id: &CustomerId,
+    before: Option<&Customer>,
+    given: &[Address],
+) -> Outcome<()> {
+    for old in before.map(|before| before.addresses.as_slice()).unwrap_or_default() {
+        if !given.iter().any(|new| new.channel == old.channel && new.address == old.address) {
+            tx.source.delete_address(tenant, old.channel, &old.address)?;
+        }
+    }
+    for (position, address) in given.iter().enumerate() {
+        let old = tx.source.address(tenant, address.channel, &address.address)?;
+        let known = old.as_ref().map(|old| &old.address);
+        let heard = match address.last_incoming {
+            Some(at) => Some(at),
+            None => tx.source.last_incoming(tenant, address.channel, &address.address)?,
+        };
+        let owned = OwnedAddress {
+            owner: id.clone(),
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            address: Address {
+                last_incoming: heard.max(known.and_then(|known| known.last_incoming)),
+                unusable_until: address.unusable_until.or(known.and_then(|known| known.unusable_until)),
+                ..address.clone()
+            },
+        };
+        tx.source.put_address(tenant, &owned)?;
+        if let Some(old) = old.filter(|old| old.owner != *id) {
+            tx.customer_changed(tenant, &old.owner)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whose address it is.
+pub(super) fn owner(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    channel: Channel,
+    address: &str,
+) -> Outcome<Option<CustomerId>> {
+    Ok(tx.source.address(tenant, channel, address)?.map(|owned| owned.owner))
+}
+
+/// With the customer who has the address, or for whoever will have it.
+pub(in crate::store) fn record_address_consent(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    address: &str,
+    consent: &Consent,
+) -> Outcome<()> {
+    match owner(tx, tenant, consent.channel, address)? {
+        Some(customer) => record_consent(tx, tenant, &customer, consent),
+        None => suppress(tx, tenant, address, consent),
+    }
+}
+
+pub(super) fn note_address(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    channel: Channel,
+    address: &str,
+    unusable_until: Option<Timestamp>,
+) -> Outcome<()> {
+    let Some(mut owned) = tx.source.address(tenant, channel, address)? else { return Ok(()) };
+    owned.address.unusable_until = unusable_until;
+    tx.source.put_address(tenant, &owned)?;
+    tx.customer_changed(tenant, &owned.owner)?;
+    Ok(())
+}
+
+/// The customer wrote from this address: the conversation window opens.
+pub(super) fn heard_from(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    customer: &CustomerId,
+    channel: Channel,
+    address: &str,
+    at: Timestamp,
+) -> Outcome<()> {
+    let owned = tx.source.address(tenant, channel, address)?;
+    if let Some(mut owned) = owned.filter(|owned| owned.owner == *customer) {
+        owned.address.last_incoming = owned.address.last_incoming.max(Some(at));
+        // Who writes from an address can be reached at it.
+        owned.address.unusable_until = None;
+        tx.source.put_address(tenant, &owned)?;
+    }
+    tx.customer_changed(tenant, customer)?;
+    Ok(())
+}
+
+pub(super) fn record_consent(tx: &mut Tx<'_>, tenant: &TenantId, id: &CustomerId, consent: &Consent) -> Outcome<()> {
+    let mut known = tx.customer(tenant, id)?.map(|customer| customer.consents.clone()).unwrap_or_default();
+    write_consent(tx, tenant, id, &mut known, consent)?;
+    tx.customer_changed(tenant, id)?;
+    Ok(())
+}
+
+fn find<'c>(known: &'c [Consent], of: &Consent) -> Option<&'c Consent> {
+    known.iter().find(|known| known.channel == of.channel && known.scope == of.scope)
+}
+
+/// The later one holds, and a refusal wins a draw.
+fn write_consent(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    id: &CustomerId,
+    known: &mut Vec<Consent>,
+    consent: &Consent,
+) -> Outcome<()> {
+    let holds = find(known, consent)
+        .is_none_or(|old| consent.at > old.at || (consent.at == old.at && consent.granted <= old.granted));
+    if holds {
+        known.retain(|old| old.channel != consent.channel || old.scope != consent.scope);
+        known.push(consent.clone());
+        tx.source.put_consent(tenant, id, consent)?;
+    }
+    Ok(())
+}
+
+/// Remembers a refusal, or takes it back, for an address whose owner is not known or no longer to be known.
+pub(super) fn suppress(tx: &mut Tx<'_>, tenant: &TenantId, address: &str, consent: &Consent) -> Outcome<()> {
+    let hash = address_hash(&tx.terms.address_key, tenant, consent.channel, address);
+    let kept = tx.source.suppressed(tenant, consent.channel, hash)?;
+    let kept = kept.iter().find(|kept| kept.scope == consent.scope);
+    match kept {
+        Some(kept) if kept.at >= consent.at => Ok(()),
+        Some(_) if consent.granted => tx.source.delete_suppressed(tenant, hash, consent),
+        None if consent.granted => Ok(()),
+        _ => tx.source.put_suppressed(tenant, hash, consent),
+    }
+}
+
+/// The customer who has a number on any channel, or a stranger with the refusals that are kept of it.
+pub(in crate::store) fn behind_number(
+    owner: Option<Customer>,
+    suppressed: Vec<Consent>,
+    tenant: &TenantId,
+    number: &str,
+    now: Timestamp,
+) -> Customer {
+    let mut customer = owner.unwrap_or_else(|| Customer {
+        tenant: tenant.clone(),
+        id: CustomerId::from(number),
+        name: None,
+        locale: None,
+        timezone: None,
+        attributes: BTreeMap::new(),
+        addresses: Vec::new(),
+        consents: suppressed,
+        created: now,
+        updated: now,
+    });
+    for channel in Channel::ALL {
+        if customer.address(channel).is_none_or(|address| address.address != number) {
+            customer.addresses.retain(|address| address.channel != channel);
+            let address = Address { channel, address: number.to_owned(), last_incoming: None, unusable_until: None };
+            customer.addresses.push(address);
+        }
+    }
+    customer
+}
+
+/// Telephone numbers are few enough to try them all against a plain hash; the key, which never leaves the file, prevents that
+/// for whoever has only the hashes.
+pub(in crate::store) fn address_hash(
+    address_key: &[u8; 32],
+    tenant: &TenantId,
+    channel: Channel,
+    address: &str,
+) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(address_key);
+    for part in [tenant.as_str(), channel.as_str(), address] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
