@@ -61,6 +61,8 @@ pub(crate) struct Found {
     pub(crate) duplicates: usize,
     /// Attempts whose answer the host never heard, whatever cleared it up.
     pub(crate) answers_lost: usize,
+    /// Those of them that no receipt has cleared up.
+    pub(crate) uncertain: usize,
 }
 
 impl Ledger {
@@ -127,6 +129,8 @@ impl Ledger {
     pub(crate) async fn check(&self, host: &Host, duplicates_max: usize) -> Found {
         self.write(host).await;
         let taken = self.taken(host).await;
+        // Before the messages: what a receipt said is looked for in what comes after it.
+        let receipts = receipts(host).await;
         let messages = host.all_messages().await;
         let lost: Vec<_> = self.owed().into_iter().filter(|word| !taken.contains_key(word)).collect();
         assert!(lost.is_empty(), "acknowledged and never taken by a provider: {lost:?}");
@@ -137,12 +141,12 @@ impl Ledger {
         check_marks(&messages, &taken);
         self.check_order(host).await;
         self.check_timers(host).await;
-        check_receipts(host, &messages).await;
+        check_receipts(&receipts, &messages);
         let book = self.book.lock().unwrap();
         let timers = book.posted.values().filter(|posted| posted.timer.is_some()).count();
         let attempts = messages.iter().flat_map(|message| message["attempts"].as_array().unwrap());
         let answers_lost = attempts.filter(|attempt| answer_was_lost(attempt)).count();
-        Found { events: book.posted.len(), timers, duplicates, answers_lost }
+        Found { events: book.posted.len(), timers, duplicates, answers_lost, uncertain: uncertain(&messages) }
     }
 
     fn check_invented(&self, taken: &BTreeMap<String, usize>) {
@@ -242,8 +246,13 @@ fn check_marks(messages: &[Value], taken: &BTreeMap<String, usize>) {
     }
 }
 
-/// What a receipt that the host has taken said of an attempt is how the attempt stands, or it stands further on.
-async fn check_receipts(host: &Host, messages: &[Value]) {
+fn uncertain(messages: &[Value]) -> usize {
+    let attempts = messages.iter().flat_map(|message| message["attempts"].as_array().unwrap());
+    attempts.filter(|attempt| attempt["state"] == "uncertain").count()
+}
+
+/// What the receipts that the host has taken said, by attempt.
+async fn receipts(host: &Host) -> BTreeMap<String, BTreeSet<String>> {
     let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for webhook in host.sim.webhooks("state=taken").await {
         for about in webhook["about"].as_array().unwrap() {
@@ -252,6 +261,12 @@ async fn check_receipts(host: &Host, messages: &[Value]) {
             }
         }
     }
+    assert!(!said.is_empty(), "no receipt has been taken");
+    said
+}
+
+/// What a receipt that the host has taken said of an attempt is how the attempt stands, or it stands further on.
+fn check_receipts(said: &BTreeMap<String, BTreeSet<String>>, messages: &[Value]) {
     for message in messages {
         for attempt in message["attempts"].as_array().unwrap() {
             let token = format!("{}a{}", message["id"].as_str().unwrap(), attempt["no"]);

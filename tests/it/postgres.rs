@@ -56,14 +56,17 @@ async fn a_server_does_not_outlive_a_process_that_was_killed() {
     // Another process in our place: it holds the leash, and is killed.
     let dir = std::env::temp_dir().join(format!("relais-leash-{}", std::process::id()));
     let mut holder = OwnServer::held_by_another(&dir);
-    let pid_file = dir.join("data/postmaster.pid");
-    until("it runs", || pid_file.exists()).await;
-    let pid = std::fs::read_to_string(&pid_file).unwrap().lines().next().unwrap().to_owned();
+    // Its log is the last that is there: initdb has a short-lived server of its own.
+    let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+    until("it takes connections", || log().contains("ready to accept connections")).await;
+    let pid_file = std::fs::read_to_string(dir.join("data/postmaster.pid")).unwrap();
+    let pid = pid_file.lines().next().unwrap();
+    let alive = || Command::new("kill").args(["-0", pid]).output().unwrap().status.success();
+    assert!(alive());
     holder.kill().unwrap();
     holder.wait().unwrap();
     until("its directory is gone", || !dir.exists()).await;
-    let alive = Command::new("kill").args(["-0", &pid]).output().unwrap().status.success();
-    assert!(!alive, "the server is still there");
+    until("the server is gone", || !alive()).await;
 }
 
 async fn until(what: &str, look: impl Fn() -> bool) {

@@ -73,7 +73,11 @@ async fn a_database_that_restarts_or_crashes_is_waited_for(db: Db) {
         let before = load.ledger.acknowledged_count();
         load.release(100);
         load.until_acknowledged(scene.cluster.any(), before + 50).await;
-        if crash { scene.server.crash() } else { scene.server.stop() }
+        if crash {
+            scene.server.crash()
+        } else {
+            scene.server.stop()
+        }
         let safe = load.ledger.acknowledged_count();
         for host in scene.cluster.running() {
             refused(host).await;

@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Db, Host, PAUL, Setup, Shown, attempt, both_databases, ledger::word, load::pass_doubt, steps,
-};
+use crate::harness::{Db, Host, PAUL, Setup, Shown, attempt, both_databases, ledger::word, load::pass_doubt, steps};
 
 both_databases! {
     doubt_that_holds_sends_nothing_again_and_a_receipt_clears_it_up,
