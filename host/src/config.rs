@@ -14,8 +14,7 @@ use toml::{Table, Value};
 use crate::{
     channel::{self, sms},
     clock::Timestamp,
-    dispatch, ingress, plugin, rules, run,
-    store::{StoreUrl, sqlite},
+    dispatch, ingress, plugin, rules, run, store,
 };
 
 /// The defaults, with a comment for each. What an operator copies from.
@@ -32,7 +31,7 @@ pub struct Config {
     pub ingress: ingress::Settings,
     /// What a connection may do.
     pub listen: ingress::settings::ListenLimits,
-    pub store: StoreSettings,
+    pub store: store::Settings,
     pub clock: ClockSettings,
     pub log: LogSettings,
     pub plugins: plugin::Settings,
@@ -53,18 +52,6 @@ pub struct Server {
     /// How providers and customers reach the host from outside. Webhook signatures are computed over it.
     #[serde(default)]
     pub public_url: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct StoreSettings {
-    /// Which store, and where.
-    pub url: StoreUrl,
-    pub sqlite: sqlite::Settings,
-    /// Rows of each kind that may wait in memory between a commit and whoever works on them.
-    pub handover_max: usize,
-    /// Changes that a watcher (the page, `?wait=`) may lag behind before it misses some.
-    pub watch_lag_max: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -175,9 +162,32 @@ impl Config {
             return Err("server.public-url is missing: Twilio signs the public URL of its webhooks".to_owned());
         }
         self.accounts.check()?;
+        self.check_lease()?;
         let attempt_ms = self.http.timeout_ms;
         if attempt_ms == 0 {
             return Err("http.timeout-ms is 0: no request could be made".to_owned());
+        }
+        Ok(())
+    }
+
+    /// A lease that ends while its owner is at work would have two hosts try the same.
+    fn check_lease(&self) -> Result<(), String> {
+        if !matches!(self.store.url, store::StoreUrl::Postgres(_)) {
+            return Ok(());
+        }
+        let lease = std::time::Duration::from_secs(self.store.postgres.lease_s);
+        let attempt = std::time::Duration::from_millis(self.http.timeout_ms);
+        let longest =
+            [("plugins.limits.ceiling.time", self.plugins.limits.ceiling.time.0), ("http.timeout-ms", attempt)];
+        for (name, time) in longest {
+            if lease <= time {
+                return Err(format!(
+                    "store.postgres.lease-s ({} s) is not longer than {name} ({} s): another host would take over work that is still being done; \
+                     make the lease longer, or that shorter",
+                    lease.as_secs(),
+                    time.as_secs_f64()
+                ));
+            }
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::{
     ingress, page,
     plugin::Plugins,
     receipt, run,
-    store::{Store, StoreUrl, handover, sqlite::SqliteStore},
+    store::{Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
 };
 use directory::PluginDirectory;
 
@@ -52,17 +52,20 @@ pub async fn start_with_page(
 ) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
     let (hand, inlets) = handover::handover(config.store.handover_max, config.store.watch_lag_max);
-    let store = open_store(&config, &hand, &clock)?;
+    let store = open_store(&config, &hand, &clock).await?;
     let secret = store.host_secret();
     let plugins = Plugins::start(&config.plugins, config.rules.clone(), secret, store.clone(), clock.clone())
         .await
         .context("the plugins cannot be loaded")?;
 
+    let lateness = Arc::new(run::Lateness::default());
     let run_parts = run::Parts {
         store: store.clone(),
         clock: clock.clone(),
         plugins: plugins.clone(),
         settings: config.run.clone(),
+        alerts: run::Alerts::default(),
+        lateness: lateness.clone(),
     };
     let dispatch_parts = dispatch::Parts {
         store: store.clone(),
@@ -76,26 +79,32 @@ pub async fn start_with_page(
         pace: dispatch::Pace::new(&config.dispatch),
         settings: config.dispatch.clone(),
     };
+    let tenants = config.ingress.keys.iter().map(|key| key.tenant.clone());
+    let tenants = tenants.chain([config.plugins.tenant.clone(), TenantId::default_tenant()]);
+    let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
     let tasks = vec![
+        ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
         ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), stop.clone()))),
         ("dispatch", tokio::spawn(dispatch::work(dispatch_parts, inlets.messages, hand.clone(), stop.clone()))),
     ];
 
-    let router = router(&config, &store, &clock, &plugins, &hand, &stop, phones)?;
+    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones)?;
+    let router = router.layer(axum::Extension(lateness));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), stop.cancelled_owned()));
     tracing::info!(%address, store = %config.store.url, "the host is ready");
     Ok(Running { address, store, plugins, tasks, server })
 }
 
-fn open_store(config: &Config, hand: &handover::Handover, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
-    let settings = &config.store;
-    match &settings.url {
-        StoreUrl::Sqlite(path) => {
-            let store = SqliteStore::open(path, settings.sqlite.clone(), hand.clone(), clock.now())?;
-            Ok(Arc::new(store))
-        }
-        StoreUrl::Postgres(_) => anyhow::bail!("PostgreSQL is not built in yet"),
-    }
+async fn open_store(
+    config: &Config,
+    hand: &handover::Handover,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let settings = config.store.clone();
+    Ok(match &config.store.url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, settings, hand.clone(), clock.now())?),
+        StoreUrl::Postgres(url) => Arc::new(PgStore::open(url, settings, hand.clone()).await?),
+    })
 }
 
 impl Running {
@@ -111,12 +120,14 @@ impl Running {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "everything that the routes are put together from, once")]
 fn router(
     config: &Config,
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
     plugins: &Arc<Plugins>,
     hand: &handover::Handover,
+    quotas: &Arc<ingress::quota::Quotas>,
     stop: &CancellationToken,
     phones: Option<String>,
 ) -> anyhow::Result<Router> {
@@ -128,6 +139,7 @@ fn router(
         changes: hand.changes.clone(),
         rules: Arc::new(config.rules.clone()),
         counters: Arc::default(),
+        quotas: quotas.clone(),
         closing: stop.clone(),
     };
     let listeners = plugins.clone();

@@ -184,6 +184,19 @@ impl Host {
         self.sim.clock.advance_to(now);
     }
 
+    /// Has the host's clock jump, as one that is set wrong or right; the providers' goes on.
+    pub(crate) async fn jump(&self, by: &str) {
+        self.put("/v1/clock", json!({"jump": by})).await;
+    }
+
+    /// What the host's process holds of the machine's memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let id = self.child.as_ref().and_then(Child::id).expect("it is running");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Asks until `look` has an answer. `Err` says what is seen in place of it.
     pub(crate) async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Result<T, String>) -> T {
         let began = Instant::now();

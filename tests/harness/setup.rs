@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) plugins: Packages,
     /// API keys by the name of their holder; anybody may come in where there are none.
     pub(crate) keys: Vec<(&'static str, &'static str)>,
+    /// Whose key it is, by the holder's name; the default tenant's where it is not in here.
+    pub(crate) tenants: Vec<(&'static str, &'static str)>,
     /// Settings over all others, as TOML.
     pub(crate) over: Vec<String>,
     pub(crate) timing: Timing,
@@ -60,6 +62,7 @@ impl Setup {
             sms: Some(Sms::Cm),
             plugins: Packages::Shipped,
             keys: Vec::new(),
+            tenants: Vec::new(),
             over: Vec::new(),
             // Receipts in the order in which they happen, and at once.
             timing: Timing { answer_ms: 0, sent_ms: 5, delivered_ms: 20, read_ms: 40 },
@@ -107,6 +110,12 @@ impl Setup {
         self
     }
 
+    /// A key that acts for a tenant of its own, by the tenant's name.
+    pub(crate) fn tenant(mut self, tenant: &'static str, secret: &'static str) -> Setup {
+        self.tenants.push((tenant, tenant));
+        self.key(tenant, secret)
+    }
+
     pub(crate) fn simulator(&self) -> Options {
         let webhooks = WebhookOptions {
             // Quick, and for ever: a host that was killed gets what it missed soon after it is back.
@@ -144,9 +153,10 @@ impl Setup {
         match self.keys.as_slice() {
             [] => text.push_str("ingress.open = true\n"),
             keys => {
-                let keys = keys
-                    .iter()
-                    .map(|(name, value)| format!("{{ name = \"{name}\", secret = {} }}", secret(name, value)));
+                let keys = keys.iter().map(|(name, value)| {
+                    let tenant = self.tenants.iter().find(|(of, _)| of == name).map_or("default", |(_, tenant)| tenant);
+                    format!("{{ name = \"{name}\", tenant = \"{tenant}\", secret = {} }}", secret(name, value))
+                });
                 text.push_str(&format!("ingress.keys = [{}]\n", keys.collect::<Vec<_>>().join(", ")));
             }
         }

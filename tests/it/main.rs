@@ -13,12 +13,14 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod aside;
 mod cli;
 mod cluster;
 mod crash;
 mod customers;
 mod demo;
 mod duplicates;
+mod fairness;
 mod fallback;
 mod ingress;
 mod order;

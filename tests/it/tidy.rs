@@ -194,7 +194,7 @@ const SETTINGS: [(&str, &[&str]); 9] = [
     ("config.rs", &["Config", "Server", "StoreSettings", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/sqlite/settings.rs", &["Settings"]),
-    ("run/mod.rs", &["Settings"]),
+    ("run/settings.rs", &["Settings"]),
     ("rules/allowed.rs", &["Settings"]),
     ("dispatch/settings.rs", &["Settings"]),
     ("plugin/settings.rs", &["Settings", "LimitSettings", "Budget"]),

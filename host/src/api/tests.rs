@@ -80,7 +80,7 @@ fn world() -> World {
     let (handover, inlets) = store::handover::handover(100, 100);
     let changes = handover.changes.clone();
     let start = Timestamp::parse("2026-01-15T10:30:00Z").unwrap();
-    let store = SqliteStore::open(&folder.join("store"), store::sqlite::Settings::default(), handover, start).unwrap();
+    let store = SqliteStore::open(&folder.join("store"), store::Settings::default(), handover, start).unwrap();
     let state = AppState {
         store: Arc::new(store),
         clock: Arc::new(AdjustableClock::starting_at(start)),
@@ -89,10 +89,12 @@ fn world() -> World {
         changes,
         rules: Arc::new(rules::allowed::Settings::default()),
         counters: Arc::default(),
+        quotas: Arc::new(crate::ingress::quota::Quotas::new(&Settings::default(), [])),
         closing: tokio_util::sync::CancellationToken::new(),
     };
     let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));
-    World { state, router: problem::with_fallbacks(merged), folder, _inlets: inlets }
+    let lateness = Arc::new(crate::run::Lateness::default());
+    World { state, router: problem::with_fallbacks(merged).layer(axum::Extension(lateness)), folder, _inlets: inlets }
 }
 
 impl World {
@@ -163,7 +165,7 @@ async fn waiting_ends_when_the_runs_have_ended() {
     let commit = async {
         // The watcher subscribes before it accepts, so once the run is there nothing can be missed.
         loop {
-            let mut runs = world.state.store.open_runs(0, 1).await.unwrap();
+            let mut runs = store::contract_tests::all_open(&*world.state.store).await;
             if let Some(run) = runs.pop() {
                 return world.commit(run).await;
             }
@@ -254,6 +256,11 @@ async fn the_clock_moves_forward_and_only_forward() {
     assert_eq!(status, 200);
     assert!(moved["now"].as_str().unwrap().starts_with("2026-01-15T12:30:"), "{moved}");
     assert_eq!(world.json("PUT", "/v1/clock", json!({"to": "2026-01-15T11:00:00Z"})).await.1["field"], "to");
+    // To jump is another matter: that is what a clock does which was wrong.
+    let (_, jumped) = world.json("PUT", "/v1/clock", json!({"jump": "-1h"})).await;
+    assert!(jumped["now"].as_str().unwrap().starts_with("2026-01-15T11:30:"), "{jumped}");
+    assert_eq!(world.json("PUT", "/v1/clock", json!({"jump": "backwards"})).await.1["field"], "jump");
+    assert_eq!(world.json("PUT", "/v1/clock", json!({"jump": "1h", "advance": "1h"})).await.1["field"], "advance");
 }
 
 #[tokio::test]

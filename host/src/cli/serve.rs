@@ -43,9 +43,10 @@ impl Serve {
 
 fn clock(settings: &ClockSettings) -> Arc<dyn Clock> {
     match settings.kind {
-        ClockKind::System => Arc::new(SystemClock),
+        ClockKind::System => Arc::new(SystemClock::new()),
         ClockKind::Adjustable => {
-            let start = settings.start.as_deref().and_then(Timestamp::parse).unwrap_or_else(|| SystemClock.now());
+            let start =
+                settings.start.as_deref().and_then(Timestamp::parse).unwrap_or_else(|| SystemClock::new().now());
             Arc::new(AdjustableClock::starting_at(start))
         }
     }

@@ -5,7 +5,8 @@
 //! that is held or ended with its reason. What is decided is decided in [`plan`], which reads and writes nothing.
 //!
 //! Messages to one recipient are handed to providers one at a time, in the order of their commits; different recipients go
-//! side by side, as fast as the sender's pace allows. What can go wrong: a provider rejects (the plan says what follows), is
+//! side by side, as fast as the sender's pace allows, and tenants take turns ([`queue`]), each with a share of memory of its
+//! own ([`share`]). What can go wrong: a provider rejects (the plan says what follows), is
 //! busy (later, with growing pauses), or its answer is lost (the attempt is uncertain, and the operator's policy says whether
 //! doubt resends); the host dies between writing the attempt and recording its answer (the same doubt).
 //! This stage never runs a plugin and never reads a webhook.
@@ -17,10 +18,11 @@ mod plan;
 mod queue;
 mod route;
 mod settings;
+mod share;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 pub use circuit::Circuits;
@@ -30,14 +32,18 @@ pub use settings::{Doubt, Settings};
 use crate::{
     channel::{Provider, price},
     clock::{Clock, Timestamp},
-    domain::message::MessageRecord,
-    store::{Handover, Store, handover::Inlet},
+    domain::{message::MessageRecord, shard::Shard},
+    ids::TenantId,
+    store::{self, Handover, Store, handover::Inlet},
 };
 use deliver::Left;
 use queue::Queue;
+use share::{Answer, Read};
 
-/// Messages read from the store at once.
+/// Due messages read from the store at once.
 const PAGE: u32 = 500;
+/// Questions to the store at once.
+const READS_MAX: usize = 2;
 /// After the store could not be read.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 /// When the store has more that is due than was read, the rest is read after this pause.
@@ -63,15 +69,17 @@ pub struct Parts {
 pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover, stop: CancellationToken) {
     let parts = Arc::new(parts);
     Dispatcher {
+        queue: Queue::new(parts.settings.in_memory_max, parts.settings.concurrent_max),
         parts,
         inlet,
         handover,
-        queue: Queue::default(),
-        behind: true,
-        cursor: 0,
+        list: true,
+        misses: 0,
         look_at: Timestamp(0),
+        set_back: None,
         making: JoinSet::new(),
         left: mpsc::unbounded_channel(),
+        reads: JoinSet::new(),
         stop: stop.clone(),
     }
     .work(stop)
@@ -83,14 +91,24 @@ struct Dispatcher {
     inlet: Inlet<MessageRecord>,
     handover: Handover,
     queue: Queue,
-    /// There are messages to plan in the store that are not in memory; `cursor` is how far they were read.
-    behind: bool,
-    cursor: i64,
+    /// The tenants with messages to plan have to be listed.
+    list: bool,
+    /// How often hand-overs were missed: a list that was asked for before the last time may lack some.
+    misses: u64,
     /// When the store is next asked for messages whose time has come.
     look_at: Timestamp,
+    /// The clock was set back by this much, and what waits for a length of time has not been looked at since.
+    set_back: Option<Duration>,
     making: JoinSet<()>,
     left: (mpsc::UnboundedSender<Left>, mpsc::UnboundedReceiver<Left>),
+    reads: JoinSet<Heard>,
     stop: CancellationToken,
+}
+
+/// What was heard from the store; `None` where it could not be read.
+enum Heard {
+    Tenants(Option<Vec<TenantId>>, u64),
+    Answer(TenantId, Option<Answer>),
 }
 
 impl Dispatcher {
@@ -100,72 +118,62 @@ impl Dispatcher {
         let mut left = Vec::with_capacity(BATCH);
         let due = self.handover.messages_due.clone();
         let missed = self.inlet.missed();
+        let clock = self.parts.clock.clone();
+        let mut clock_set_back = clock.set_back();
+        let mut known_ms = *clock_set_back.borrow_and_update();
+        // By the machine's time: hints are lost in that time, whatever the host's clock says.
+        let mut sweep = tokio::time::interval(self.parts.settings.sweep());
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let now = self.parts.clock.now();
-            if self.behind && self.has_room() {
-                self.catch_up().await;
-            }
+            let now = clock.now();
             if now >= self.look_at {
                 self.look_again(now).await;
             }
+            self.read_what_can();
+            if let Some(by) = self.set_back {
+                self.look_at_what_waits(now, by).await;
+            }
             self.start_what_can();
             let wake_at = self.look_at.min(self.queue.next_wake());
-            let clock = self.parts.clock.clone();
             tokio::select! {
                 _ = stop.cancelled() => break,
-                _ = self.left.1.recv_many(&mut left, BATCH) => {
-                    for one in left.drain(..) {
-                        self.queue.left(one);
-                    }
-                }
-                taken = self.inlet.queue.recv_many(&mut handed, BATCH), if self.has_room() => {
+                _ = self.left.1.recv_many(&mut left, BATCH) => left.drain(..).for_each(|one| self.queue.left(one)),
+                // Whatever there is no room for is dropped here and left in the store, so one tenant never blocks another.
+                taken = self.inlet.queue.recv_many(&mut handed, BATCH) => {
                     if taken == 0 {
                         break; // The store is closed.
                     }
-                    for record in handed.drain(..) {
-                        self.queue.push(record);
+                    handed.drain(..).for_each(|record| self.queue.hand_over(record));
+                }
+                Some(heard) = self.reads.join_next() => {
+                    if let Ok(heard) = heard {
+                        self.hear(heard);
                     }
                 }
-                _ = missed.notified() => { self.behind = true; self.cursor = 0; }
+                _ = missed.notified() => {
+                    // Asked before reading: what is missed during the reading raises the flag again.
+                    self.inlet.take_missed();
+                    self.queue.missed();
+                    self.misses += 1;
+                    self.list = true;
+                }
                 _ = due.earlier() => self.look_at = Timestamp(0),
+                Ok(()) = clock_set_back.changed() => {
+                    let total_ms = *clock_set_back.borrow_and_update();
+                    let by = u64::try_from(total_ms.saturating_sub(known_ms)).unwrap_or(0);
+                    known_ms = total_ms;
+                    self.clock_was_set_back(Duration::from_millis(by));
+                }
                 _ = clock.sleep_until(wake_at) => self.queue.wake(clock.now()),
+                _ = sweep.tick() => {
+                    self.queue.sweep();
+                    self.list = true;
+                }
             }
             while self.making.try_join_next().is_some() {}
         }
         // An attempt that was begun is finished and written down; what was not begun is in the store.
         while self.making.join_next().await.is_some() {}
-    }
-
-    fn has_room(&self) -> bool {
-        self.queue.len() < self.parts.settings.in_memory_max
-    }
-
-    /// Reads messages that are to be planned until memory is full or there are no more.
-    async fn catch_up(&mut self) {
-        while self.has_room() {
-            // Asked before reading: what is missed during the reading raises the flag again.
-            if self.inlet.take_missed() {
-                self.cursor = 0;
-            }
-            match self.parts.store.open_messages(self.cursor, PAGE).await {
-                Ok(records) => {
-                    let full = records.len() == PAGE as usize;
-                    for record in records {
-                        self.cursor = self.cursor.max(record.seq);
-                        self.queue.push(record);
-                    }
-                    if !full {
-                        self.behind = false;
-                        return;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "messages cannot be read now; trying again in a second");
-                    tokio::time::sleep(TROUBLE_PAUSE).await;
-                    return;
-                }
-            }
-        }
     }
 
     /// Takes up messages whose time has come: a fallback, a doubt, a deadline.
@@ -174,9 +182,7 @@ impl Dispatcher {
         match self.parts.store.due_messages(now, PAGE).await {
             Ok((records, next)) => {
                 let full = records.len() == PAGE as usize;
-                for record in records {
-                    self.queue.push(record);
-                }
+                records.into_iter().for_each(|record| self.queue.due(record));
                 let next = next.unwrap_or(Timestamp::NEVER);
                 self.look_at = if full || next <= now { now.plus(MORE_PAUSE) } else { next };
                 self.handover.messages_due.known(self.look_at);
@@ -188,15 +194,85 @@ impl Dispatcher {
         }
     }
 
+    fn read_what_can(&mut self) {
+        while self.reads.len() < READS_MAX {
+            let store = self.parts.store.clone();
+            if std::mem::take(&mut self.list) {
+                let misses = self.misses;
+                self.reads.spawn(async move { Heard::Tenants(told(store.open_message_tenants().await).await, misses) });
+                continue;
+            }
+            let Some((tenant, read)) = self.queue.ask() else { return };
+            self.reads.spawn(async move {
+                let answer = told(answer(&*store, &tenant, read).await).await;
+                Heard::Answer(tenant, answer)
+            });
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Tenants(Some(tenants), misses) => self.queue.listed(tenants, misses == self.misses),
+            Heard::Tenants(None, _) => self.list = true,
+            Heard::Answer(tenant, answer) => self.queue.answered(&tenant, answer),
+        }
+    }
+
+    /// Nothing waits longer for it: neither what is held in memory by a pace, nor what the store holds until a time.
+    fn clock_was_set_back(&mut self, by: Duration) {
+        self.queue.wake(Timestamp::NEVER);
+        self.look_at = Timestamp(0);
+        self.set_back = Some(self.set_back.unwrap_or_default().saturating_add(by));
+    }
+
+    /// Plans anew what would have come due soon by the clock as it was: a plan made now waits from now on. What waits for a
+    /// time of day is planned as it was, and what waits for days may wait for an hour more.
+    async fn look_at_what_waits(&mut self, now: Timestamp, by: Duration) {
+        let most = u32::try_from(self.parts.settings.in_memory_max).unwrap_or(u32::MAX);
+        let until = now.plus(by).plus(self.parts.settings.longest_wait());
+        match self.parts.store.due_messages(until, most).await {
+            Ok((records, _)) => {
+                self.set_back = None;
+                records.into_iter().for_each(|record| self.queue.due(record));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what waits cannot be read now; trying again in a second");
+                tokio::time::sleep(TROUBLE_PAUSE).await;
+            }
+        }
+    }
+
     fn start_what_can(&mut self) {
-        while self.making.len() < self.parts.settings.concurrent_max {
-            let Some(record) = self.queue.next() else { return };
+        let store = self.parts.store.clone();
+        let ours = |tenant: &TenantId, lane: &str| store.owns(Shard::of_lane(tenant, lane));
+        while let Some(record) = self.queue.next(ours) {
             let (parts, left, stop) = (self.parts.clone(), self.left.0.clone(), self.stop.clone());
             self.making.spawn(async move {
                 let end = deliver::deliver(&parts, record, &stop).await;
                 // The receiver only goes away with this loop, which then does not need to know.
                 let _ = left.send(end);
             });
+        }
+    }
+}
+
+async fn answer(store: &dyn Store, tenant: &TenantId, read: Read) -> store::Result<Answer> {
+    match read {
+        Read::Page { after, limit } => store.open_messages(tenant, after, limit).await.map(Answer::Messages),
+        Read::Sweep { after, through, limit } => {
+            store.open_message_seqs(tenant, after, through, limit).await.map(Answer::Seqs)
+        }
+    }
+}
+
+/// What was read. Where it could not be, the place among the reads is kept for a moment, so that the next is no storm.
+async fn told<T>(read: store::Result<T>) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(error) => {
+            tracing::warn!(%error, "messages cannot be read now; trying again in a second");
+            tokio::time::sleep(TROUBLE_PAUSE).await;
+            None
         }
     }
 }

@@ -1,190 +1,186 @@
-//! Messages in memory, one lane per recipient.
+//! Messages in memory, by tenant: who gets how much of it, whose turn it is to send, and whose to read from the store.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+use std::collections::{HashMap, VecDeque};
+
+use super::{
+    deliver::Left,
+    share::{Answer, Read, Share},
 };
+use crate::{clock::Timestamp, domain::message::MessageRecord, ids::TenantId};
 
-use super::deliver::Left;
-use crate::{
-    clock::Timestamp,
-    domain::message::MessageRecord,
-    ids::{MessageId, TenantId},
-};
+/// A tenant's share of memory, however many tenants there are.
+const SHARE_MIN: usize = 16;
+/// A tenant may begin another attempt while it has fewer than three times as many under way as there are places free: alone
+/// it gets three quarters of them, and however many tenants wait for slow providers, a place is left for who comes next.
+const TENANT_OVER_FREE: usize = 3;
 
-/// Messages that wait for their recipient's lane or for the pace, and those that are being sent.
-#[derive(Default)]
 pub(super) struct Queue {
-    lanes: HashMap<LaneKey, Lane>,
-    ready: VecDeque<LaneKey>,
-    waiting: BinaryHeap<Reverse<(Timestamp, u64)>>,
-    paced: HashMap<u64, LaneKey>,
-    waits: u64,
-    /// What is in memory, with what was handed over of it while it was being sent.
-    known: HashMap<MessageId, Option<MessageRecord>>,
-}
-
-type LaneKey = (TenantId, String);
-
-#[derive(Default)]
-struct Lane {
-    queue: VecDeque<MessageRecord>,
-    busy: bool,
-    waits: bool,
+    in_memory_max: usize,
+    places: usize,
+    running: usize,
+    shares: HashMap<TenantId, Share>,
+    /// Tenants that may have something ready.
+    turns: VecDeque<TenantId>,
+    readers: VecDeque<TenantId>,
+    /// Whether every tenant that had open messages is known. Until then one that turns up is behind.
+    listed: bool,
 }
 
 impl Queue {
-    pub(super) fn len(&self) -> usize {
-        self.known.len()
-    }
-
-    /// Takes a message in, once: it may come from a hand-over, from reading the store, or from both.
-    pub(super) fn push(&mut self, record: MessageRecord) {
-        if let Some(newer) = self.known.get_mut(&record.message.id) {
-            if newer.as_ref().is_none_or(|known| known.revision < record.revision) {
-                *newer = Some(record);
-            }
-            return;
-        }
-        self.known.insert(record.message.id, None);
-        let key = (record.message.tenant.clone(), record.message.to.lane().to_owned());
-        let lane = self.lanes.entry(key.clone()).or_default();
-        // A message that falls back is older than those behind it and goes before them.
-        let place = lane.queue.iter().rposition(|other| other.seq <= record.seq).map_or(0, |last| last + 1);
-        lane.queue.insert(place, record);
-        if lane.queue.len() == 1 && !lane.busy && !lane.waits {
-            self.ready.push_back(key);
+    pub(super) fn new(in_memory_max: usize, places: usize) -> Queue {
+        Queue {
+            in_memory_max: in_memory_max.max(1),
+            places: places.max(1),
+            running: 0,
+            shares: HashMap::new(),
+            turns: VecDeque::new(),
+            readers: VecDeque::new(),
+            listed: false,
         }
     }
 
-    /// The next message to plan. Its lane is busy until [`Queue::left`] says that it has left memory.
-    pub(super) fn next(&mut self) -> Option<MessageRecord> {
-        while let Some(key) = self.ready.pop_front() {
-            let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            if lane.busy || lane.waits {
-                continue;
+    pub(super) fn hand_over(&mut self, record: MessageRecord) {
+        let tenant = record.message.tenant.clone();
+        self.known(&tenant, record.seq - 1).hand_over(record);
+        self.touched(&tenant);
+    }
+
+    /// Takes up a message whose time has come. There is always room: it would not be found by reading on.
+    pub(super) fn due(&mut self, record: MessageRecord) {
+        let tenant = record.message.tenant.clone();
+        self.known(&tenant, record.seq - 1).push(record);
+        self.touched(&tenant);
+    }
+
+    /// A tenant's share; one that was not there begins after `cursor`.
+    fn known(&mut self, tenant: &TenantId, cursor: i64) -> &mut Share {
+        if !self.shares.contains_key(tenant) {
+            let share = if self.listed { Share::level_after(cursor, 0) } else { Share::behind(0) };
+            self.open(tenant.clone(), share);
+        }
+        self.shares.entry(tenant.clone()).or_insert_with(|| Share::behind(SHARE_MIN))
+    }
+
+    /// One tenant more: the others' shares get smaller, and what they hold above them goes back to the store.
+    fn open(&mut self, tenant: TenantId, share: Share) {
+        self.shares.insert(tenant, share);
+        let most = self.share();
+        for share in self.shares.values_mut() {
+            share.most = most;
+            share.trim();
+        }
+    }
+
+    fn share(&self) -> usize {
+        (self.in_memory_max / self.shares.len().max(1)).max(SHARE_MIN.min(self.in_memory_max))
+    }
+
+    /// Everything has to be read anew: hand-overs were missed, or what is ours has changed.
+    pub(super) fn missed(&mut self) {
+        self.listed = false;
+        self.each(|share| share.rewind(0));
+    }
+
+    /// Tenants that have messages to plan: all of them, unless something was missed since they were asked for.
+    pub(super) fn listed(&mut self, tenants: Vec<TenantId>, all: bool) {
+        self.listed |= all;
+        for tenant in tenants {
+            if !self.shares.contains_key(&tenant) {
+                self.open(tenant.clone(), Share::behind(0));
+                self.touched(&tenant);
             }
-            if let Some(mut record) = lane.queue.pop_front() {
-                lane.busy = true;
-                if let Some(newer) = self.known.get_mut(&record.message.id)
-                    && let Some(newer) = newer.take()
-                    && newer.revision > record.revision
-                {
-                    record = newer;
-                }
-                return Some(record);
+        }
+    }
+
+    /// Looks for what was lost, and forgets who has nothing to do.
+    pub(super) fn sweep(&mut self) {
+        self.shares.retain(|_, share| !share.is_idle() || share.running > 0);
+        self.readers.retain(|tenant| self.shares.contains_key(tenant));
+        let most = self.share();
+        self.each(|share| {
+            share.most = most;
+            share.sweep();
+        });
+    }
+
+    fn each(&mut self, mut change: impl FnMut(&mut Share)) {
+        let tenants: Vec<TenantId> = self.shares.keys().cloned().collect();
+        for tenant in tenants {
+            if let Some(share) = self.shares.get_mut(&tenant) {
+                change(share);
             }
-            self.lanes.remove(&key);
+            self.touched(&tenant);
+        }
+    }
+
+    /// The next message to plan, of the tenant whose turn it is.
+    pub(super) fn next(&mut self, ours: impl Fn(&TenantId, &str) -> bool) -> Option<MessageRecord> {
+        let free = self.places.saturating_sub(self.running);
+        for _ in 0..self.turns.len() {
+            let tenant = self.turns.pop_front()?;
+            let Some(share) = self.shares.get_mut(&tenant).filter(|share| share.has_ready()) else { continue };
+            let may = share.running < free * TENANT_OVER_FREE && (self.places == 1 || share.running + 1 < self.places);
+            let next = if may { share.next(&ours) } else { None };
+            if share.has_ready() {
+                self.turns.push_back(tenant);
+            }
+            if next.is_some() {
+                self.running += 1;
+                return next;
+            }
         }
         None
     }
 
     pub(super) fn left(&mut self, left: Left) {
-        let Left { record, wait_until } = left;
-        let key = (record.message.tenant.clone(), record.message.to.lane().to_owned());
-        let handed_meanwhile = self.known.remove(&record.message.id).flatten();
-        if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.busy = false;
-            if let Some(until) = wait_until {
-                // The pace: the whole lane waits, or a later message would overtake.
-                self.known.insert(record.message.id, None);
-                lane.queue.push_front(*record);
-                lane.waits = true;
-                self.waits += 1;
-                self.waiting.push(Reverse((until, self.waits)));
-                self.paced.insert(self.waits, key);
-                return;
-            }
-            if lane.queue.is_empty() {
-                self.lanes.remove(&key);
-            } else {
-                self.ready.push_back(key);
-            }
-            // The same revision counts: where the time that it rests until came before it was out of memory, the store handed
-            // it over as due, and does so once. To plan one in vain costs little; to drop one loses it.
-            if let Some(newer) = handed_meanwhile.filter(|newer| newer.revision >= record.revision) {
-                self.push(newer);
-            }
+        self.running = self.running.saturating_sub(1);
+        let tenant = left.record.message.tenant.clone();
+        if let Some(share) = self.shares.get_mut(&tenant) {
+            share.left(left);
         }
+        self.touched(&tenant);
     }
 
     pub(super) fn next_wake(&self) -> Timestamp {
-        self.waiting.peek().map_or(Timestamp::NEVER, |Reverse((at, _))| *at)
+        self.shares.values().map(Share::next_wake).min().unwrap_or(Timestamp::NEVER)
     }
 
     pub(super) fn wake(&mut self, now: Timestamp) {
-        while let Some(Reverse((at, wait))) = self.waiting.peek().copied() {
-            if at > now {
-                return;
+        self.each(|share| share.wake(now));
+    }
+
+    /// The next question to the store, and of whose messages.
+    pub(super) fn ask(&mut self) -> Option<(TenantId, Read)> {
+        while let Some(tenant) = self.readers.pop_front() {
+            let Some(share) = self.shares.get_mut(&tenant) else { continue };
+            share.in_line = false;
+            if let Some(read) = share.ask() {
+                return Some((tenant, read));
             }
-            self.waiting.pop();
-            if let Some(key) = self.paced.remove(&wait)
-                && let Some(lane) = self.lanes.get_mut(&key)
-            {
-                lane.waits = false;
-                self.ready.push_back(key);
-            }
+        }
+        None
+    }
+
+    /// What the store answered; `None` where it could not be read.
+    pub(super) fn answered(&mut self, tenant: &TenantId, answer: Option<Answer>) {
+        if let Some(share) = self.shares.get_mut(tenant) {
+            share.answered(answer);
+        }
+        self.touched(tenant);
+    }
+
+    /// A tenant that has something to send or to ask gets in line for it.
+    fn touched(&mut self, tenant: &TenantId) {
+        let Some(share) = self.shares.get_mut(tenant) else { return };
+        if share.has_ready() && !self.turns.contains(tenant) {
+            self.turns.push_back(tenant.clone());
+        }
+        if share.has_question() && !std::mem::replace(&mut share.in_line, true) {
+            self.readers.push_back(tenant.clone());
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{
-        message::{Because, Content, NewMessage, Next, Recipient, SmsPolicy},
-        purpose::Purpose,
-        status::MessageState,
-    };
-
-    fn record(revision: i64) -> MessageRecord {
-        let message = NewMessage {
-            id: MessageId([1; 16]),
-            tenant: TenantId::default_tenant(),
-            author: None,
-            to: Recipient::Phone("+33639981201".to_owned()),
-            purpose: Purpose::Alert,
-            because: Because::Reference("order/1".to_owned()),
-            content: Content::default(),
-            sms: SmsPolicy::Fallback,
-            fallback_after: None,
-            expires: None,
-            dedup_key: None,
-            tag: None,
-            quote: None,
-            created: Timestamp(0),
-        };
-        MessageRecord {
-            message,
-            seq: 1,
-            revision,
-            state: MessageState::Pending,
-            settled: false,
-            code: None,
-            decision: None,
-            next: Next::At(Timestamp(1)),
-            cancel: false,
-            attempts: Vec::new(),
-        }
-    }
-
-    /// What is next after a message was planned and rests with revision 2, where this was handed over meanwhile.
-    fn after_being_handed(revision: i64) -> Option<i64> {
-        let mut queue = Queue::default();
-        queue.push(record(1));
-        assert_eq!(queue.next().map(|taken| taken.revision), Some(1));
-        queue.push(record(revision));
-        assert!(queue.next().is_none(), "its lane is busy");
-        queue.left(Left { record: Box::new(record(2)), wait_until: None });
-        let next = queue.next().map(|next| next.revision);
-        assert_eq!(queue.len(), usize::from(next.is_some()));
-        next
-    }
-
-    #[test]
-    fn what_comes_due_while_it_is_still_in_memory_is_taken_up_again() {
-        assert_eq!(after_being_handed(2), Some(2));
-        assert_eq!(after_being_handed(3), Some(3));
-        assert_eq!(after_being_handed(1), None, "it was handed over before it was planned");
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;

@@ -12,8 +12,11 @@ use crate::domain::customer::Channel;
 pub struct Settings {
     /// Attempts made side by side, over all accounts. Each holds a connection and some 20 kB.
     pub concurrent_max: usize,
-    /// Messages kept in memory; further ones stay in the store until there is room. At about 4 kB each: 40 MB.
+    /// Messages kept in memory, shared equally among the tenants that have any to send; further ones stay in the store until
+    /// there is room. At about 4 kB each: 40 MB.
     pub in_memory_max: usize,
+    /// How often it is looked whether the store has messages that nobody told of.
+    pub sweep_s: u64,
     /// SMS follows when no receipt of delivery came after this time, where the message does not say it itself. Two minutes:
     /// WhatsApp delivers to a phone that is online within seconds.
     pub fallback_after_s: u64,
@@ -58,6 +61,7 @@ impl Default for Settings {
         Settings {
             concurrent_max: 256,
             in_memory_max: 10_000,
+            sweep_s: 5,
             fallback_after_s: 120,
             deadline_lead_s: 30,
             doubt_wait_s: 60,
@@ -81,8 +85,19 @@ impl Settings {
         Duration::from_secs(self.fallback_after_s)
     }
 
+    pub(super) fn sweep(&self) -> Duration {
+        Duration::from_secs(self.sweep_s.max(1))
+    }
+
     pub fn close_after(&self) -> Duration {
         Duration::from_secs(self.close_after_s)
+    }
+
+    /// The longest of the waits that are counted in minutes.
+    pub fn longest_wait(&self) -> Duration {
+        Duration::from_secs(
+            self.fallback_after_s.max(self.doubt_wait_s).max(self.retry_longest_s).max(self.account_rest_s),
+        )
     }
 
     pub fn doubt(&self, channel: Channel) -> Doubt {

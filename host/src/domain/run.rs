@@ -12,10 +12,24 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::{CustomerId, MessageId, RunId, TenantId},
+    ids::{CustomerId, MessageId, PluginName, RunId, TenantId},
 };
 
 pub use crate::ids::EntityKey;
+
+/// What one plugin does for one tenant: the unit of fairness. Each flow has a share of the host of its own, so that the
+/// backlog of one does not delay another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Flow {
+    pub tenant: TenantId,
+    pub plugin: PluginName,
+}
+
+impl Flow {
+    pub fn of(key: &EntityKey) -> Flow {
+        Flow { tenant: key.tenant.clone(), plugin: key.plugin.clone() }
+    }
+}
 
 /// A run that is to be made, not yet stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +71,16 @@ impl Cause {
             Cause::Timer(_) => "timer",
             Cause::Delivery(_) => "delivery",
             Cause::Message(_) => "message",
+        }
+    }
+
+    /// The id of the event or message, or the timer's key.
+    pub fn name(&self) -> String {
+        match self {
+            Cause::Event(event) => event.id.to_string(),
+            Cause::Timer(timer) => timer.key.clone(),
+            Cause::Delivery(delivery) => delivery.message.to_string(),
+            Cause::Message(incoming) => incoming.id.to_string(),
         }
     }
 }
@@ -195,6 +219,19 @@ pub enum RunFailure {
 }
 
 impl RunFailure {
+    /// As it is written: in JSON, in filters, in alerts.
+    pub const KINDS: [&str; 5] = ["retry", "reject", "fault", "limit", "host"];
+
+    pub fn kind(&self) -> &'static str {
+        match self {
+            RunFailure::Retry { .. } => "retry",
+            RunFailure::Reject { .. } => "reject",
+            RunFailure::Fault { .. } => "fault",
+            RunFailure::Limit { .. } => "limit",
+            RunFailure::Host { .. } => "host",
+        }
+    }
+
     pub fn message(&self) -> &str {
         match self {
             RunFailure::Retry { message, .. }

@@ -77,23 +77,26 @@ pub(super) async fn answer_accepted(
 ) -> Result<Response, Problem> {
     // Before the events are there, so that no run can end unseen.
     let changes = patience.map(|patience| (patience, state.changes.subscribe()));
-    let receipts = store(state, events).await?;
+    let receipts = store(state, tenant, events).await?;
     let Some((patience, changes)) = changes else { return Ok(one_or_all(StatusCode::ACCEPTED, mode, &receipts)) };
     let (results, complete) = wait::until_ended(state, tenant, receipts, changes, patience).await?;
     let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(one_or_all(status, mode, &results))
 }
 
-async fn store(state: &AppState, events: Vec<Event>) -> Result<Vec<Receipt>, Problem> {
+async fn store(state: &AppState, tenant: &TenantId, events: Vec<Event>) -> Result<Vec<Receipt>, Problem> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
+    let place = state.quotas.admit(tenant, events.len(), state.clock.now());
+    let place = place.inspect_err(|_| state.counters.events_refused.add(1))?;
     let routed = events.into_iter().map(|event| {
         let event = Arc::new(event);
         let (runs, notes) = state.directory.route(&event);
         RoutedEvent { event, runs, notes }
     });
     let accepted = state.store.accept_events(routed.collect()).await?;
+    place.made(accepted.iter().filter(|accepted| !accepted.duplicate).map(|accepted| accepted.runs.len()).sum());
     let repeated = accepted.iter().filter(|accepted| accepted.duplicate).count();
     state.counters.events_repeated.add(repeated);
     state.counters.events_accepted.add(accepted.len() - repeated);

@@ -65,6 +65,7 @@ async fn take(state: &AppState, caller: &Caller, headers: &HeaderMap, body: Body
     message.because = because;
     let mut checks = check(state, &message, asked_at, now).await?;
     checks.insert(0, expected);
+    let _place = state.quotas.admit(&caller.tenant, 1, now)?;
     let duplicate = !state.store.accept_message(message).await?;
     Ok(Taken { id, duplicate, checks })
 }

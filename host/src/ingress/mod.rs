@@ -3,6 +3,7 @@
 //! In: connections on one listener ([`listen`]), CloudEvents in their three modes ([`events`], [`cloudevents`]), webhooks that a
 //! plugin's manifest declares ([`triggers`]), and messages asked for without a plugin ([`messages`]).
 //! Out: rows in the store, and an answer that is sent only after they are on disk.
+//! Whoever brings more than its part is told so before it costs the store anything ([`quota`]).
 //! What goes wrong is answered as `application/problem+json` that names the field and the fix ([`problem`]); what is our own
 //! fault is logged under an id, and the caller learns that id and nothing else.
 //!
@@ -16,6 +17,7 @@ pub mod events;
 pub mod listen;
 pub mod messages;
 pub mod problem;
+pub mod quota;
 pub mod request;
 pub mod settings;
 pub mod triggers;
@@ -51,6 +53,7 @@ pub struct AppState {
     pub changes: broadcast::Sender<Arc<Change>>,
     pub rules: Arc<rules::allowed::Settings>,
     pub counters: Arc<counters::Counters>,
+    pub quotas: Arc<quota::Quotas>,
     /// Cancelled when the host begins to stop: streams and waits end at once, so that they do not hold it up.
     pub closing: CancellationToken,
 }

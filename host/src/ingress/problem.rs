@@ -144,6 +144,14 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, "/problems/conflict", "It does not fit how things stand", detail)
     }
 
+    /// A tenant brings more than its part. The type ends with which bound it met.
+    pub fn too_many(bound: &'static str, detail: impl Into<Cow<'static, str>>, retry_after_s: u64) -> Problem {
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "", "It is too much at once", detail);
+        problem.0.kind = Cow::Owned(format!("/problems/too-many/{bound}"));
+        problem.0.header = Some((header::RETRY_AFTER, HeaderValue::from(retry_after_s)));
+        problem
+    }
+
     /// A message that the rules do not let through. The type ends with the refusal's code.
     pub fn refused(refusal: &Refusal) -> Problem {
         let mut problem = Problem::new(

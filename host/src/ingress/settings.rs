@@ -34,6 +34,15 @@ pub struct Settings {
     pub wait_seconds_max: u64,
     /// Rows of one page of a listing.
     pub page_rows_max: u32,
+    /// Events and messages that each tenant may bring per second; a second's worth may come at once. 0 for no bound, because no
+    /// number suits every shop; set it where several tenants share a host.
+    pub tenant_events_per_second: u32,
+    /// Open runs of a tenant from which on no more of its events are taken. A million are some gigabytes of the store, and at a
+    /// thousand a second they take a quarter of an hour. 0 for no bound.
+    pub tenant_open_runs_max: u64,
+    /// Requests on their way to the store at once, over all tenants: far below the store's own queue, so that commits and
+    /// receipts always have room there. A tenant that is alone gets three quarters.
+    pub accepting_max: usize,
     /// Whether `/v1/clock` exists. For demo, dev and tests.
     pub adjustable_clock: bool,
     /// The country that numbers without a country code are read in: `FR`. Without it they are refused.
@@ -54,6 +63,9 @@ impl Default for Settings {
             json_bytes_max: 64 << 10,
             wait_seconds_max: 60,
             page_rows_max: 200,
+            tenant_events_per_second: 0,
+            tenant_open_runs_max: 1_000_000,
+            accepting_max: 2048,
             adjustable_clock: false,
             default_region: None,
         }

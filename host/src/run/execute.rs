@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Parts, failure};
+use super::{
+    Parts,
+    alert::{self, Counted},
+    failure,
+};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -17,6 +21,7 @@ use crate::{
 /// How an execution ended, for the lane.
 pub(super) struct Ended {
     pub key: EntityKey,
+    pub seq: i64,
     pub what: What,
 }
 
@@ -30,13 +35,13 @@ pub(super) enum What {
 /// How long a run waits in memory when the store or the host itself is in trouble.
 const HOST_TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 /// How long it waits for a plugin that is not loaded: somebody has to put it back.
-const PLUGIN_MISSING_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const PLUGIN_MISSING_PAUSE: Duration = Duration::from_secs(30);
 /// How often a run is executed anew at once because its entity changed under it. More than this, and it waits a moment.
 const STALE_MAX: u32 = 3;
 
 /// Executes `queued` and makes durable what came of it.
 pub(super) async fn execute(parts: &Parts, queued: QueuedRun) -> Ended {
-    let key = queued.run.key.clone();
+    let (key, seq) = (queued.run.key.clone(), queued.seq);
     let what = match run(parts, queued.clone()).await {
         Ok(what) => what,
         Err(trouble) => {
@@ -44,7 +49,7 @@ pub(super) async fn execute(parts: &Parts, queued: QueuedRun) -> Ended {
             What::Again(Box::new(QueuedRun { not_before: parts.clock.now().plus(trouble.pause()), ..queued }))
         }
     };
-    Ended { key, what }
+    Ended { key, seq, what }
 }
 
 /// Trouble that is not the plugin's: nothing is counted against it.
@@ -91,11 +96,13 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
         match result {
             Ok(finished) => {
                 if let Some(what) = commit(parts, &queued, version, finished, report, now).await? {
+                    parts.lateness.note(&queued, now);
                     return Ok(what);
                 }
             }
             Err(RunFailure::Host { message }) => return Err(Trouble::Host(message)),
             Err(failure) => {
+                parts.lateness.note(&queued, now);
                 let verdict = failure::verdict(&queued, &failure, &retry, parts.clock.now());
                 return failed(parts, queued, failure, report, verdict).await;
             }
@@ -184,8 +191,16 @@ async fn failed(
             attempts = queued.attempts + 1, again = %at, failure = failure.message(), "a run failed"
         ),
     }
-    let failed = RunFailed { run: queued.clone(), failure, report, verdict, alert: None, now };
-    let there = parts.store.fail_run(failed).await?;
+    let (alert, counted) = match verdict {
+        FailureVerdict::SetAside => alert::raise(parts, &queued, &failure, &report, now).await?,
+        FailureVerdict::Again(_) => (None, Counted::Nothing),
+    };
+    let failed = RunFailed { run: queued.clone(), failure, report, verdict, alert, now };
+    let there = parts.store.fail_run(failed).await;
+    if !matches!(there, Ok(true)) {
+        parts.alerts.take_back(&queued.run.key, counted);
+    }
+    let there = there?;
     match verdict {
         FailureVerdict::Again(at) if there => {
             queued.attempts += 1;

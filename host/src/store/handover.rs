@@ -69,6 +69,14 @@ impl Handover {
         self.messages.give(message);
     }
 
+    /// There may be work in the store that was not handed over: whoever works reads it there.
+    pub fn read_the_store(&self) {
+        self.runs.miss();
+        self.messages.miss();
+        self.timers_due.at(Timestamp(0));
+        self.messages_due.at(Timestamp(0));
+    }
+
     /// Whether building a [`Change`] is worth while.
     pub fn watched(&self) -> bool {
         self.changes.receiver_count() > 0
@@ -147,9 +155,13 @@ impl<T> Outlet<T> {
     fn give(&self, item: T) {
         // Once something was missed everything is left in the store until the worker has caught up, or order would be lost.
         if self.missed.load(Ordering::Acquire) || self.queue.try_send(item).is_err() {
-            self.missed.store(true, Ordering::Release);
-            self.wake.notify_one();
+            self.miss();
         }
+    }
+
+    fn miss(&self) {
+        self.missed.store(true, Ordering::Release);
+        self.wake.notify_one();
     }
 }
 

@@ -12,6 +12,8 @@ mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 pub mod handover;
+pub mod postgres;
+mod settings;
 pub mod sqlite;
 mod url;
 
@@ -21,6 +23,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use handover::Handover;
+pub use settings::Settings;
 pub use url::StoreUrl;
 
 use crate::{
@@ -29,11 +32,11 @@ use crate::{
         customer::{Address, Consent, Customer},
         event::Event,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
-        run::{Cause, EntityKey, EntitySnapshot, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
+        run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
         shard::Shard,
         status::{AttemptState, MessageState},
     },
-    ids::{AttemptToken, CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{AttemptToken, CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
 };
 
 /// Why the store could not do what was asked.
@@ -51,6 +54,22 @@ pub enum Error {
     /// The host is shutting down.
     #[error("the store is closed")]
     Closed,
+}
+
+impl Error {
+    /// The same error for one more caller of the same batch.
+    fn again(&self) -> Error {
+        match self {
+            Error::Unavailable { place, reason, advice } => {
+                Error::Unavailable { place: place.clone(), reason: reason.clone(), advice: advice.clone() }
+            }
+            Error::Unusable { place, reason, advice } => {
+                Error::Unusable { place: place.clone(), reason: reason.clone(), advice: advice.clone() }
+            }
+            Error::Corrupt(what) => Error::Corrupt(what.clone()),
+            Error::Closed => Error::Closed,
+        }
+    }
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -289,6 +308,37 @@ pub struct Effects {
     pub cancels: Vec<MessageId>,
 }
 
+/// Which runs to list, replay or discard. What is absent is not asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunFilter {
+    pub state: Option<RunState>,
+    pub plugin: Option<PluginName>,
+    pub entity: Option<String>,
+    pub customer: Option<CustomerId>,
+    /// The kind of failure, as [`RunFailure`] writes it: `retry`, `reject`, `fault`, `limit`, `host`.
+    pub failure: Option<String>,
+    /// Ended or last failed at this time or later, and at this time or earlier.
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    /// These and no others, where any are named.
+    pub ids: Vec<RunId>,
+    /// Only what was accepted after the run of this `seq`: where the next of several steps goes on.
+    pub after_seq: i64,
+}
+
+/// What one step of replaying or discarding many runs came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bulk {
+    pub count: u32,
+    /// There are further ones, after `last_seq`.
+    pub more: bool,
+    /// The last run that was looked at.
+    pub last_seq: i64,
+}
+
+/// Runs that are replayed or discarded by one transaction: others write in between.
+pub const BULK_MAX: u32 = 500;
+
 /// One line of a message's story: a receipt that was recorded.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReceiptLine {
@@ -337,8 +387,20 @@ pub trait Store: Send + Sync + 'static {
 
     // run → commit -------------------------------------------------------------------------------------------------
 
-    /// Open runs after `after`, in order of acceptance. With `after` 0: all, as after a restart.
-    async fn open_runs(&self, after: i64, limit: u32) -> Result<Vec<QueuedRun>>;
+    // Where several hosts share a store, what is open means here: open, and of a shard that this host owns.
+
+    /// Whose runs are open. Cheap however many there are: it steps from flow to flow, not from run to run.
+    async fn open_flows(&self) -> Result<Vec<Flow>>;
+
+    /// A flow's open runs after `after`, in order of acceptance. With `after` 0: all, as after a restart.
+    async fn open_runs(&self, flow: &Flow, after: i64, limit: u32) -> Result<Vec<QueuedRun>>;
+
+    /// One entity's open runs after `after`, in order of acceptance.
+    async fn open_runs_of(&self, key: &EntityKey, after: i64, limit: u32) -> Result<Vec<QueuedRun>>;
+
+    /// Which runs of a flow are open after `after` and up to `through`, in order, and about what: for whoever looks whether it
+    /// has missed one. Reads no row of a run.
+    async fn open_run_seqs(&self, flow: &Flow, after: i64, through: i64, limit: u32) -> Result<Vec<(i64, Entity)>>;
 
     /// What the runs of an entity read.
     async fn load_entity(&self, key: &EntityKey, now: Timestamp) -> Result<Arc<EntitySnapshot>>;
@@ -355,8 +417,14 @@ pub trait Store: Send + Sync + 'static {
 
     // dispatch -----------------------------------------------------------------------------------------------------
 
-    /// Messages to plan now, after `after`, in order of commit. With `after` 0: all, as after a restart.
-    async fn open_messages(&self, after: i64, limit: u32) -> Result<Vec<MessageRecord>>;
+    /// Who has messages to plan now. Cheap however many there are, as [`Store::open_flows`].
+    async fn open_message_tenants(&self) -> Result<Vec<TenantId>>;
+
+    /// A tenant's messages to plan now, after `after`, in order of commit. With `after` 0: all, as after a restart.
+    async fn open_messages(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<MessageRecord>>;
+
+    /// Which messages of a tenant are to be planned now, after `after` and up to `through`, in order.
+    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>>;
 
     /// Messages to look at again because their time has come, and the time of the next.
     async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)>;
@@ -427,13 +495,17 @@ pub trait Store: Send + Sync + 'static {
     async fn event_story(&self, tenant: &TenantId, id: EventId) -> Result<Option<EventStory>>;
     async fn events(&self, tenant: &TenantId, page: Paging) -> Result<Vec<EventStory>>;
     async fn run(&self, tenant: &TenantId, id: RunId) -> Result<Option<RunStory>>;
-    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>>;
+    async fn runs(&self, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Result<Vec<RunStory>>;
     /// The cause of a run that was set aside, to look at or execute elsewhere.
     async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>>;
     /// Opens a run again that was set aside, with its attempts forgotten. `false` where it is not set aside.
     async fn replay_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool>;
     /// Ends a run that was set aside without executing it.
     async fn discard_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool>;
+    /// The same with those that `filter` names of the runs that are set aside, at most `limit` and [`BULK_MAX`] of them, in
+    /// order of acceptance. One transaction: what it answers was done.
+    async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
+    async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
 
     // life ---------------------------------------------------------------------------------------------------------

@@ -10,13 +10,13 @@ use crate::{
         customer::{Address, Channel, Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
-        run::{Cause, EntityKey, EntitySnapshot, Incoming, QueuedRun},
+        run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
     },
-    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange, MessageFilter,
-        NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed, RunState,
-        RunStory, Store,
+        Accepted, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
+        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
+        RunFilter, RunStory, Store,
     },
 };
 
@@ -61,7 +61,16 @@ impl Store for OneCustomer {
     async fn accept_message(&self, _: NewMessage) -> Result<bool> {
         Err(Error::Closed)
     }
-    async fn open_runs(&self, _: i64, _: u32) -> Result<Vec<QueuedRun>> {
+    async fn open_flows(&self) -> Result<Vec<Flow>> {
+        Err(Error::Closed)
+    }
+    async fn open_runs(&self, _: &Flow, _: i64, _: u32) -> Result<Vec<QueuedRun>> {
+        Err(Error::Closed)
+    }
+    async fn open_runs_of(&self, _: &EntityKey, _: i64, _: u32) -> Result<Vec<QueuedRun>> {
+        Err(Error::Closed)
+    }
+    async fn open_run_seqs(&self, _: &Flow, _: i64, _: i64, _: u32) -> Result<Vec<(i64, Entity)>> {
         Err(Error::Closed)
     }
     async fn load_entity(&self, _: &EntityKey, _: Timestamp) -> Result<Arc<EntitySnapshot>> {
@@ -76,7 +85,13 @@ impl Store for OneCustomer {
     async fn fire_timers(&self, _: Timestamp, _: u32) -> Result<Fired> {
         Err(Error::Closed)
     }
-    async fn open_messages(&self, _: i64, _: u32) -> Result<Vec<MessageRecord>> {
+    async fn open_message_tenants(&self) -> Result<Vec<TenantId>> {
+        Err(Error::Closed)
+    }
+    async fn open_messages(&self, _: &TenantId, _: i64, _: u32) -> Result<Vec<MessageRecord>> {
+        Err(Error::Closed)
+    }
+    async fn open_message_seqs(&self, _: &TenantId, _: i64, _: i64, _: u32) -> Result<Vec<i64>> {
         Err(Error::Closed)
     }
     async fn due_messages(&self, _: Timestamp, _: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
@@ -158,7 +173,7 @@ impl Store for OneCustomer {
     async fn run(&self, _: &TenantId, _: RunId) -> Result<Option<RunStory>> {
         Err(Error::Closed)
     }
-    async fn runs(&self, _: &TenantId, _: Option<RunState>, _: Paging) -> Result<Vec<RunStory>> {
+    async fn runs(&self, _: &TenantId, _: &RunFilter, _: Paging) -> Result<Vec<RunStory>> {
         Err(Error::Closed)
     }
     async fn set_aside_cause(&self, _: &TenantId, _: RunId) -> Result<Option<Cause>> {
@@ -168,6 +183,12 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn discard_run(&self, _: &TenantId, _: RunId, _: Timestamp) -> Result<bool> {
+        Err(Error::Closed)
+    }
+    async fn replay_runs(&self, _: &TenantId, _: &RunFilter, _: u32, _: Timestamp) -> Result<Bulk> {
+        Err(Error::Closed)
+    }
+    async fn discard_runs(&self, _: &TenantId, _: &RunFilter, _: u32, _: Timestamp) -> Result<Bulk> {
         Err(Error::Closed)
     }
     async fn figures(&self, _: &TenantId) -> Result<Figures> {

@@ -84,6 +84,29 @@ fn set_aside(tx: &mut Tx<'_>, tenant: &TenantId, id: RunId) -> Outcome<Option<Qu
     Ok(found.filter(|(run, state)| run.run.key.tenant == *tenant && *state == RunState::SetAside).map(|(run, _)| run))
 }
 
+/// Runs that were set aside when they were looked for, by their numbers and ids.
+pub(in crate::store) type SetAside = Vec<(i64, RunId)>;
+
+/// How many of them were set aside still, and are open again.
+pub(in crate::store) fn replay_each(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    runs: &SetAside,
+    now: Timestamp,
+) -> Outcome<u32> {
+    runs.iter().try_fold(0, |count, (_, id)| Ok(count + u32::from(replay_run(tx, tenant, *id, now)?)))
+}
+
+/// The same, ended.
+pub(in crate::store) fn discard_each(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    runs: &SetAside,
+    now: Timestamp,
+) -> Outcome<u32> {
+    runs.iter().try_fold(0, |count, (_, id)| Ok(count + u32::from(discard_run(tx, tenant, *id, now)?)))
+}
+
 /// How a run stands, for its story.
 pub(in crate::store) struct Ended<'a> {
     pub(in crate::store) state: RunState,
@@ -103,7 +126,7 @@ impl Ended<'_> {
             entity: run.run.key.entity.to_string(),
             customer: run.run.customer.clone(),
             kind: run.run.cause.kind().to_owned(),
-            cause: cause_name(&run.run.cause),
+            cause: run.run.cause.name(),
             state: self.state,
             attempts: self.attempts,
             accepted: run.accepted,
@@ -112,14 +135,5 @@ impl Ended<'_> {
             report: self.report.cloned(),
             effects: self.effects.cloned(),
         }
-    }
-}
-
-pub(in crate::store) fn cause_name(cause: &Cause) -> String {
-    match cause {
-        Cause::Event(event) => event.id.to_string(),
-        Cause::Timer(timer) => timer.key.clone(),
-        Cause::Delivery(delivery) => delivery.message.to_string(),
-        Cause::Message(incoming) => incoming.id.to_string(),
     }
 }

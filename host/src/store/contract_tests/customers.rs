@@ -134,7 +134,7 @@ pub(crate) async fn what_a_customer_writes_opens_the_window(place: &dyn Place) {
     assert!(!second.opening);
     let customer = world.store.customer(&tenant(), &ann()).await.unwrap().unwrap();
     assert_eq!(customer.window_ends(at(200)), Some(at(100 + 24 * HOUR)));
-    let runs = world.store.open_runs(0, 10).await.unwrap();
+    let runs = all_open(&*world.store).await;
     let names: Vec<_> = runs.iter().map(|run| (run.run.key.plugin.as_str(), run.run.key.entity.as_str())).collect();
     assert_eq!(names, [("helpdesk", "customer/ann"); 2]);
     assert_eq!(runs[0].run.cause, Cause::Message(first));
@@ -148,7 +148,7 @@ pub(crate) async fn an_answer_goes_to_the_plugin_that_asked(place: &dyn Place) {
     new.incoming.quoted = Some("wamid.1".into());
     let answer = record(&world, new).await;
     assert_eq!((answer.in_reply_to, answer.tag.as_deref()), (Some(id), Some("on-its-way")));
-    let runs = world.store.open_runs(0, 10).await.unwrap();
+    let runs = all_open(&*world.store).await;
     assert_eq!(runs.iter().map(|run| &run.run.key).collect::<Vec<_>>(), [&key()]);
 }
 
@@ -176,7 +176,7 @@ pub(crate) async fn a_stop_of_a_stranger_is_remembered(place: &dyn Place) {
     let list = CustomerProfile { consents: vec![consent(true, 50)], ..profile(&[NUMBER]) };
     let customer = put(&world, "ann", list).await;
     assert!(!customer.consent(Channel::Sms, ConsentScope::Marketing).unwrap().granted);
-    let runs = world.store.open_runs(0, 10).await.unwrap();
+    let runs = all_open(&*world.store).await;
     assert_eq!(runs[0].run.key.entity.as_str(), "sender/+33611111111");
 }
 
@@ -207,8 +207,8 @@ pub(crate) async fn an_erased_customer_is_gone_and_stays_suppressed(place: &dyn 
     assert_eq!(&*store.event(&tenant(), event("1").event.id).await.unwrap().unwrap().data, "null");
     assert!(store.load_entity(&key(), at(300)).await.unwrap().state.is_empty());
     assert_eq!(store.commit_run(commit(&in_flight, 1, Outcome::default())).await.unwrap(), Committed::Gone);
-    assert!(store.open_runs(0, 10).await.unwrap().is_empty());
-    assert!(store.open_messages(0, 10).await.unwrap().is_empty());
+    assert!(all_open(store).await.is_empty());
+    assert!(store.open_messages(&tenant(), 0, 10).await.unwrap().is_empty());
     let kept = read(store, delivered).await;
     assert_eq!((kept.state, kept.message.content), (MessageState::Delivered, Content::default()));
     assert_eq!(
@@ -221,7 +221,7 @@ pub(crate) async fn an_erased_customer_is_gone_and_stays_suppressed(place: &dyn 
     let everything = format!(
         "{:?} {:?} {:?}",
         store.events(&tenant(), page).await.unwrap(),
-        store.runs(&tenant(), None, page).await.unwrap(),
+        store.runs(&tenant(), &Default::default(), page).await.unwrap(),
         store.messages(&tenant(), &Default::default(), page).await.unwrap()
     );
     for gone in ["\"ann\"", "customer/ann", "+336", "wamid", "on its way"] {

@@ -25,7 +25,7 @@ pub(crate) async fn a_message_is_taken_once(place: &dyn Place) {
     assert_eq!((&handed.message, handed.next, handed.state), (&message("m"), Next::Now, MessageState::Pending));
     assert!(world.inlets.messages.queue.try_recv().is_err());
     drop(world);
-    assert_eq!(open(place).await.store.open_messages(0, 10).await.unwrap(), [handed]);
+    assert_eq!(open(place).await.store.open_messages(&tenant(), 0, 10).await.unwrap(), [handed]);
 }
 
 pub(crate) async fn the_same_dedup_key_is_sent_once(place: &dyn Place) {
@@ -72,7 +72,7 @@ pub(crate) async fn a_message_that_has_to_wait_comes_back_when_it_is_due(place: 
     }
     drop(world);
     let world = open(place).await;
-    assert!(world.store.open_messages(0, 10).await.unwrap().is_empty());
+    assert!(world.store.open_messages(&tenant(), 0, 10).await.unwrap().is_empty());
     let due = async |now, limit| {
         let (due, next) = world.store.due_messages(at(now), limit).await.unwrap();
         (due.into_iter().map(|record| record.message.id).collect::<Vec<_>>(), next)
@@ -116,10 +116,10 @@ pub(crate) async fn a_plugin_cancels_only_its_own(place: &dyn Place) {
 pub(crate) async fn the_author_is_told_of_the_states_it_asked_for(place: &dyn Place) {
     let world = open(place).await;
     let id = sent(&*world.store, "m", "wamid.1").await;
-    assert!(world.store.open_runs(0, 10).await.unwrap().is_empty(), "it did not ask for `sent`");
+    assert!(all_open(&*world.store).await.is_empty(), "it did not ask for `sent`");
     let reported = vec![receipt(id, 1, AttemptState::Delivered), receipt(id, 1, AttemptState::Read)];
     world.store.record_receipts(reported, at(200)).await.unwrap();
-    let told = world.store.open_runs(0, 10).await.unwrap();
+    let told = all_open(&*world.store).await;
     assert_eq!(told.len(), 1, "once, and not for `read`: {told:?}");
     assert_eq!((&told[0].run.key, told[0].run.customer.clone()), (&key(), Some(ann())));
     let Cause::Delivery(delivery) = &told[0].run.cause else { panic!("{told:?}") };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     domain::run::{EmittedEvent, RunFailure, StateChange, StateEntry, TimerChange},
-    store::{FailureVerdict, Paging, RunFailed, RunState},
+    store::{FailureVerdict, Paging, RunFailed, RunFilter, RunState},
 };
 
 pub(crate) async fn an_event_is_accepted_once(place: &dyn Place) {
@@ -15,7 +15,7 @@ pub(crate) async fn an_event_is_accepted_once(place: &dyn Place) {
     let again = world.store.accept_events(vec![event("1")]).await.unwrap();
     assert!(again[0].duplicate);
     assert_eq!(again[0].runs, first[0].runs);
-    assert_eq!(world.store.open_runs(0, 10).await.unwrap().len(), 2);
+    assert_eq!(all_open(&*world.store).await.len(), 2);
     let story = world.store.event_story(&tenant(), event("1").event.id).await.unwrap().unwrap();
     assert_eq!((story.event, story.notes, story.runs.len()), (event("1").event, event("1").notes, 1));
     assert_eq!(world.store.event(&TenantId::from("other"), event("1").event.id).await.unwrap(), None);
@@ -33,7 +33,7 @@ pub(crate) async fn open_runs_come_in_order_of_acceptance_also_after_a_restart(p
     let mut found = Vec::new();
     let mut after = 0;
     loop {
-        let page = world.store.open_runs(after, 7).await.unwrap();
+        let page = world.store.open_runs(&flow(), after, 7).await.unwrap();
         let Some(last) = page.last() else { break };
         after = last.seq;
         found.extend(page);
@@ -73,8 +73,9 @@ pub(crate) async fn a_commit_writes_everything_and_only_once(place: &dyn Place) 
 
     let world = open(place).await;
     assert_eq!(world.store.load_entity(&key(), at(10)).await.unwrap(), snapshot);
-    assert_eq!(world.store.open_runs(0, 10).await.unwrap(), []);
-    let open: Vec<_> = world.store.open_messages(0, 10).await.unwrap().into_iter().map(|open| open.message).collect();
+    assert_eq!(all_open(&*world.store).await, []);
+    let open: Vec<_> =
+        world.store.open_messages(&tenant(), 0, 10).await.unwrap().into_iter().map(|open| open.message).collect();
     assert_eq!(open, [message("m")]);
     let story = world.store.run(&tenant(), run.run.id).await.unwrap().unwrap();
     assert_eq!((story.state, story.attempts), (RunState::Done, 1));
@@ -89,7 +90,7 @@ pub(crate) async fn a_run_that_began_on_an_older_version_writes_nothing(place: &
     let second = accepted(&*world.store, "2").await;
     world.store.commit_run(commit(&first, 0, Outcome::default())).await.unwrap();
     assert_eq!(world.store.commit_run(commit(&second, 0, everything())).await.unwrap(), Committed::Stale);
-    assert!(world.store.open_messages(0, 10).await.unwrap().is_empty());
+    assert!(world.store.open_messages(&tenant(), 0, 10).await.unwrap().is_empty());
     let snapshot = world.store.load_entity(&key(), at(10)).await.unwrap();
     assert_eq!((snapshot.version, snapshot.state.len(), snapshot.timers.len()), (1, 0, 0));
     // Executed again on what there is, it commits.
@@ -128,7 +129,7 @@ pub(crate) async fn a_failed_run_waits_or_is_set_aside_and_can_be_replayed(place
         now: at(20),
     };
     assert!(store.fail_run(failed(&run, FailureVerdict::Again(at(500)))).await.unwrap());
-    let waiting = store.open_runs(0, 10).await.unwrap().remove(0);
+    let waiting = all_open(store).await.remove(0);
     assert_eq!((waiting.attempts, waiting.not_before, &waiting.run), (1, at(500), &run.run));
     let story = store.run(&tenant(), run.run.id).await.unwrap().unwrap();
     assert_eq!(
@@ -141,12 +142,13 @@ pub(crate) async fn a_failed_run_waits_or_is_set_aside_and_can_be_replayed(place
     assert_eq!(store.commit_run(commit(&waiting, 0, everything())).await.unwrap(), Committed::Gone);
     assert_eq!(store.set_aside_cause(&tenant(), run.run.id).await.unwrap(), Some(run.run.cause.clone()));
     let page = Paging { before: None, limit: 10 };
-    assert_eq!(store.runs(&tenant(), Some(RunState::SetAside), page).await.unwrap().len(), 1);
+    let set_aside = RunFilter { state: Some(RunState::SetAside), ..RunFilter::default() };
+    assert_eq!(store.runs(&tenant(), &set_aside, page).await.unwrap().len(), 1);
     assert_eq!(store.figures(&tenant()).await.unwrap().set_aside_runs, 1);
 
     assert!(store.replay_run(&tenant(), run.run.id, at(600)).await.unwrap());
     assert!(!store.replay_run(&tenant(), run.run.id, at(600)).await.unwrap());
-    let replayed = store.open_runs(0, 10).await.unwrap().remove(0);
+    let replayed = all_open(store).await.remove(0);
     assert_eq!((replayed.attempts, replayed.not_before), (0, at(600)));
     store.fail_run(failed(&replayed, FailureVerdict::SetAside)).await.unwrap();
     assert!(store.discard_run(&tenant(), run.run.id, at(700)).await.unwrap());
@@ -169,7 +171,7 @@ pub(crate) async fn what_is_emitted_sets_off_runs(place: &dyn Place) {
     let outcome = Outcome { events: vec![emitted], ..Outcome::default() };
     let with_event = RunCommit { emitted: vec![event("raised")], ..commit(&run, 0, outcome) };
     world.store.commit_run(with_event).await.unwrap();
-    let open = world.store.open_runs(0, 10).await.unwrap();
+    let open = all_open(&*world.store).await;
     assert_eq!(open.iter().map(|queued| queued.run.id).collect::<Vec<_>>(), [event("raised").runs[0].id]);
 }
 
@@ -183,7 +185,7 @@ pub(crate) async fn what_was_handed_over_is_what_was_committed(place: &dyn Place
     assert!(world.inlets.messages.queue.try_recv().is_err(), "nothing was committed");
     world.store.commit_run(commit(&run, 0, everything())).await.unwrap();
     let handed = world.inlets.messages.queue.try_recv().unwrap();
-    assert_eq!(vec![handed], world.store.open_messages(0, 10).await.unwrap());
+    assert_eq!(vec![handed], world.store.open_messages(&tenant(), 0, 10).await.unwrap());
 }
 
 pub(crate) async fn history_finds_types_and_prefixes(place: &dyn Place) {

@@ -22,7 +22,7 @@ async fn version(world: &World) -> i64 {
 }
 
 async fn only_open_run(world: &World) -> QueuedRun {
-    let mut open = world.store.open_runs(0, 10).await.unwrap();
+    let mut open = all_open(&*world.store).await;
     assert_eq!(open.len(), 1, "{open:?}");
     open.remove(0)
 }
@@ -58,16 +58,16 @@ pub(crate) async fn a_queued_timer_that_is_cancelled_does_not_fire(place: &dyn P
         done(&*world.store, &format!("1{name}"), outcome(set(HOUR, None))).await;
         let earlier = accepted(&*world.store, &format!("2{name}")).await;
         assert_eq!(fire(&world, HOUR).await.runs, 1);
-        let queued = world.store.open_runs(earlier.seq, 10).await.unwrap().remove(0);
+        let queued = world.store.open_runs(&flow(), earlier.seq, 10).await.unwrap().remove(0);
         // The worker holds the timer's run in memory already, and executes it after the earlier one.
         let version = version(&world).await;
         world.store.commit_run(commit(&earlier, version, outcome(change.clone()))).await.unwrap();
         let late = world.store.commit_run(commit(&queued, version + 1, Outcome::default())).await.unwrap();
         assert_eq!(late, Committed::Gone, "{name}");
-        assert!(world.store.open_runs(0, 10).await.unwrap().is_empty());
+        assert!(all_open(&*world.store).await.is_empty());
         let again = fire(&world, 5 * HOUR).await.runs;
         assert_eq!(again, usize::from(change != TimerChange::Cancel), "{name}");
-        for run in world.store.open_runs(0, 10).await.unwrap() {
+        for run in all_open(&*world.store).await {
             world.store.commit_run(commit(&run, version + 1, Outcome::default())).await.unwrap();
         }
     }

@@ -96,7 +96,9 @@ fn advice(state: Option<&SqlState>) -> &'static str {
     match state.code() {
         "53100" => "Make room on the server's disk; the host goes on by itself, and nothing was acknowledged",
         "53200" => "Give the server more memory or the host fewer connections (store.postgres.connections)",
-        "53300" => "Allow more connections on the server (max_connections), or give the host fewer (store.postgres.connections)",
+        "53300" => {
+            "Allow more connections on the server (max_connections), or give the host fewer (store.postgres.connections)"
+        }
         "25006" => "The server only reads: point store.url at the one that writes; the host goes on when it does",
         "28000" | "28P01" => "Check the user in store.url, store.postgres.password and the server's pg_hba.conf",
         "3D000" => "Make the database (createdb), or correct its name in store.url",

@@ -97,17 +97,3 @@ fn advice(code: Option<ErrorCode>) -> Option<&'static str> {
         _ => return None,
     })
 }
-
-/// The same error for one more caller of the same batch.
-pub(super) fn again(error: &Error) -> Error {
-    match error {
-        Error::Unavailable { place, reason, advice } => {
-            Error::Unavailable { place: place.clone(), reason: reason.clone(), advice: advice.clone() }
-        }
-        Error::Unusable { place, reason, advice } => {
-            Error::Unusable { place: place.clone(), reason: reason.clone(), advice: advice.clone() }
-        }
-        Error::Corrupt(what) => Error::Corrupt(what.clone()),
-        Error::Closed => Error::Closed,
-    }
-}

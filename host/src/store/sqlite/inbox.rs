@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{
-    error::{Outcome, Trouble},
-    rows,
-    source::SqliteSource,
-};
+use super::{error::Outcome, rows, source::SqliteSource};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -219,17 +215,6 @@ pub(super) fn read_event(row: &Row<'_>, first: usize) -> rusqlite::Result<Arc<Ev
     }))
 }
 
-/// Open runs in order of acceptance, with what sets them off.
-pub(super) fn open_runs(conn: &Connection, after: i64, limit: u32) -> Outcome<Vec<QueuedRun>> {
-    let sql = format!(
-        "SELECT {RUN_COLUMNS}, {EVENT_COLUMNS} FROM runs r INDEXED BY runs_open LEFT JOIN events e ON e.seq = r.event \
-         WHERE r.state = 0 AND r.seq > ?1 ORDER BY r.seq LIMIT ?2"
-    );
-    let mut statement = conn.prepare_cached(&sql)?;
-    let runs = statement.query_map(params![after, limit], queued_run)?;
-    runs.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
-}
-
 /// A run of any state, as it was queued.
 pub(super) fn run_by_id(conn: &Connection, id: RunId) -> Outcome<Option<(QueuedRun, RunState)>> {
     let sql = format!(
@@ -242,11 +227,12 @@ pub(super) fn run_by_id(conn: &Connection, id: RunId) -> Outcome<Option<(QueuedR
     Ok(found)
 }
 
-const RUN_COLUMNS: &str = "r.seq, r.id, r.tenant, r.plugin, r.entity, r.customer, r.payload, r.hold_up, r.attempts, \
+pub(super) const RUN_COLUMNS: &str = "r.seq, r.id, r.tenant, r.plugin, r.entity, r.customer, r.payload, r.hold_up, r.attempts, \
                            r.not_before, r.accepted";
 const RUN_COLUMN_COUNT: usize = 11;
 
-fn queued_run(row: &Row<'_>) -> rusqlite::Result<QueuedRun> {
+/// Reads a run from [`RUN_COLUMNS`] and [`EVENT_COLUMNS`].
+pub(super) fn queued_run(row: &Row<'_>) -> rusqlite::Result<QueuedRun> {
     let cause = match rows::json_or_none(row, 6)? {
         Some(cause) => cause,
         None => Cause::Event(read_event(row, RUN_COLUMN_COUNT)?),

@@ -11,12 +11,14 @@
 //! It never acknowledges what is not on disk, never holds a transaction open while anybody waits, and never begins an empty
 //! store where there was another.
 
+mod aside;
 mod erasing;
 mod error;
 mod heard;
 mod inbox;
 mod kept;
 mod open;
+mod open_work;
 mod outbox;
 mod people;
 mod readers;
@@ -55,7 +57,7 @@ use crate::clock::Timestamp;
 
 /// What the writer and the callers have in common.
 struct Shared {
-    settings: Settings,
+    settings: super::Settings,
     handover: Handover,
     terms: Terms,
     caches: Caches,
@@ -72,9 +74,9 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the store at `path`, or makes it where there is none. Reads and writes files: call it before serving anybody.
-    pub fn open(path: &Path, settings: Settings, handover: Handover, now: Timestamp) -> Result<SqliteStore> {
+    pub fn open(path: &Path, settings: super::Settings, handover: Handover, now: Timestamp) -> Result<SqliteStore> {
         let lock = open::lock(path)?;
-        let conn = open::writer(path, &settings, now)?;
+        let conn = open::writer(path, &settings.sqlite, now)?;
         let at = |trouble: Trouble| trouble.at(path);
         let shared = Arc::new(Shared {
             terms: Terms {
@@ -103,7 +105,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             place: path.display().to_string(),
             shared,
-            readers: Arc::new(Readers::new(path.to_owned(), settings)),
+            readers: Arc::new(Readers::new(path.to_owned(), settings.sqlite)),
             queue: Mutex::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
         })

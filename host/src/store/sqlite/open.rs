@@ -19,7 +19,7 @@ use crate::{
 const APPLICATION_ID: i64 = 0x5245_4c41;
 
 /// Forward only, in order; the number of those applied is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_begin.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_begin.sql"), include_str!("migrations/0002_flows.sql")];
 
 fn unusable(path: &Path, reason: impl Into<String>, advice: impl Into<String>) -> Error {
     Error::Unusable { place: path.display().to_string(), reason: reason.into(), advice: advice.into() }

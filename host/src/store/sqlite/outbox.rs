@@ -53,8 +53,8 @@ impl Outbox for SqliteSource<'_> {
             Next::Now => (1, None),
             Next::At(at) => (2, Some(at.0)),
         };
-        let sql = "INSERT OR REPLACE INTO message_states (seq, revision, state, settled, cancel, ended, code, decision, step, due) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        let sql = "INSERT OR REPLACE INTO message_states (seq, revision, state, settled, cancel, ended, code, decision, step, due, \
+                   tenant) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.execute(
             sql,
             params![
@@ -68,6 +68,7 @@ impl Outbox for SqliteSource<'_> {
                 rows::to_json(record.decision.as_ref())?,
                 step,
                 due,
+                record.message.tenant.as_str(),
             ],
         )?;
         Ok(())

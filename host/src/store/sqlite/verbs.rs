@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, erasing, heard, inbox, kept, outbox, people, stories};
+use super::{SqliteStore, aside, erasing, heard, kept, open_work, outbox, people, stories};
 use crate::{
     clock::Timestamp,
     domain::{
         customer::{Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
-        run::{Cause, EntityKey, EntitySnapshot, Incoming, QueuedRun},
+        run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
     },
-    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
+        self, Accepted, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
         MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
-        RunState, RunStory, Store,
+        RunFilter, RunStory, Store,
         commands::{accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, timers},
     },
 };
@@ -49,8 +49,23 @@ impl Store for SqliteStore {
         self.write(move |tx| messages::insert(tx, &message, message.created)).await
     }
 
-    async fn open_runs(&self, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
-        self.readers.read(move |conn| inbox::open_runs(conn, after, limit)).await
+    async fn open_flows(&self) -> Result<Vec<Flow>> {
+        self.readers.read(open_work::flows).await
+    }
+
+    async fn open_runs(&self, flow: &Flow, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
+        let flow = flow.clone();
+        self.readers.read(move |conn| open_work::runs(conn, &flow, after, limit)).await
+    }
+
+    async fn open_runs_of(&self, key: &EntityKey, after: i64, limit: u32) -> Result<Vec<QueuedRun>> {
+        let key = key.clone();
+        self.readers.read(move |conn| open_work::runs_of(conn, &key, after, limit)).await
+    }
+
+    async fn open_run_seqs(&self, flow: &Flow, after: i64, through: i64, limit: u32) -> Result<Vec<(i64, Entity)>> {
+        let flow = flow.clone();
+        self.readers.read(move |conn| open_work::run_seqs(conn, &flow, after, through, limit)).await
     }
 
     async fn load_entity(&self, key: &EntityKey, now: Timestamp) -> Result<Arc<EntitySnapshot>> {
@@ -76,8 +91,18 @@ impl Store for SqliteStore {
         self.write(move |tx| timers::fire(tx, now, limit)).await
     }
 
-    async fn open_messages(&self, after: i64, limit: u32) -> Result<Vec<MessageRecord>> {
-        self.readers.read(move |conn| stories::open_messages(conn, after, limit)).await
+    async fn open_message_tenants(&self) -> Result<Vec<TenantId>> {
+        self.readers.read(open_work::message_tenants).await
+    }
+
+    async fn open_messages(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<MessageRecord>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| open_work::messages(conn, &tenant, after, limit)).await
+    }
+
+    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| open_work::message_seqs(conn, &tenant, after, through, limit)).await
     }
 
     async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
@@ -219,9 +244,9 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| stories::run(conn, &tenant, id)).await
     }
 
-    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>> {
-        let tenant = tenant.clone();
-        self.readers.read(move |conn| stories::runs(conn, &tenant, state, page)).await
+    async fn runs(&self, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Result<Vec<RunStory>> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.readers.read(move |conn| stories::runs(conn, &tenant, &filter, page)).await
     }
 
     async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>> {
@@ -237,6 +262,24 @@ impl Store for SqliteStore {
     async fn discard_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool> {
         let tenant = tenant.clone();
         self.write(move |tx| runs::discard_run(tx, &tenant, id, now)).await
+    }
+
+    async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let (of, wanted) = (tenant.clone(), filter.clone());
+        let (found, more) = self.readers.read(move |conn| aside::find(conn, &of, &wanted, limit)).await?;
+        let last_seq = found.last().map_or(filter.after_seq, |(seq, _)| *seq);
+        let tenant = tenant.clone();
+        let count = self.write(move |tx| runs::replay_each(tx, &tenant, &found, now)).await?;
+        Ok(Bulk { count, more, last_seq })
+    }
+
+    async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let (of, wanted) = (tenant.clone(), filter.clone());
+        let (found, more) = self.readers.read(move |conn| aside::find(conn, &of, &wanted, limit)).await?;
+        let last_seq = found.last().map_or(filter.after_seq, |(seq, _)| *seq);
+        let tenant = tenant.clone();
+        let count = self.write(move |tx| runs::discard_each(tx, &tenant, &found, now)).await?;
+        Ok(Bulk { count, more, last_seq })
     }
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared,
-    error::{Outcome, Trouble, again},
+    error::{Outcome, Trouble},
     source::{Seqs, SqliteSource},
 };
 use crate::store::{
@@ -35,6 +35,9 @@ const YIELDS_MAX: usize = 4;
 
 /// A command of a caller. It may be applied more than once: again alone, where the batch it was in failed.
 pub(super) trait Job: Send {
+    /// For tests that change something about the connection itself.
+    #[cfg(test)]
+    fn connected(&mut self, _conn: &Connection) {}
     fn apply(&mut self, tx: &mut Tx<'_>) -> commands::Outcome<()>;
     fn answer(self: Box<Self>, failed: Option<&Error>);
 }
@@ -60,7 +63,7 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> commands::Outcome<T> + Send> Job for Verb
 
     fn answer(self: Box<Self>, failed: Option<&Error>) {
         let answer = match (failed, self.done) {
-            (Some(error), _) => Err(again(error)),
+            (Some(error), _) => Err(error.again()),
             (None, Some(done)) => Ok(done),
             (None, None) => Err(Error::Corrupt("a command was committed without having been applied".into())),
         };
@@ -157,6 +160,8 @@ impl Writer {
     }
 
     fn apply(&mut self, jobs: &mut [Box<dyn Job>]) -> Outcome<Pending> {
+        #[cfg(test)]
+        jobs.iter_mut().for_each(|job| job.connected(&self.conn));
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut source = SqliteSource {
             conn: &self.conn,

@@ -1,0 +1,178 @@
+//! The bookkeeping, without a host: whose message is next, and what is in memory.
+
+use super::*;
+use crate::{
+    domain::{
+        message::{Because, Content, NewMessage, Next, Recipient, SmsPolicy},
+        purpose::Purpose,
+        status::MessageState,
+    },
+    ids::MessageId,
+};
+
+fn record(tenant: &str, seq: i64, revision: i64, next: Next) -> MessageRecord {
+    let tenant = TenantId::from(tenant);
+    let message = NewMessage {
+        id: MessageId::of_request(&tenant, &seq.to_string()),
+        tenant,
+        author: None,
+        to: Recipient::Phone(format!("+3363998{:04}", seq % 40)),
+        purpose: Purpose::Alert,
+        because: Because::Reference("order/1".to_owned()),
+        content: Content::default(),
+        sms: SmsPolicy::Fallback,
+        fallback_after: None,
+        expires: None,
+        dedup_key: None,
+        tag: None,
+        quote: None,
+        created: Timestamp(0),
+    };
+    MessageRecord {
+        message,
+        seq,
+        revision,
+        state: MessageState::Pending,
+        settled: false,
+        code: None,
+        decision: None,
+        next,
+        cancel: false,
+        attempts: Vec::new(),
+    }
+}
+
+fn now(tenant: &str, seq: i64) -> MessageRecord {
+    record(tenant, seq, 1, Next::Now)
+}
+
+fn queue(in_memory_max: usize) -> Queue {
+    let mut queue = Queue::new(in_memory_max, 8);
+    queue.listed(Vec::new(), true);
+    queue
+}
+
+fn held(queue: &Queue) -> usize {
+    queue.shares.values().map(Share::len).sum()
+}
+
+fn next(queue: &mut Queue) -> Option<MessageRecord> {
+    queue.next(|_, _| true)
+}
+
+fn left(queue: &mut Queue, record: MessageRecord) {
+    queue.left(Left { record: Box::new(record), wait_until: None });
+}
+
+/// What is next after a message was planned and rests with revision 2, where this was handed over meanwhile.
+fn after_being_handed(revision: i64) -> Option<i64> {
+    let mut queue = queue(100);
+    let at = Next::At(Timestamp(1));
+    queue.hand_over(record("a", 1, 1, at));
+    assert_eq!(next(&mut queue).map(|taken| taken.revision), Some(1));
+    queue.hand_over(record("a", 1, revision, at));
+    assert!(next(&mut queue).is_none(), "its lane is busy");
+    left(&mut queue, record("a", 1, 2, at));
+    let next = next(&mut queue).map(|next| next.revision);
+    assert_eq!(held(&queue), usize::from(next.is_some()));
+    next
+}
+
+#[test]
+fn what_comes_due_while_it_is_still_in_memory_is_taken_up_again() {
+    assert_eq!(after_being_handed(2), Some(2));
+    assert_eq!(after_being_handed(3), Some(3));
+    assert_eq!(after_being_handed(1), None, "it was handed over before it was planned");
+}
+
+/// Answers every question from messages 1 to `open` of each tenant, those left out that are gone.
+fn read(queue: &mut Queue, open: i64, gone: &dyn Fn(&str, i64) -> bool) {
+    while let Some((tenant, read)) = queue.ask() {
+        let of =
+            |after: i64, limit: u32| (after + 1..=open).filter(|seq| !gone(tenant.as_str(), *seq)).take(limit as usize);
+        let answer = match read {
+            Read::Page { after, limit } => {
+                Answer::Messages(of(after, limit).map(|seq| now(tenant.as_str(), seq)).collect())
+            }
+            Read::Sweep { after, through, limit } => {
+                Answer::Seqs(of(after, limit).take_while(|seq| *seq <= through).collect())
+            }
+        };
+        queue.answered(&tenant, Some(answer));
+    }
+}
+
+#[test]
+fn a_backlog_of_one_tenant_stays_within_memory_and_the_others_take_turns_with_it() {
+    let mut queue = Queue::new(200, 8);
+    queue.listed(vec![TenantId::from("big")], true);
+    read(&mut queue, 1_000_000, &|_, _| false);
+    assert_eq!(held(&queue), 200);
+    queue.hand_over(now("small", 1_000_001));
+    queue.hand_over(now("small", 1_000_002));
+    assert_eq!(held(&queue), 102, "half of it is the other's now");
+    let order: Vec<_> = (0..4).map(|_| next(&mut queue).unwrap().message.tenant.to_string()).collect();
+    assert_eq!(order.iter().filter(|tenant| *tenant == "small").count(), 2, "{order:?}");
+    // What was left in the store is read again, after what was kept.
+    let sent = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let mut order = Vec::new();
+    for _ in 0..600 {
+        read(&mut queue, 1_000_000, &|tenant, seq| tenant == "small" || sent.borrow().contains(&seq));
+        assert!(held(&queue) <= 200);
+        let Some(taken) = next(&mut queue) else { break };
+        sent.borrow_mut().insert(taken.seq);
+        order.push((taken.message.to.lane().to_owned(), taken.seq));
+        left(&mut queue, record(taken.message.tenant.as_str(), taken.seq, 2, Next::Nothing));
+    }
+    assert_eq!(order.len(), 600);
+    let mut last = HashMap::new();
+    for (lane, seq) in order {
+        assert!(last.insert(lane.clone(), seq).is_none_or(|before| before < seq), "{lane}: {seq}");
+    }
+}
+
+#[test]
+fn tenants_that_wait_for_slow_providers_leave_a_place() {
+    let mut queue = queue(1000);
+    for seq in 1..=40 {
+        queue.hand_over(now("slow", seq));
+    }
+    let taken = std::iter::from_fn(|| next(&mut queue)).count();
+    assert_eq!(taken, 6, "three quarters of eight");
+    queue.hand_over(now("other", 41));
+    assert_eq!(next(&mut queue).unwrap().message.tenant.as_str(), "other");
+}
+
+#[test]
+fn a_message_of_which_nobody_told_is_found_by_sweeping() {
+    let mut queue = queue(100);
+    for seq in [1, 2, 4] {
+        queue.hand_over(now("a", seq));
+    }
+    let mut seen = Vec::new();
+    let take = |queue: &mut Queue, seen: &mut Vec<i64>| {
+        while let Some(taken) = next(queue) {
+            seen.push(taken.seq);
+            left(queue, record("a", taken.seq, 2, Next::Nothing));
+        }
+    };
+    take(&mut queue, &mut seen);
+    // Level with the store, so nothing is asked; the sweep asks.
+    queue.hand_over(now("a", 5));
+    queue.sweep();
+    let before = seen.clone();
+    read(&mut queue, 5, &|_, seq| before.contains(&seq));
+    take(&mut queue, &mut seen);
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_lane_that_belongs_to_another_host_is_dropped() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 1));
+    queue.hand_over(now("a", 2));
+    let theirs = now("a", 1).message.to.lane().to_owned();
+    assert_eq!(queue.next(|_, lane| lane != theirs).map(|taken| taken.seq), Some(2));
+    assert_eq!(held(&queue), 1);
+}

@@ -1,0 +1,122 @@
+//! Open work of this host's shards, by whose it is: what is read after a start, after shards were gained, and whenever memory
+//! has room again.
+//!
+//! Every query walks an index that holds open rows only, from where it was left: none gets slower as the history grows.
+
+use deadpool_postgres::ClientWrapper;
+
+use super::{
+    error::Outcome,
+    inbox::select_open,
+    outbox::select,
+    read::{self, Params},
+    rows,
+};
+use crate::{
+    domain::{
+        message::MessageRecord,
+        run::{EntityKey, Flow, QueuedRun},
+    },
+    ids::{Entity, TenantId},
+};
+
+/// The flows that have open runs, whoever's shards those are in: the index is skipped through, one step for each flow, however
+/// many runs it has.
+pub(super) async fn flows(client: &ClientWrapper) -> Outcome<Vec<Flow>> {
+    let sql = "WITH RECURSIVE flows AS (\
+               (SELECT tenant, plugin FROM runs WHERE state = 0 ORDER BY tenant, plugin LIMIT 1) \
+               UNION ALL \
+               SELECT next.tenant, next.plugin FROM flows f CROSS JOIN LATERAL (\
+               SELECT r.tenant, r.plugin FROM runs r WHERE r.state = 0 AND (r.tenant, r.plugin) > (f.tenant, f.plugin) \
+               ORDER BY r.tenant, r.plugin LIMIT 1) next) \
+               SELECT tenant, plugin FROM flows";
+    read::all(client, sql, &[], |row| Ok(Flow { tenant: rows::must_name(row, 0)?, plugin: rows::must_name(row, 1)? }))
+        .await
+}
+
+/// Open runs of a flow after `after`, in order of acceptance, with what sets them off.
+pub(super) async fn runs(
+    client: &ClientWrapper,
+    flow: &Flow,
+    after: i64,
+    limit: u32,
+    shards: &[i16],
+) -> Outcome<Vec<QueuedRun>> {
+    // A range of the index and its order: `tenant = $1 ORDER BY seq` the database may also answer from the primary key, reading
+    // through all that is done.
+    let condition = "(r.tenant, r.plugin, r.seq) > ($1, $2, $3) AND (r.tenant, r.plugin) <= ($1, $2) \
+                     AND r.shard = ANY($4) ORDER BY r.tenant, r.plugin, r.seq LIMIT $5";
+    let params: Params<'_> = &[&flow.tenant.as_str(), &flow.plugin.as_str(), &after, &shards, &i64::from(limit)];
+    select_open(client, condition, params).await
+}
+
+/// Open runs of an entity after `after`, in order of acceptance.
+pub(super) async fn runs_of(
+    client: &ClientWrapper,
+    key: &EntityKey,
+    after: i64,
+    limit: u32,
+) -> Outcome<Vec<QueuedRun>> {
+    let condition = "r.tenant = $1 AND r.plugin = $2 AND r.entity = $3 AND r.seq > $4 ORDER BY r.seq LIMIT $5";
+    let (tenant, plugin, entity) = (key.tenant.as_str(), key.plugin.as_str(), key.entity.as_str());
+    select_open(client, condition, &[&tenant, &plugin, &entity, &after, &i64::from(limit)]).await
+}
+
+/// The numbers of a flow's open runs after `after` and up to `through`, and about what they are: little to read where most of
+/// them are known already.
+pub(super) async fn run_seqs(
+    client: &ClientWrapper,
+    flow: &Flow,
+    after: i64,
+    through: i64,
+    limit: u32,
+    shards: &[i16],
+) -> Outcome<Vec<(i64, Entity)>> {
+    let sql = "SELECT seq, entity FROM runs WHERE state = 0 AND tenant = $1 AND plugin = $2 AND seq > $3 AND seq <= $4 \
+               AND shard = ANY($5) ORDER BY seq LIMIT $6";
+    let params: Params<'_> =
+        &[&flow.tenant.as_str(), &flow.plugin.as_str(), &after, &through, &shards, &i64::from(limit)];
+    read::all(client, sql, params, |row| Ok((row.try_get(0)?, rows::must_name(row, 1)?))).await
+}
+
+/// The tenants that have messages to plan, whoever's shards those are in: the index is skipped through, one step for each.
+pub(super) async fn message_tenants(client: &ClientWrapper) -> Outcome<Vec<TenantId>> {
+    let sql = "WITH RECURSIVE tenants AS (\
+               (SELECT tenant FROM message_states WHERE step = 1 ORDER BY tenant LIMIT 1) \
+               UNION ALL \
+               SELECT next.tenant FROM tenants t CROSS JOIN LATERAL (\
+               SELECT s.tenant FROM message_states s WHERE s.step = 1 AND s.tenant > t.tenant \
+               ORDER BY s.tenant LIMIT 1) next) \
+               SELECT tenant FROM tenants";
+    read::all(client, sql, &[], |row| rows::must_name(row, 0)).await
+}
+
+/// Messages of a tenant to plan now, after `after`, in order of commit.
+pub(super) async fn messages(
+    client: &ClientWrapper,
+    tenant: &TenantId,
+    after: i64,
+    limit: u32,
+    shards: &[i16],
+) -> Outcome<Vec<MessageRecord>> {
+    // A range of the index and its order: `tenant = $1 ORDER BY seq` the database may also answer from the primary key, reading
+    // through all that is settled.
+    let from = "message_states s JOIN messages m ON m.seq = s.seq WHERE s.step = 1 AND (s.tenant, s.seq) > ($1, $2) \
+                AND s.tenant <= $1 AND s.shard = ANY($3) ORDER BY s.tenant, s.seq LIMIT $4";
+    select(client, from, &[&tenant.as_str(), &after, &shards, &i64::from(limit)]).await
+}
+
+/// The numbers of a tenant's messages to plan now, up to `through`: little to read where most of them are known already.
+pub(super) async fn message_seqs(
+    client: &ClientWrapper,
+    tenant: &TenantId,
+    after: i64,
+    through: i64,
+    limit: u32,
+    shards: &[i16],
+) -> Outcome<Vec<i64>> {
+    let sql = "SELECT seq FROM message_states WHERE step = 1 AND tenant >= $1 AND (tenant, seq) <= ($1, $2) \
+               AND shard = ANY($3) ORDER BY tenant, seq LIMIT $4";
+    let params: Params<'_> = &[&tenant.as_str(), &after, &through, &shards, &i64::from(limit)];
+    read::all(client, sql, params, |row| Ok(row.try_get(0)?)).await
+}

@@ -1,0 +1,175 @@
+//! Rows of messages: what was asked for in one, how it stands in another, each attempt in its own.
+//!
+//! The attempts of many messages are read at once. Where somebody changes a message between the two queries, its revision is the
+//! older one, and a change that was decided on it finds it stale.
+
+use std::{collections::HashMap, sync::Arc};
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::Row;
+
+use super::{
+    error::Outcome,
+    read::{self, Params},
+    rows,
+};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::Channel,
+        message::{Attempt, MessageRecord, Next},
+        status::{AttemptState, MessageState},
+    },
+    ids::{MessageId, PluginName, TenantId},
+    store::commands::Held,
+};
+
+const COLUMNS: &str =
+    "m.body, m.seq, s.revision, s.state, s.settled, s.cancel, s.ended, s.code, s.decision, s.step, s.due";
+
+fn read(row: &Row) -> Outcome<Held> {
+    let next = match row.try_get::<_, i16>(9)? {
+        0 => Next::Nothing,
+        1 => Next::Now,
+        _ => Next::At(rows::must_time(row, 10)?),
+    };
+    let ended = match row.try_get::<_, Option<&str>>(6)? {
+        Some(_) => Some(rows::word(row, 6, MessageState::parse)?),
+        None => None,
+    };
+    let record = MessageRecord {
+        message: rows::json(row, 0)?,
+        seq: row.try_get(1)?,
+        revision: row.try_get(2)?,
+        state: rows::word(row, 3, MessageState::parse)?,
+        settled: row.try_get(4)?,
+        cancel: row.try_get(5)?,
+        code: row.try_get(7)?,
+        decision: rows::json_or_none(row, 8)?,
+        next,
+        attempts: Vec::new(),
+    };
+    Ok(Held { record, ended })
+}
+
+/// Those of the messages that are there. Locked, nobody else can change how they stand before the transaction ends.
+pub(super) async fn load_messages(client: &ClientWrapper, ids: &[MessageId], lock: bool) -> Outcome<Vec<Arc<Held>>> {
+    let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
+    // Locked in one order by everybody, or two transactions could wait for each other.
+    let locking = if lock { "ORDER BY s.seq FOR UPDATE OF s" } else { "ORDER BY s.seq" };
+    let from = format!("messages m JOIN message_states s ON s.seq = m.seq WHERE m.id = ANY($1) {locking}");
+    let held = select_held(client, &from, &[&ids]).await?;
+    Ok(held.into_iter().map(Arc::new).collect())
+}
+
+/// Messages that `condition` chooses, with their attempts. It is text of this module and its neighbours, never of a caller.
+pub(super) async fn select(client: &ClientWrapper, condition: &str, params: Params<'_>) -> Outcome<Vec<MessageRecord>> {
+    let held = select_held(client, condition, params).await?;
+    Ok(held.into_iter().map(|held| held.record).collect())
+}
+
+async fn select_held(client: &ClientWrapper, condition: &str, params: Params<'_>) -> Outcome<Vec<Held>> {
+    let sql = format!("SELECT {COLUMNS} FROM {condition}");
+    let mut found = read::all(client, &sql, params, read).await?;
+    let seqs: Vec<i64> = found.iter().map(|held| held.record.seq).collect();
+    let mut attempts = attempts_of(client, &seqs).await?;
+    for held in &mut found {
+        held.record.attempts = attempts.remove(&held.record.seq).unwrap_or_default();
+    }
+    Ok(found)
+}
+
+async fn attempts_of(client: &ClientWrapper, messages: &[i64]) -> Outcome<HashMap<i64, Vec<Attempt>>> {
+    let mut attempts: HashMap<i64, Vec<Attempt>> = HashMap::new();
+    if messages.is_empty() {
+        return Ok(attempts);
+    }
+    let sql = "SELECT no, channel, provider, account, address, state, provider_id, rendition, parts, price_micros, planned, \
+               answered, failure, decision, message FROM attempts WHERE message = ANY($1) ORDER BY message, no";
+    let params: Params<'_> = &[&messages];
+    let found = read::all(client, sql, params, |row| Ok((row.try_get::<_, i64>(14)?, read_attempt(row)?)));
+    for (message, attempt) in found.await? {
+        attempts.entry(message).or_default().push(attempt);
+    }
+    Ok(attempts)
+}
+
+fn read_attempt(row: &Row) -> Outcome<Attempt> {
+    Ok(Attempt {
+        no: rows::count(row, 0)?,
+        channel: rows::word(row, 1, Channel::parse)?,
+        provider: row.try_get(2)?,
+        account: row.try_get(3)?,
+        address: row.try_get(4)?,
+        state: rows::word(row, 5, AttemptState::parse)?,
+        provider_id: row.try_get(6)?,
+        rendition: row.try_get(7)?,
+        parts: rows::count(row, 8)?,
+        price_micros: row.try_get(9)?,
+        planned: rows::must_time(row, 10)?,
+        answered: rows::time(row, 11)?,
+        failure: rows::json_or_none(row, 12)?,
+        decision: rows::json(row, 13)?,
+    })
+}
+
+/// The latest attempt that a provider knows under this id.
+pub(super) async fn attempt_by_provider_id(
+    client: &ClientWrapper,
+    tenant: &TenantId,
+    provider: &str,
+    provider_id: &str,
+) -> Outcome<Option<(MessageId, u32)>> {
+    let sql = "SELECT m.id, a.no FROM attempts a JOIN messages m ON m.seq = a.message WHERE a.provider = $1 \
+               AND a.provider_id = $2 AND m.tenant = $3 ORDER BY a.message DESC, a.no DESC LIMIT 1";
+    read::one(client, sql, &[&provider, &provider_id, &tenant.as_str()], |row| {
+        Ok((MessageId(rows::id(row, 0)?), rows::count(row, 1)?))
+    })
+    .await
+}
+
+/// The message that a plugin sent a recipient under a key.
+pub(super) async fn message_by_dedup_key(
+    client: &ClientWrapper,
+    tenant: &TenantId,
+    plugin: &PluginName,
+    lane: &str,
+    key: &str,
+) -> Outcome<Option<MessageId>> {
+    let sql = "SELECT message FROM dedup_keys WHERE tenant = $1 AND lane = $2 AND plugin = $3 AND key = $4";
+    let params: Params<'_> = &[&tenant.as_str(), &lane, &plugin.as_str(), &key];
+    read::one(client, sql, params, |row| rows::id(row, 0).map(MessageId)).await
+}
+
+/// Those of the messages that are still to be planned now.
+pub(super) async fn messages_by_seqs(
+    client: &ClientWrapper,
+    seqs: &[i64],
+    shards: &[i16],
+) -> Outcome<Vec<MessageRecord>> {
+    let from = "message_states s JOIN messages m ON m.seq = s.seq WHERE s.step = 1 AND s.seq = ANY($1) \
+                AND s.shard = ANY($2) ORDER BY s.seq";
+    select(client, from, &[&seqs, &shards]).await
+}
+
+/// Messages to look at again because their time has come, and the time of the next.
+pub(super) async fn due_messages(
+    client: &ClientWrapper,
+    now: Timestamp,
+    limit: u32,
+    shards: &[i16],
+) -> Outcome<(Vec<MessageRecord>, Option<Timestamp>)> {
+    let from = "message_states s JOIN messages m ON m.seq = s.seq WHERE s.step = 2 AND s.due <= $1 \
+                AND s.shard = ANY($2) ORDER BY s.due, s.seq LIMIT $3";
+    let due = select(client, from, &[&now.0, &shards, &i64::from(limit)]).await?;
+    // The first that is not among these: where there were more than `limit`, its time has come already.
+    let full = u32::try_from(due.len()).is_ok_and(|count| count >= limit);
+    let last = match due.last().map(|last| (last.next, last.seq)) {
+        Some((Next::At(at), seq)) if full => (at.0, seq),
+        _ => (now.0, i64::MAX),
+    };
+    let sql = "SELECT due FROM message_states WHERE step = 2 AND (due, seq) > ($1, $2) AND shard = ANY($3) \
+               ORDER BY due, seq LIMIT 1";
+    let next = read::one(client, sql, &[&last.0, &last.1, &shards], |row| rows::must_time(row, 0)).await?;
+    Ok((due, next))
+}

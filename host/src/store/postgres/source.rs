@@ -1,0 +1,211 @@
+//! Rows for the commands of a transaction: what has been read of them, with what was changed since.
+//!
+//! Commands ask for rows one by one, and a round trip for each would be most of what they cost. So nothing is read when it is
+//! asked for: a row that is not here yet is noted ([`Wanted`]) and the command gives up ([`Trouble::Miss`]); when every command
+//! has been applied or has given up, all that was noted is read at once ([`super::load`]), and all commands are applied again
+//! from the start. Two or three rounds, and usually one, because the frequent commands say beforehand what they will ask for.
+//! Rows that will be changed are locked when they are read, so what was decided on is what is there at the commit; a row that
+//! was not there and is when it is written is a conflict, and the transaction is done again.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{table::Value, writes::Writes};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::{Channel, Consent, Customer},
+        message::AttemptFailure,
+        run::{EntityKey, Incoming, QueuedRun},
+    },
+    ids::{CustomerId, EventId, MessageId, RunId, TenantId},
+    store::{
+        RunState,
+        commands::{
+            Held, HeldEntity, Outcome, Trouble,
+            source::{DueTimers, OwnedAddress, Parked, Sequence},
+        },
+    },
+};
+
+pub(super) type DedupKey = (TenantId, String, String, String);
+pub(super) type ProviderKey = (TenantId, String, String);
+pub(super) type AddressKey = (TenantId, Channel, String);
+pub(super) type HashKey = (TenantId, Channel, [u8; 32]);
+pub(super) type LaneKey = (TenantId, String);
+pub(super) type CustomerKey = (TenantId, CustomerId);
+
+/// A receipt that has been recorded.
+#[derive(Clone, Debug)]
+pub(super) struct Recorded {
+    pub(super) state: String,
+    pub(super) code: String,
+    pub(super) time: Timestamp,
+    pub(super) failure: Option<AttemptFailure>,
+    pub(super) priced: bool,
+}
+
+/// The latest messages to a recipient, the newest first.
+pub(super) type Sent = Vec<(i64, MessageId, Timestamp)>;
+
+/// What commands have asked for and could not be given.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) sequences: HashMap<Sequence, i64>,
+    pub(super) events: HashSet<EventId>,
+    pub(super) run_exists: HashSet<RunId>,
+    pub(super) open_runs: BTreeSet<(i64, RunId)>,
+    pub(super) runs: HashSet<RunId>,
+    pub(super) run_states: HashSet<i64>,
+    pub(super) entities: HashSet<EntityKey>,
+    pub(super) due_timers: Option<(Timestamp, u32)>,
+    pub(super) messages: HashSet<MessageId>,
+    pub(super) dedup: HashSet<DedupKey>,
+    pub(super) by_provider: HashSet<ProviderKey>,
+    pub(super) sent: HashSet<LaneKey>,
+    pub(super) receipts: HashSet<(i64, u32)>,
+    pub(super) parked_by_token: HashSet<(TenantId, String)>,
+    pub(super) parked_by_id: HashSet<ProviderKey>,
+    pub(super) incoming: HashSet<MessageId>,
+    pub(super) incoming_bodies: HashSet<i64>,
+    pub(super) last_incoming: HashSet<AddressKey>,
+    pub(super) customers: HashSet<CustomerKey>,
+    pub(super) addresses: HashSet<AddressKey>,
+    pub(super) suppressed: HashSet<HashKey>,
+}
+
+/// What a command will ask for, said beforehand to save a round.
+#[derive(Clone, Debug)]
+pub(super) enum Want {
+    Event(EventId),
+    Next(Sequence, i64),
+    OpenRun(i64, RunId),
+    Entity(EntityKey),
+    Message(MessageId),
+    Dedup(DedupKey),
+    /// The receipts of an attempt of a message, whose number is found with the message.
+    Parked(TenantId, String),
+}
+
+/// Rows as they were read, or as they are with what was changed. `None` where there is no such row.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    pub(super) events: HashMap<EventId, Option<Vec<RunId>>>,
+    pub(super) run_exists: HashMap<RunId, bool>,
+    pub(super) open_runs: HashMap<(i64, RunId), bool>,
+    pub(super) runs: HashMap<RunId, Option<(QueuedRun, RunState)>>,
+    pub(super) run_states: HashMap<i64, Option<RunState>>,
+    pub(super) entities: HashMap<EntityKey, HeldEntity>,
+    pub(super) due_timers: Option<DueTimers>,
+    pub(super) messages: HashMap<MessageId, Option<Arc<Held>>>,
+    pub(super) dedup: HashMap<DedupKey, bool>,
+    pub(super) by_provider: HashMap<ProviderKey, Option<(MessageId, u32)>>,
+    pub(super) sent: HashMap<LaneKey, Sent>,
+    pub(super) receipts: HashMap<(i64, u32), Vec<Recorded>>,
+    pub(super) parked_by_token: HashMap<(TenantId, String), Vec<Parked>>,
+    pub(super) parked_by_id: HashMap<ProviderKey, Vec<Parked>>,
+    pub(super) incoming: HashMap<MessageId, bool>,
+    pub(super) incoming_bodies: HashMap<i64, Option<Incoming>>,
+    pub(super) last_incoming: HashMap<AddressKey, Option<Timestamp>>,
+    pub(super) customers: HashMap<CustomerKey, Option<Arc<Customer>>>,
+    pub(super) addresses: HashMap<AddressKey, Option<OwnedAddress>>,
+    pub(super) suppressed: HashMap<HashKey, Vec<Consent>>,
+}
+
+#[derive(Default)]
+pub(super) struct PgSource {
+    /// As read, in this transaction.
+    pub(super) base: Tables,
+    /// What commands changed since the round began.
+    pub(super) over: Tables,
+    pub(super) wanted: Wanted,
+    pub(super) writes: Writes,
+    /// Numbers that were drawn for this transaction, and how many of them this round has used.
+    pub(super) drawn: HashMap<Sequence, Vec<i64>>,
+    used: HashMap<Sequence, usize>,
+    /// Versions of entities that were raised in this round.
+    pub(super) versions: HashMap<EntityKey, i64>,
+    /// Timers that were taken away or set in this round.
+    pub(super) timers: HashMap<(EntityKey, String), Option<i64>>,
+    /// Which message a row of attempts belongs to.
+    pub(super) message_ids: HashMap<i64, (TenantId, MessageId)>,
+    next_parked: i64,
+}
+
+impl PgSource {
+    /// Before the commands are applied (again): nothing is changed yet.
+    pub(super) fn begin_round(&mut self) {
+        self.over = Tables::default();
+        self.writes = Writes::default();
+        self.used.clear();
+        self.versions.clear();
+        self.timers.clear();
+        self.next_parked = 0;
+    }
+
+    pub(super) fn expect(&mut self, want: &Want) {
+        match want {
+            Want::Event(id) => {
+                self.wanted.events.insert(*id);
+            }
+            Want::Next(sequence, count) => *self.wanted.sequences.entry(*sequence).or_default() += count,
+            Want::OpenRun(seq, id) => {
+                self.wanted.open_runs.insert((*seq, *id));
+            }
+            Want::Entity(key) => {
+                self.wanted.entities.insert(key.clone());
+            }
+            Want::Message(id) => {
+                self.wanted.messages.insert(*id);
+            }
+            Want::Dedup(key) => {
+                self.wanted.dedup.insert(key.clone());
+            }
+            Want::Parked(tenant, token) => {
+                self.wanted.parked_by_token.insert((tenant.clone(), token.clone()));
+            }
+        }
+    }
+
+    pub(super) fn draw(&mut self, sequence: Sequence) -> Outcome<i64> {
+        let used = self.used.entry(sequence).or_default();
+        let drawn = self.drawn.get(&sequence).map(Vec::as_slice).unwrap_or_default();
+        match drawn.get(*used) {
+            Some(number) => {
+                *used += 1;
+                Ok(*number)
+            }
+            None => {
+                *self.wanted.sequences.entry(sequence).or_default() += 1;
+                Err(Trouble::Miss)
+            }
+        }
+    }
+
+    /// What a parked receipt of this transaction is called until it is written.
+    pub(super) fn next_parked(&mut self) -> i64 {
+        self.next_parked -= 1;
+        self.next_parked
+    }
+
+    pub(super) fn statement(&mut self, sql: &'static str, values: Vec<Value>) {
+        self.writes.others.push((sql, values));
+    }
+}
+
+/// Looks a row up: as changed, as read, or noted as wanted.
+macro_rules! look {
+    ($source:expr, $table:ident, $key:expr) => {{
+        let key = $key;
+        match $source.over.$table.get(&key).or_else(|| $source.base.$table.get(&key)) {
+            Some(found) => Ok(found),
+            None => {
+                $source.wanted.$table.insert(key);
+                Err($crate::store::commands::Trouble::Miss)
+            }
+        }
+    }};
+}
+pub(super) use look;

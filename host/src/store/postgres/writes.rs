@@ -1,0 +1,206 @@
+//! Everything that a transaction writes, and the order in which it is written.
+
+use deadpool_postgres::ClientWrapper;
+use futures_util::future::join_all;
+use tokio_postgres::types::ToSql;
+
+use super::{
+    error::Outcome,
+    table::{Rows, Table, Value},
+};
+
+macro_rules! tables {
+    ($($field:ident: $table:ident { $columns:literal, $sql:literal, $all:literal })*) => {
+        $(const $table: Table = Table { name: stringify!($field), columns: $columns, sql: $sql, all: $all };)*
+
+        /// The rows of a transaction, by table, in the order in which they are written: what takes away before what puts in.
+        #[derive(Default)]
+        pub(super) struct Writes {
+            $(pub(super) $field: Rows,)*
+            /// What is rare enough to be a statement of its own, after everything else.
+            pub(super) others: Vec<(&'static str, Vec<Value>)>,
+        }
+
+        impl Writes {
+            /// All statements are sent, in their order, before the first answer is waited for.
+            pub(super) async fn flush(&self, client: &ClientWrapper) -> Outcome<()> {
+                let tables: Vec<(&Rows, &Table)> = vec![$((&self.$field, &$table)),*];
+                let tables: Vec<_> = tables.into_iter().filter(|(rows, _)| !rows.is_empty()).collect();
+                let prepared = join_all(tables.iter().map(|(_, table)| table.prepare(client))).await;
+                let mut sent = Vec::with_capacity(tables.len());
+                for ((rows, table), statement) in tables.into_iter().zip(prepared) {
+                    sent.push(rows.write(client, table, statement?));
+                }
+                for written in join_all(sent).await {
+                    written?;
+                }
+                for (sql, values) in &self.others {
+                    execute(client, sql, values).await?;
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+tables! {
+    event_keys: EVENT_KEYS {
+        "id bytea, seq int8",
+        "INSERT INTO event_keys ({columns}) SELECT {columns} FROM {rows} ORDER BY id ON CONFLICT (id) DO NOTHING", true
+    }
+    events: EVENTS {
+        "seq int8, id bytea, tenant text, source text, source_id text, type text, subject text, time int8, received int8, \
+         customer text, data text, attributes text, cause bytea, notes text, runs bytea",
+        "INSERT INTO events ({columns}) SELECT {columns} FROM {rows}", true
+    }
+    deleted_runs: DELETED_RUNS {
+        "id bytea", "DELETE FROM runs r USING {rows} WHERE r.id = n.id AND r.state = 0", true
+    }
+    runs: RUNS {
+        "seq int8, id bytea, tenant text, plugin text, entity text, customer text, kind int8, event int8, payload text, \
+         hold_up bool, state int8, attempts int8, not_before int8, accepted int8, shard int8",
+        "INSERT INTO runs ({columns}) SELECT {columns} FROM {rows} ORDER BY id ON CONFLICT (id) DO NOTHING", true
+    }
+    set_runs: SET_RUNS {
+        "seq int8, state int8, attempts int8, not_before int8",
+        "UPDATE runs r SET state = n.state, attempts = n.attempts, not_before = n.not_before FROM {rows} \
+         WHERE r.seq = n.seq", true
+    }
+    run_results: RUN_RESULTS {
+        "seq int8, at int8, failure text, report text, effects text",
+        "INSERT INTO run_results ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (seq) DO UPDATE SET at = excluded.at, \
+         failure = excluded.failure, report = excluded.report, effects = excluded.effects", true
+    }
+    new_entities: NEW_ENTITIES {
+        "tenant text, plugin text, entity text, version int8",
+        "INSERT INTO entities ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, plugin, entity \
+         ON CONFLICT (tenant, plugin, entity) DO NOTHING", true
+    }
+    raised_entities: RAISED_ENTITIES {
+        "tenant text, plugin text, entity text, version int8",
+        "UPDATE entities e SET version = n.version FROM {rows} \
+         WHERE e.tenant = n.tenant AND e.plugin = n.plugin AND e.entity = n.entity", true
+    }
+    removed_state: REMOVED_STATE {
+        "tenant text, plugin text, entity text, key text",
+        "DELETE FROM state s USING {rows} \
+         WHERE s.tenant = n.tenant AND s.plugin = n.plugin AND s.entity = n.entity AND s.key = n.key", false
+    }
+    state: STATE {
+        "tenant text, plugin text, entity text, key text, value bytea, customer text, expires int8",
+        "INSERT INTO state ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (tenant, plugin, entity, key) DO UPDATE SET \
+         value = excluded.value, customer = excluded.customer, expires = excluded.expires", true
+    }
+    removed_timers: REMOVED_TIMERS {
+        "tenant text, plugin text, entity text, key text",
+        "DELETE FROM timers t USING {rows} \
+         WHERE t.tenant = n.tenant AND t.plugin = n.plugin AND t.entity = n.entity AND t.key = n.key", false
+    }
+    timers: TIMERS {
+        "tenant text, plugin text, entity text, key text, due int8, expires int8, customer text, data text, set_by text, \
+         set_by_run bytea, origin bytea, generation int8, queued bool",
+        "INSERT INTO timers ({columns}) SELECT {columns} FROM {rows}", true
+    }
+    queued_timers: QUEUED_TIMERS {
+        "tenant text, plugin text, entity text, key text",
+        "UPDATE timers t SET queued = true FROM {rows} \
+         WHERE t.tenant = n.tenant AND t.plugin = n.plugin AND t.entity = n.entity AND t.key = n.key", true
+    }
+    messages: MESSAGES {
+        "seq int8, id bytea, tenant text, customer text, lane text, created int8, body text",
+        "INSERT INTO messages ({columns}) SELECT {columns} FROM {rows} ORDER BY id ON CONFLICT (id) DO NOTHING", true
+    }
+    message_states: MESSAGE_STATES {
+        "seq int8, tenant text, shard int8, revision int8, state text, settled bool, cancel bool, ended text, code text, \
+         decision text, step int8, due int8",
+        "INSERT INTO message_states ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (seq) DO UPDATE SET \
+         revision = excluded.revision, state = excluded.state, settled = excluded.settled, cancel = excluded.cancel, \
+         ended = excluded.ended, code = excluded.code, decision = excluded.decision, step = excluded.step, \
+         due = excluded.due", true
+    }
+    dedup_keys: DEDUP_KEYS {
+        "tenant text, lane text, plugin text, key text, message bytea",
+        "INSERT INTO dedup_keys ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, lane, plugin, key \
+         ON CONFLICT (tenant, lane, plugin, key) DO NOTHING", true
+    }
+    attempts: ATTEMPTS {
+        "message int8, no int8, channel text, provider text, account text, address text, state text, provider_id text, \
+         rendition text, parts int8, price_micros int8, planned int8, answered int8, failure text, decision text",
+        "INSERT INTO attempts ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (message, no) DO UPDATE SET \
+         state = excluded.state, provider_id = excluded.provider_id, answered = excluded.answered, \
+         failure = excluded.failure, decision = excluded.decision", true
+    }
+    receipts: RECEIPTS {
+        "message int8, attempt int8, state text, code text, time int8, received int8, failure text, pricing text",
+        "INSERT INTO receipts ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (message, attempt, state, code) \
+         DO UPDATE SET pricing = coalesce(receipts.pricing, excluded.pricing)", true
+    }
+    unparked: UNPARKED {
+        "id int8", "DELETE FROM parked_receipts p USING {rows} WHERE p.id = n.id", true
+    }
+    parked: PARKED {
+        "tenant text, provider text, token text, provider_id text, state text, code text, time int8, received int8, \
+         failure text, pricing text",
+        "INSERT INTO parked_receipts ({columns}) SELECT {columns} FROM {rows} \
+         ON CONFLICT (provider, provider_id, token, tenant, state, code) DO NOTHING", false
+    }
+    incoming: INCOMING {
+        "seq int8, id bytea, tenant text, customer text, channel text, sender text, time int8, body text",
+        "INSERT INTO incoming ({columns}) SELECT {columns} FROM {rows} ORDER BY id ON CONFLICT (id) DO NOTHING", true
+    }
+    customers: CUSTOMERS {
+        "tenant text, id text, name text, locale text, timezone text, attributes text, created int8, updated int8",
+        "INSERT INTO customers ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, id ON CONFLICT (tenant, id) \
+         DO UPDATE SET name = excluded.name, locale = excluded.locale, timezone = excluded.timezone, \
+         attributes = excluded.attributes, updated = excluded.updated", true
+    }
+    removed_addresses: REMOVED_ADDRESSES {
+        "tenant text, channel text, address text",
+        "DELETE FROM addresses a USING {rows} \
+         WHERE a.tenant = n.tenant AND a.channel = n.channel AND a.address = n.address", false
+    }
+    addresses: ADDRESSES {
+        "tenant text, channel text, address text, customer text, position int8, last_incoming int8, unusable_until int8",
+        "INSERT INTO addresses ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, channel, address \
+         ON CONFLICT (tenant, channel, address) DO UPDATE SET customer = excluded.customer, \
+         position = excluded.position, last_incoming = excluded.last_incoming, \
+         unusable_until = excluded.unusable_until", true
+    }
+    consents: CONSENTS {
+        "tenant text, customer text, channel text, scope text, granted bool, source text, at int8",
+        "INSERT INTO consents AS c ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, customer, channel, scope \
+         ON CONFLICT (tenant, customer, channel, scope) DO UPDATE SET granted = excluded.granted, \
+         source = excluded.source, at = excluded.at \
+         WHERE excluded.at > c.at OR (excluded.at = c.at AND excluded.granted <= c.granted)", false
+    }
+    removed_suppressed: REMOVED_SUPPRESSED {
+        "tenant text, channel text, hash bytea, scope text, at int8",
+        "DELETE FROM suppressed s USING {rows} WHERE s.tenant = n.tenant AND s.channel = n.channel AND s.hash = n.hash \
+         AND s.scope = n.scope AND s.at < n.at", false
+    }
+    suppressed: SUPPRESSED {
+        "tenant text, channel text, hash bytea, scope text, source text, at int8",
+        "INSERT INTO suppressed AS s ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, channel, hash, scope \
+         ON CONFLICT (tenant, channel, hash, scope) DO UPDATE SET source = excluded.source, at = excluded.at \
+         WHERE excluded.at > s.at", false
+    }
+    counters: COUNTERS {
+        "tenant text, name text, part int8, value int8",
+        "INSERT INTO counters AS c ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (tenant, name, part) \
+         DO UPDATE SET value = c.value + excluded.value", true
+    }
+}
+
+async fn execute(client: &ClientWrapper, sql: &str, values: &[Value]) -> Outcome<()> {
+    let params: Vec<&(dyn ToSql + Sync)> = values
+        .iter()
+        .map(|value| match value {
+            Value::Int(value) => value as &(dyn ToSql + Sync),
+            Value::Text(value) => value,
+            Value::Bytes(value) => value,
+            Value::Bool(value) => value,
+        })
+        .collect();
+    super::read::execute(client, sql, &params).await?;
+    Ok(())
+}

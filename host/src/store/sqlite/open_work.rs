@@ -1,0 +1,108 @@
+//! Open work, by whose it is: what is read after a start, and whenever memory has room again.
+//!
+//! Every query walks an index that holds open rows only, from where it was left: none gets slower as the history grows.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    error::{Outcome, Trouble},
+    inbox::{EVENT_COLUMNS, RUN_COLUMNS, queued_run},
+    outbox, rows,
+};
+use crate::{
+    domain::{
+        message::MessageRecord,
+        run::{EntityKey, Flow, QueuedRun},
+    },
+    ids::{Entity, TenantId},
+};
+
+/// One step into the index for each flow, however many runs it has: from each flow to the first row of the next one.
+pub(super) fn flows(conn: &Connection) -> Outcome<Vec<Flow>> {
+    let sql = "SELECT tenant, plugin FROM runs INDEXED BY runs_open WHERE state = 0 AND (tenant, plugin) > (?1, ?2) \
+               ORDER BY tenant, plugin LIMIT 1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut flows: Vec<Flow> = Vec::new();
+    loop {
+        let last = flows.last().map_or(("", ""), |flow| (flow.tenant.as_str(), flow.plugin.as_str()));
+        let next = statement.query_row([last.0, last.1], |row| {
+            Ok(Flow { tenant: rows::must_name(row, 0)?, plugin: rows::must_name(row, 1)? })
+        });
+        match next.optional()? {
+            Some(flow) => flows.push(flow),
+            None => return Ok(flows),
+        }
+    }
+}
+
+pub(super) fn runs(conn: &Connection, flow: &Flow, after: i64, limit: u32) -> Outcome<Vec<QueuedRun>> {
+    let sql = format!(
+        "SELECT {RUN_COLUMNS}, {EVENT_COLUMNS} FROM runs r INDEXED BY runs_open LEFT JOIN events e ON e.seq = r.event \
+         WHERE r.state = 0 AND r.tenant = ?1 AND r.plugin = ?2 AND r.seq > ?3 ORDER BY r.seq LIMIT ?4"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let found = statement.query_map(params![flow.tenant.as_str(), flow.plugin.as_str(), after, limit], queued_run)?;
+    found.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
+}
+
+/// Walks the flow's index and touches the rows of this entity only. What it walks past are open runs of entities that wait
+/// as well: those that are done are not in the index.
+pub(super) fn runs_of(conn: &Connection, key: &EntityKey, after: i64, limit: u32) -> Outcome<Vec<QueuedRun>> {
+    let sql = format!(
+        "SELECT {RUN_COLUMNS}, {EVENT_COLUMNS} FROM runs r INDEXED BY runs_open LEFT JOIN events e ON e.seq = r.event \
+         WHERE r.state = 0 AND r.tenant = ?1 AND r.plugin = ?2 AND r.seq > ?3 AND r.entity = ?4 ORDER BY r.seq LIMIT ?5"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let named = params![key.tenant.as_str(), key.plugin.as_str(), after, key.entity.as_str(), limit];
+    let found = statement.query_map(named, queued_run)?;
+    found.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
+}
+
+pub(super) fn run_seqs(
+    conn: &Connection,
+    flow: &Flow,
+    after: i64,
+    through: i64,
+    limit: u32,
+) -> Outcome<Vec<(i64, Entity)>> {
+    let sql = "SELECT seq, entity FROM runs INDEXED BY runs_open \
+               WHERE state = 0 AND tenant = ?1 AND plugin = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq LIMIT ?5";
+    let mut statement = conn.prepare_cached(sql)?;
+    let asked = params![flow.tenant.as_str(), flow.plugin.as_str(), after, through, limit];
+    let found = statement.query_map(asked, |row| Ok((row.get(0)?, rows::must_name(row, 1)?)))?;
+    found.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
+}
+
+pub(super) fn message_tenants(conn: &Connection) -> Outcome<Vec<TenantId>> {
+    let sql = "SELECT tenant FROM message_states INDEXED BY messages_now WHERE step = 1 AND tenant > ?1 \
+               ORDER BY tenant LIMIT 1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut tenants: Vec<TenantId> = Vec::new();
+    loop {
+        let last = tenants.last().map_or("", TenantId::as_str);
+        match statement.query_row([last], |row| rows::must_name(row, 0)).optional()? {
+            Some(tenant) => tenants.push(tenant),
+            None => return Ok(tenants),
+        }
+    }
+}
+
+pub(super) fn messages(conn: &Connection, tenant: &TenantId, after: i64, limit: u32) -> Outcome<Vec<MessageRecord>> {
+    let from = "message_states s INDEXED BY messages_now JOIN messages m ON m.seq = s.seq \
+                WHERE s.step = 1 AND s.tenant = ?1 AND s.seq > ?2 ORDER BY s.seq LIMIT ?3";
+    outbox::select(conn, from, params![tenant.as_str(), after, limit])
+}
+
+pub(super) fn message_seqs(
+    conn: &Connection,
+    tenant: &TenantId,
+    after: i64,
+    through: i64,
+    limit: u32,
+) -> Outcome<Vec<i64>> {
+    let sql = "SELECT seq FROM message_states INDEXED BY messages_now \
+               WHERE step = 1 AND tenant = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4";
+    let mut statement = conn.prepare_cached(sql)?;
+    let found = statement.query_map(params![tenant.as_str(), after, through, limit], |row| row.get(0))?;
+    found.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
+}
