@@ -146,10 +146,6 @@ impl Host {
         self.store_url = url;
     }
 
-    pub(crate) fn store_url(&self) -> &str {
-        &self.store_url
-    }
-
     /// SIGKILL: no chance to finish anything.
     pub(crate) async fn kill(&mut self) {
         let mut child = self.child.take().expect("it is running");

@@ -245,7 +245,7 @@ fn send(text: &str) -> Value {
 fn event_of(customer: u32, no: u32) -> (String, String, Option<(String, Duration)>) {
     let (name, word) = (format!("c{customer}"), word(no));
     let mut script = vec![json!({"append": {"key": "list", "word": word}}), send(&word)];
-    let timer = (no % TIMER_EVERY == 0).then(|| (timer_word(no), TIMER_AFTER));
+    let timer = no.is_multiple_of(TIMER_EVERY).then(|| (timer_word(no), TIMER_AFTER));
     if let Some((timer, after)) = &timer {
         script.push(json!({"timer": {"key": timer, "after_s": after.as_secs(), "steps": [send(timer)]}}));
     }

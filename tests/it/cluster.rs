@@ -24,6 +24,7 @@ on_postgres! {
     three_hosts_survive_the_loss_of_any_one_under_load,
     clocks_that_are_apart_break_nothing,
     the_pace_of_a_number_holds_over_all_hosts,
+    a_host_that_joins_is_posted_to_and_one_that_stops_under_load_leaves_no_doubt,
 }
 
 /// Each time one host is killed at random, the others go on, and what was its work is done when its lease is over.
@@ -68,6 +69,26 @@ async fn three_hosts_survive_the_loss_of_any_one_under_load(db: Db) {
             ("ready after", load::spread(ready)),
         ],
     );
+}
+
+async fn a_host_that_joins_is_posted_to_and_one_that_stops_under_load_leaves_no_doubt(db: Db) {
+    let mut cluster = Cluster::start(load::setup().on(db), 1).await;
+    // Attempts are always under way.
+    cluster.sim.trouble(json!({"kind": "slow", "delay_ms": 100})).await;
+    let load = Load::on(&cluster, CUSTOMERS).await;
+    for no in 0..3 {
+        let before = load.ledger.acknowledged_count();
+        load.release(100);
+        load.until_acknowledged(cluster.any(), before + 30).await;
+        cluster.join().await;
+        load.post_to(cluster.urls());
+        load.release(100);
+        load.until_acknowledged(cluster.any(), before + 130).await;
+        cluster.stop(no).await;
+    }
+    let found = load.finish(&cluster).await;
+    assert_eq!(found.answers_lost, 0, "what was under way was waited for, and its answer written down");
+    check_attempts(cluster.any()).await;
 }
 
 async fn clocks_that_are_apart_break_nothing(db: Db) {

@@ -55,7 +55,7 @@ async fn a_server_of_our_own_keeps_what_was_committed_when_it_crashes_and_goes_w
 async fn a_server_does_not_outlive_a_process_that_was_killed() {
     // Another process in our place: it holds the leash, and is killed.
     let dir = std::env::temp_dir().join(format!("relais-leash-{}", std::process::id()));
-    let mut holder = OwnServer::held_by_another(&dir);
+    let (mut holder, mut shell) = OwnServer::held_by_another(&dir);
     // Its log is the last that is there: initdb has a short-lived server of its own.
     let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
     until("it takes connections", || log().contains("ready to accept connections")).await;
@@ -67,6 +67,7 @@ async fn a_server_does_not_outlive_a_process_that_was_killed() {
     holder.wait().unwrap();
     until("its directory is gone", || !dir.exists()).await;
     until("the server is gone", || !alive()).await;
+    shell.wait().unwrap();
 }
 
 async fn until(what: &str, look: impl Fn() -> bool) {

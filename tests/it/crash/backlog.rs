@@ -59,7 +59,7 @@ async fn a_host_is_ready_soon_whatever_it_finds_to_be_done(db: Db) {
             ("open runs", OPEN.to_string()),
             ("posting them took", format!("{posting:.1?}")),
             ("ready after", format!("{ready:.0?}")),
-            ("first event handled after", format!("{answer:.0?}")),
+            ("first event handled after", format!("{answer:.2?}")),
         ],
     );
 }
