@@ -1,6 +1,6 @@
 //! Runs that failed, were set aside, and what an operator does about them.
 
-use super::{HeldEntity, Outcome, Tx, accept, commit};
+use super::{HeldEntity, Outcome, Tx, accept, commit, each};
 use crate::{
     clock::Timestamp,
     domain::run::{Cause, EntityKey, FiredTimer, QueuedRun, RunFailure, RunReport},
@@ -94,7 +94,7 @@ pub(in crate::store) fn replay_each(
     runs: &SetAside,
     now: Timestamp,
 ) -> Outcome<u32> {
-    runs.iter().try_fold(0, |count, (_, id)| Ok(count + u32::from(replay_run(tx, tenant, *id, now)?)))
+    each(runs, |(_, id)| replay_run(tx, tenant, *id, now)).map(count)
 }
 
 /// The same, ended.
@@ -104,7 +104,11 @@ pub(in crate::store) fn discard_each(
     runs: &SetAside,
     now: Timestamp,
 ) -> Outcome<u32> {
-    runs.iter().try_fold(0, |count, (_, id)| Ok(count + u32::from(discard_run(tx, tenant, *id, now)?)))
+    each(runs, |(_, id)| discard_run(tx, tenant, *id, now)).map(count)
+}
+
+fn count(done: Vec<bool>) -> u32 {
+    done.into_iter().map(u32::from).sum()
 }
 
 /// How a run stands, for its story.
