@@ -99,8 +99,14 @@ impl Cluster {
         self.aim();
     }
 
+    /// What stands in front leaves this one out: it runs, and its health would say that it cannot work.
+    pub(crate) fn leave_out(&self, no: usize) {
+        let others = self.hosts.iter().enumerate().filter(|(at, host)| *at != no && host.is_running());
+        self.front.aim(others.map(|(_, host)| host.port).collect());
+    }
+
     /// What stands in front looks at the hosts' health; it is spared the looking.
-    fn aim(&self) {
+    pub(crate) fn aim(&self) {
         self.front.aim(self.running().iter().map(|host| host.port).collect());
     }
 

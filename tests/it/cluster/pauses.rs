@@ -65,11 +65,13 @@ async fn a_commit_that_was_on_its_way_for_longer_than_the_lease_is_refused(db: D
         load.release(200);
         load.until_acknowledged(cluster.any(), before + random.place(150)).await;
         wire.set(Wire::Hangs);
+        cluster.leave_out(1);
         let hung = Instant::now();
         load.until_acknowledged(&cluster.hosts[0], before + 200).await;
         until_only_doubt_is_left(&cluster.hosts[0]).await;
         past_the_lease(hung).await;
         wire.set(Wire::Carries);
+        cluster.aim();
     }
     load.finish(&cluster).await;
     check_attempts(cluster.any()).await;
