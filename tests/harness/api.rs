@@ -139,13 +139,28 @@ impl Host {
 
     /// Every message of the host, page by page.
     pub(crate) async fn all_messages(&self) -> Vec<Value> {
+        self.all("messages", "").await
+    }
+
+    /// Those that stand in this state.
+    pub(crate) async fn messages_in(&self, state: &str) -> Vec<Value> {
+        self.all("messages", &format!("&state={state}")).await
+    }
+
+    /// Every run of the host.
+    pub(crate) async fn all_runs(&self) -> Vec<Value> {
+        self.all("runs", "").await
+    }
+
+    async fn all(&self, what: &str, filter: &str) -> Vec<Value> {
         let mut all = Vec::new();
-        let mut path = "/v1/messages?limit=200".to_owned();
+        let mut path = format!("/v1/{what}?limit=200{filter}");
         loop {
-            let page = self.get(&path).await;
-            all.extend(page["messages"].as_array().unwrap().iter().cloned());
+            let mut page = self.get(&path).await;
+            let Value::Array(rows) = page[what].take() else { panic!("{what}: {page:#}") };
+            all.extend(rows);
             match page["next"].as_i64() {
-                Some(next) => path = format!("/v1/messages?limit=200&before={next}"),
+                Some(next) => path = format!("/v1/{what}?limit=200{filter}&before={next}"),
                 None => return all,
             }
         }

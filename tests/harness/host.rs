@@ -3,7 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitStatus,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,7 +14,7 @@ use relais::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use super::{Setup, Shown, Sim, ensure_plugins, process};
+use super::{Setup, Shown, Sim, ensure_plugins, postgres::Database, process, setup::Wiring};
 
 /// A Tuesday morning in Paris: no quiet hours, and a whole day before it is night.
 const START: &str = "2026-11-24T09:00:00+01:00";
@@ -22,16 +25,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(15);
 
 pub(crate) struct Host {
     pub(crate) url: String,
-    pub(crate) sim: Sim,
+    pub(crate) sim: Arc<Sim>,
     pub(crate) client: reqwest::Client,
     /// Sent with every request, where the setup has keys.
     pub(crate) key: Option<&'static str>,
     /// The words of a program that the host is started under: a tracer, limits.
     pub(crate) under: Vec<String>,
+    pub(crate) port: u16,
     setup: Setup,
-    port: u16,
-    dir: Directory,
+    /// How the providers reach it: its own address, or that of whatever stands in front of several hosts.
+    public_url: String,
+    store_url: String,
     child: Option<Child>,
+    paused: bool,
+    dir: Directory,
+    /// After the process, which is killed first: nobody is to miss it.
+    _database: Option<Arc<Database>>,
 }
 
 impl Host {
@@ -44,34 +53,85 @@ impl Host {
 
     /// Everything but the host's process.
     pub(crate) async fn prepare(setup: Setup) -> Host {
-        tokio::task::spawn_blocking(ensure_plugins).await.unwrap();
-        let dir = Directory::new();
+        let database = setup.db.prepare().await.map(Arc::new);
         let port = process::free_port();
-        let url = format!("http://127.0.0.1:{port}");
-        let client = relais::channel::http_client(&relais::channel::HttpSettings::default()).unwrap();
-        let start = Timestamp::parse(START).unwrap();
-        let sim = Sim::start(start, setup.simulator(), format!("{url}/v1/webhooks"), client.clone()).await;
-        let key = setup.keys.first().map(|(_, secret)| *secret);
-        Host { url, sim, client, key, under: Vec::new(), setup, port, dir, child: None }
+        let public_url = format!("http://127.0.0.1:{port}");
+        let sim = Arc::new(Host::providers(&setup, &public_url).await);
+        Host::assemble(setup, port, public_url, sim, database).await
     }
 
-    /// Starts the process, on what an earlier one left.
-    pub(crate) async fn launch(&mut self) {
-        if let Err(ended) = self.try_launch().await {
-            panic!("the host ended at its start with {ended}\n{}", self.log_tail());
+    /// The simulated providers of hosts with this setup.
+    pub(super) async fn providers(setup: &Setup, public_url: &str) -> Sim {
+        tokio::task::spawn_blocking(ensure_plugins).await.unwrap();
+        let start = Timestamp::parse(START).unwrap();
+        Sim::start(start, setup.simulator(), format!("{public_url}/v1/webhooks"), http_client()).await
+    }
+
+    /// A host that is still to be started, with what it may share with others.
+    pub(super) async fn assemble(
+        setup: Setup,
+        port: u16,
+        public_url: String,
+        sim: Arc<Sim>,
+        database: Option<Arc<Database>>,
+    ) -> Host {
+        let dir = Directory::new();
+        let store_url = match &database {
+            None => format!("sqlite:{}", dir.path.join("relais.db").display()),
+            Some(database) => database.url.clone(),
+        };
+        let key = setup.keys.first().map(|(_, secret)| *secret);
+        let (url, client) = (format!("http://127.0.0.1:{port}"), http_client());
+        Host {
+            url,
+            sim,
+            client,
+            key,
+            port,
+            setup,
+            public_url,
+            store_url,
+            under: Vec::new(),
+            child: None,
+            paused: false,
+            dir,
+            _database: database,
         }
     }
 
+    /// Starts the process, on what an earlier one left. How long it took until it was ready.
+    pub(crate) async fn launch(&mut self) -> Duration {
+        let began = self.launch_at_once();
+        self.until_ready(began).await
+    }
+
     /// The same where it may end before it is ready.
-    pub(crate) async fn try_launch(&mut self) -> Result<(), ExitStatus> {
+    pub(crate) async fn try_launch(&mut self) -> Result<Duration, ExitStatus> {
+        let began = self.launch_at_once();
+        self.ready_or_ended(began).await
+    }
+
+    /// Starts the process and waits for nothing.
+    pub(crate) fn launch_at_once(&mut self) -> Instant {
         assert!(self.child.is_none(), "it is running");
         self.write_config();
-        self.child = Some(process::serve(&self.config_file(), &self.log_file(), &self.under));
         let began = Instant::now();
+        self.child = Some(process::serve(&self.config_file(), &self.log_file(), &self.under));
+        began
+    }
+
+    pub(crate) async fn until_ready(&mut self, began: Instant) -> Duration {
+        match self.ready_or_ended(began).await {
+            Ok(took) => took,
+            Err(ended) => panic!("the host ended at its start with {ended}\n{}", self.log_tail()),
+        }
+    }
+
+    async fn ready_or_ended(&mut self, began: Instant) -> Result<Duration, ExitStatus> {
         loop {
             let answer = self.client.get(format!("{}/readyz", self.url)).send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(());
+                return Ok(began.elapsed());
             }
             if let Some(ended) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 self.child = None;
@@ -82,9 +142,32 @@ impl Host {
         }
     }
 
+    /// Whether it can be asked something: neither down nor paused.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some() && !self.paused
+    }
+
+    /// SIGSTOP: it does nothing, and does not know that it does nothing.
+    pub(crate) async fn pause(&mut self) {
+        process::signal(self.child.as_ref().expect("it is running"), "STOP").await;
+        self.paused = true;
+    }
+
+    /// SIGCONT: it goes on in the middle of whatever it was doing.
+    pub(crate) async fn resume(&mut self) {
+        process::signal(self.child.as_ref().expect("it is running"), "CONT").await;
+        self.paused = false;
+    }
+
+    /// From its next start on it reaches its store there.
+    pub(crate) fn reach_store_at(&mut self, url: String) {
+        self.store_url = url;
+    }
+
     /// SIGKILL: no chance to finish anything.
     pub(crate) async fn kill(&mut self) {
         let mut child = self.child.take().expect("it is running");
+        self.paused = false;
         child.kill().await.unwrap();
     }
 
@@ -105,7 +188,8 @@ impl Host {
 
     /// Any signal.
     pub(crate) async fn signal(&self, signal: &str) {
-        process::signal(self.process().expect("it is running"), signal).await;
+        let child = self.child.as_ref().expect("it is running");
+        process::signal(child, signal.trim_start_matches('-')).await;
     }
 
     /// Its process id, while it runs.
@@ -166,7 +250,7 @@ impl Host {
                 Err(seen) => seen,
             };
             if began.elapsed() > PATIENCE {
-                let ways = if self.child.is_some() { self.ways().await } else { "the host is not running".to_owned() };
+                let ways = if self.is_running() { self.ways().await } else { "the host is not running".to_owned() };
                 panic!("it never came to this: {what}\nwhat is seen: {seen}\n{ways}\n{}", self.log_tail());
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -209,8 +293,15 @@ impl Host {
 
     /// Writes the configuration that the next start reads. The clock goes on where the providers' stands.
     pub(crate) fn write_config(&self) {
-        let start = self.sim.now().rfc3339();
-        let text = self.setup.config(&self.dir.path, self.port, &start, &self.sim.url, &self.sim.options);
+        let text = self.setup.config(&Wiring {
+            dir: &self.dir.path,
+            port: self.port,
+            public_url: &self.public_url,
+            store_url: &self.store_url,
+            start: self.sim.now(),
+            providers: &self.sim.url,
+            options: &self.sim.options,
+        });
         std::fs::write(self.config_file(), text).unwrap();
     }
 
@@ -232,6 +323,19 @@ impl Host {
     pub(crate) async fn stats(&self) -> Value {
         self.get("/v1/stats").await
     }
+
+    /// Nothing waits that has neither an owner nor a deadline: at the end of a test there is nothing left to be done.
+    pub(crate) async fn check_nothing_adrift(&self) {
+        self.until_eq("nothing is adrift", json!([0, 0, 0]), async || {
+            let stats = self.stats().await;
+            json!([stats["open_runs"], stats["open_messages"], stats["set_aside_runs"]])
+        })
+        .await;
+    }
+}
+
+fn http_client() -> reqwest::Client {
+    relais::channel::http_client(&relais::channel::HttpSettings::default()).unwrap()
 }
 
 /// A directory that goes with the test, unless it fails: then it is what one looks at.

@@ -9,22 +9,32 @@
 //! and shows the end of the host's log.
 
 mod api;
+pub(crate) mod cluster;
+mod db;
 mod forged;
 mod host;
 pub(crate) mod ledger;
+pub(crate) mod load;
 mod plugins;
+pub(crate) mod postgres;
 mod process;
+pub(crate) mod proxy;
+mod random;
+pub(crate) mod report;
 mod setup;
 mod sim;
 mod story;
 pub(crate) mod strace;
 
 pub(crate) use api::Answer;
+pub(crate) use cluster::Cluster;
+pub(crate) use db::{Db, both_databases, on_postgres};
 pub(crate) use forged::{hmac_sha256_hex, meta_signature};
 pub(crate) use host::Host;
 pub(crate) use plugins::{Packages, copy_shipped, ensure_plugins, repository};
 pub(crate) use process::{relais, relais_with};
-pub(crate) use setup::{Setup, Sms, TILL_SECRET};
+pub(crate) use random::Random;
+pub(crate) use setup::{LEASE, Setup, Sms, TILL_SECRET};
 pub(crate) use sim::Sim;
 pub(crate) use story::{Shown, attempt, event, order_ready, steps, text_of, unique};
 

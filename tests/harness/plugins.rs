@@ -30,6 +30,8 @@ pub(crate) enum Packages {
     Shipped,
     /// The test's own.
     Tester,
+    /// The same, and a run of it that failed waits for hours: what is behind it waits as well.
+    Patient,
 }
 
 impl Packages {
@@ -37,11 +39,14 @@ impl Packages {
     pub(crate) fn directory(&self, dir: &Path) -> PathBuf {
         match self {
             Packages::Shipped => repository().join("plugins"),
-            Packages::Tester => {
+            Packages::Tester | Packages::Patient => {
                 let packages = dir.join("plugins");
                 copy_package(&tester_source(), &packages.join("tester"));
                 let built = ensure_plugins();
                 std::fs::copy(built, packages.join("tester/tester.wasm")).unwrap();
+                if matches!(self, Packages::Patient) {
+                    make_patient(&packages.join("tester/plugin.toml"));
+                }
                 packages
             }
         }
@@ -53,10 +58,17 @@ impl Packages {
     pub(crate) fn manifests(&self) -> Vec<String> {
         let sources = match self {
             Packages::Shipped => directories(&repository().join("plugins")),
-            Packages::Tester => vec![tester_source()],
+            Packages::Tester | Packages::Patient => vec![tester_source()],
         };
         sources.iter().filter_map(|source| std::fs::read_to_string(source.join("plugin.toml")).ok()).collect()
     }
+}
+
+fn make_patient(manifest: &Path) {
+    let text = std::fs::read_to_string(manifest).unwrap();
+    let patient = text.replace("first = \"10s\"", "first = \"5h\"").replace("longest = \"60s\"", "longest = \"5h\"");
+    assert_ne!(patient, text, "the manifest says nothing of pauses any more");
+    std::fs::write(manifest, patient).unwrap();
 }
 
 fn directories(path: &Path) -> Vec<PathBuf> {

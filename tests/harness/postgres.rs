@@ -189,13 +189,13 @@ impl OwnServer {
         own
     }
 
-    /// One whose leash another process holds, which can be killed in our place.
-    pub(crate) fn held_by_another(dir: &Path) -> Child {
+    /// One whose leash another process holds, which can be killed in our place: that process, and the shell that runs it.
+    pub(crate) fn held_by_another(dir: &Path) -> (Child, Child) {
         // It writes nothing, and as long as it sleeps its end of the pipe is open.
         let mut holder = Command::new("sleep").arg("600").stdout(Stdio::piped()).spawn().unwrap();
         let leash = holder.stdout.take().unwrap();
-        on_a_leash(dir, free_port()).stdin(leash).stdout(Stdio::null()).spawn().unwrap();
-        holder
+        let shell = on_a_leash(dir, free_port()).stdin(leash).stdout(Stdio::null()).spawn().unwrap();
+        (holder, shell)
     }
 
     /// Ends it as its package's upgrade does: whoever is connected is disconnected, and nothing is lost.

@@ -8,8 +8,20 @@ exec 2>&1
 bin=$1 dir=$2 port=$3
 shift 3
 
+# A program that a shell starts beside itself ignores SIGQUIT until it has asked for it, so one early signal may be lost.
+quit() {
+    tries=0
+    while [ $tries -lt 100 ] && kill -QUIT "$server" 2>/dev/null; do
+        tries=$((tries + 1))
+        sleep 0.05
+    done
+    kill -KILL "$server" 2>/dev/null
+    wait "$server"
+    server=
+}
+
 gone() {
-    [ -z "${server:-}" ] || { kill -QUIT "$server" && wait "$server"; } 2>/dev/null
+    [ -z "${server:-}" ] || quit
     rm -rf "$dir"
 }
 
@@ -34,7 +46,7 @@ echo started
 while read -r order; do
     case $order in
     stop) kill -INT "$server" && wait "$server"; server= ;;
-    crash) kill -QUIT "$server"; wait "$server"; server= ;;
+    crash) quit ;;
     start) start "$@" ;;
     esac
     echo "$order: done"

@@ -63,18 +63,20 @@ pub(crate) fn serve(config: &Path, log: &Path, under: &[String]) -> Child {
 
 /// Asks a process to end, as an operator does.
 pub(crate) async fn terminate(child: &mut Child) -> ExitStatus {
-    signal(child.id().unwrap(), "-TERM").await;
+    signal(child, "TERM").await;
     ended(child).await
-}
-
-pub(crate) async fn signal(id: u32, signal: &str) {
-    let sent = Command::new("kill").args([signal, &id.to_string()]).status().await.unwrap();
-    assert!(sent.success(), "{signal} cannot be sent to {id}");
 }
 
 /// How a process ends that is to end by itself.
 pub(crate) async fn ended(child: &mut Child) -> ExitStatus {
     tokio::time::timeout(COMMAND_MAX, child.wait()).await.unwrap_or_else(|_| panic!("the host does not stop")).unwrap()
+}
+
+/// Sends a signal by its name, without `SIG`.
+pub(crate) async fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap().to_string();
+    let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap();
+    assert!(sent.success(), "SIG{name} cannot be sent to {id}");
 }
 
 /// A port that nobody uses, below those that the kernel hands out to clients: while a host is down nobody takes it.

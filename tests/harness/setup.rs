@@ -1,10 +1,14 @@
 //! What a test's host is started with.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use relais::clock::Timestamp;
 use relais::simulator::{Options, Template, Timing, WebhookOptions, Window};
 
-use super::{Packages, plugins};
+use super::{Db, Packages, plugins};
 
 /// Who sends SMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +22,7 @@ pub(crate) enum Sms {
 /// A host to be started. [`Setup::new`] is the usual one: WhatsApp by Meta, SMS by CM.com, the six plugins, nobody needs a key.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
+    pub(crate) db: Db,
     pub(crate) meta: bool,
     pub(crate) sms: Option<Sms>,
     pub(crate) plugins: Packages,
@@ -31,11 +36,28 @@ pub(crate) struct Setup {
     pub(crate) webhook_batch_max: usize,
     /// Machine code in a directory of this host alone, so that its first start compiles.
     pub(crate) own_cache: bool,
+    /// How many requests and how many webhooks the simulator remembers.
+    pub(crate) remembered_max: usize,
+}
+
+/// How long a host of the tests keeps shards that it does nothing for.
+pub(crate) const LEASE: Duration = Duration::from_secs(4);
+
+/// What a host is connected to: where it listens and keeps everything, and where the providers are.
+pub(super) struct Wiring<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) port: u16,
+    pub(super) public_url: &'a str,
+    pub(super) store_url: &'a str,
+    pub(super) start: Timestamp,
+    pub(super) providers: &'a str,
+    pub(super) options: &'a Options,
 }
 
 impl Setup {
     pub(crate) fn new() -> Setup {
         Setup {
+            db: Db::Sqlite,
             meta: true,
             sms: Some(Sms::Cm),
             plugins: Packages::Shipped,
@@ -46,6 +68,21 @@ impl Setup {
             timing: Timing { answer_ms: 0, sent_ms: 5, delivered_ms: 20, read_ms: 40 },
             webhook_batch_max: 1,
             own_cache: false,
+            remembered_max: Options::default().keep.requests_max,
+        }
+    }
+
+    /// On this database. Leases are short, so that a host that was killed and started again has its shards soon; and a lease
+    /// is longer than anything that is done under it, so that is short as well.
+    pub(crate) fn on(self, db: Db) -> Setup {
+        let setup = Setup { db, ..self };
+        match db {
+            Db::Sqlite => setup,
+            Db::Postgres => setup.with(format!(
+                "store.postgres.lease-s = {}\nhttp.timeout-ms = 2000\nplugins.limits.default.time = \"1s\"\n\
+                 plugins.limits.ceiling.time = \"1s\"",
+                LEASE.as_secs()
+            )),
         }
     }
 
@@ -90,21 +127,25 @@ impl Setup {
         let mut options = Options { timing: self.timing, webhooks, ..Options::default() };
         options.twilio.tries_max = 1_000;
         options.meta.window = Window::Webhook;
+        options.keep.requests_max = self.remembered_max;
+        options.keep.webhooks_max = self.remembered_max;
         options.templates = self.plugins.manifests().iter().flat_map(|manifest| templates(manifest)).collect();
         options
     }
 
-    /// The configuration file's text, for a host in `dir` that listens on `port`.
-    pub(crate) fn config(&self, dir: &Path, port: u16, start: &str, providers: &str, options: &Options) -> String {
+    /// The configuration file's text.
+    pub(super) fn config(&self, wiring: &Wiring<'_>) -> String {
+        let Wiring { dir, port, public_url, store_url, start, providers, options } = wiring;
         let secret = |name: &str, value: &str| secret_file(dir, name, value);
         let packages = self.plugins.directory(dir);
         let cache = if self.own_cache { dir.join("machine-code") } else { plugins::shared_cache() };
         let mut text = format!(
-            "server.listen = \"127.0.0.1:{port}\"\nserver.public-url = \"http://127.0.0.1:{port}\"\n\
-             ingress.adjustable-clock = true\nclock.kind = \"adjustable\"\nclock.start = \"{start}\"\n\
+            "server.listen = \"127.0.0.1:{port}\"\nserver.public-url = \"{public_url}\"\n\
+             ingress.adjustable-clock = true\nclock.kind = \"adjustable\"\nclock.start = \"{}\"\n\
              log.level = \"info,relais=debug\"\nstore.url = {}\nplugins.dir = {}\nplugins.cache-dir = {}\n\
              plugins.secrets.order-ready.till-webhook = {}\n",
-            toml::Value::String(format!("sqlite:{}", dir.join("relais.db").display())),
+            start.rfc3339(),
+            toml::Value::String((*store_url).to_owned()),
             quoted(&packages),
             quoted(&cache),
             secret("till-webhook", TILL_SECRET),

@@ -1,45 +1,49 @@
 //! The host is killed at every bad moment. What it had acknowledged arrives, once.
 
+mod backlog;
 mod doubt;
-#[expect(clippy::print_stdout, reason = "a test that fails shows what it printed: the seed, and how its rounds went")]
 mod load;
-#[expect(clippy::print_stdout, reason = "a test that fails shows what it printed: the seed, and how its rounds went")]
-mod random;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Host, PAUL, Setup, Shown,
+    Db, Host, PAUL, Setup, both_databases,
     ledger::{Ledger, word},
+    load::pass_doubt,
     steps,
 };
+
+both_databases! {
+    killed_between_accept_and_run_everything_arrives_once,
+    killed_between_commit_and_dispatch_everything_arrives_once_with_the_same_ids,
+}
 
 fn ids(messages: &[Value]) -> BTreeSet<String> {
     messages.iter().map(|message| message["id"].as_str().unwrap().to_owned()).collect()
 }
 
-#[tokio::test]
-async fn killed_between_accept_and_run_everything_arrives_once() {
-    let mut host = Host::start(Setup::tester()).await;
+async fn killed_between_accept_and_run_everything_arrives_once(db: Db) {
+    let mut host = Host::start(Setup::tester().on(db)).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
     // The first run fails and holds up its entity, so that the others are accepted and cannot run.
     let failing = json!([{"send": {"text": word(0)}}, {"trap-before": {"attempt": 2}}]);
-    let first = host.accept(steps("paul", "a", failing)).await["runs"][0].as_str().unwrap().to_owned();
+    let accepted = host.accept(steps("paul", "a", failing)).await;
+    let first = accepted["runs"][0].as_str().unwrap().to_owned();
     host.until("the first has failed", async || {
         let run = host.run(&first).await;
         if run["attempts"] == 1 { Ok(()) } else { Err(format!("{run:#}")) }
     })
     .await;
     let ledger = Ledger::default();
-    ledger.posting(&word(0));
-    ledger.acknowledged(&word(0));
+    ledger.posting_of("paul", &word(0), None);
+    ledger.acknowledged(&word(0), &accepted["id"], host.sim.now());
     for no in 1..6 {
-        ledger.posting(&word(no));
-        host.accept(steps("paul", "a", json!([{"send": {"text": word(no)}}]))).await;
-        ledger.acknowledged(&word(no));
+        ledger.posting_of("paul", &word(no), None);
+        let accepted = host.accept(steps("paul", "a", json!([{"send": {"text": word(no)}}]))).await;
+        ledger.acknowledged(&word(no), &accepted["id"], host.sim.now());
     }
     host.kill().await;
     host.launch().await;
@@ -52,11 +56,11 @@ async fn killed_between_accept_and_run_everything_arrives_once() {
     let bodies: Vec<_> = host.messages("paul").await.iter().map(|message| message["content"]["text"].clone()).collect();
     let wanted: Vec<_> = (0..6).map(|no| json!(format!("Free: {}", word(no)))).collect();
     assert_eq!(bodies, wanted);
+    host.check_nothing_adrift().await;
 }
 
-#[tokio::test]
-async fn killed_between_commit_and_dispatch_everything_arrives_once_with_the_same_ids() {
-    let mut host = Host::start(Setup::tester()).await;
+async fn killed_between_commit_and_dispatch_everything_arrives_once_with_the_same_ids(db: Db) {
+    let mut host = Host::start(Setup::tester().on(db)).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
     // The provider never answers the first one, and the others to the same customer wait behind it.
@@ -65,8 +69,8 @@ async fn killed_between_commit_and_dispatch_everything_arrives_once_with_the_sam
     for no in 0..6 {
         ledger.posting(&word(no));
         let send = json!([{"send": {"text": word(no), "fallback-after-s": 3600}}]);
-        host.event(steps("paul", &format!("e{no}"), send)).await;
-        ledger.acknowledged(&word(no));
+        let accepted = host.event(steps("paul", &format!("e{no}"), send)).await;
+        ledger.acknowledged(&word(no), &accepted["id"], host.sim.now());
     }
     let before = ids(&host.messages("paul").await);
     assert_eq!(before.len(), 6);
@@ -76,23 +80,12 @@ async fn killed_between_commit_and_dispatch_everything_arrives_once_with_the_sam
     host.sim.no_trouble().await;
     host.launch().await;
     // The one that was being made is in doubt; it is made again when no receipt has cleared that up.
-    pass_doubt(&host).await;
+    pass_doubt(&[&host]).await;
     ledger.until_all_are_taken(&host).await;
     ledger.check(&host, 0).await;
     assert_eq!(ids(&host.messages("paul").await), before);
     for id in before {
         host.until_state(&id, "read").await;
     }
-}
-
-/// An attempt of which nothing is known is in doubt half a minute after it was begun, and doubt lasts a minute from there.
-async fn pass_doubt(host: &Host) {
-    host.advance("31s").await;
-    host.until("every attempt whose answer is not known is in doubt", async || {
-        let messages = host.all_messages().await;
-        let planned: Vec<_> = messages.iter().map(Shown::way).filter(|way| way.ends_with("planned")).collect();
-        if planned.is_empty() { Ok(()) } else { Err(planned.join("; ")) }
-    })
-    .await;
-    host.advance("61s").await;
+    host.check_nothing_adrift().await;
 }

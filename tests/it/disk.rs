@@ -46,7 +46,7 @@ async fn post(host: &Host, ledger: &Ledger, word: &str) -> Option<bool> {
     let media = [("content-type", "application/cloudevents+json")];
     let answer = host.try_send(reqwest::Method::POST, "/v1/events", &media, telling(word).to_string()).await.ok()?;
     match answer.status {
-        202 => ledger.acknowledged(word),
+        202 => ledger.acknowledged(word, &answer.body["id"], host.sim.now()),
         _ => assert_unavailable(&answer),
     }
     Some(answer.status == 202)

@@ -2,11 +2,16 @@
 
 use serde_json::json;
 
-use crate::harness::{Host, PAUL, Setup, order_ready};
+use crate::harness::{Db, Host, PAUL, Setup, both_databases, order_ready};
 
-#[tokio::test]
-async fn an_event_that_comes_again_is_a_duplicate_and_runs_nothing() {
-    let mut host = Host::start(Setup::new()).await;
+both_databases! {
+    an_event_that_comes_again_is_a_duplicate_and_runs_nothing,
+    of_many_at_the_same_moment_one_is_accepted,
+    a_batch_says_of_each_event_what_it_is,
+}
+
+async fn an_event_that_comes_again_is_a_duplicate_and_runs_nothing(db: Db) {
+    let mut host = Host::start(Setup::new().on(db)).await;
     host.customer("paul", PAUL).await;
     let event = order_ready("paul", "A");
     let first = host.event(event.clone()).await;
@@ -27,9 +32,8 @@ async fn an_event_that_comes_again_is_a_duplicate_and_runs_nothing() {
     assert_eq!(host.messages("paul").await.len(), 2);
 }
 
-#[tokio::test]
-async fn of_many_at_the_same_moment_one_is_accepted() {
-    let host = Host::start(Setup::new()).await;
+async fn of_many_at_the_same_moment_one_is_accepted(db: Db) {
+    let host = Host::start(Setup::new().on(db)).await;
     host.customer("paul", PAUL).await;
     let event = order_ready("paul", "A");
     let posts = (0..16).map(|_| host.post_event("/v1/events", &event));
@@ -40,9 +44,8 @@ async fn of_many_at_the_same_moment_one_is_accepted() {
     host.only_message("paul", "read").await;
 }
 
-#[tokio::test]
-async fn a_batch_says_of_each_event_what_it_is() {
-    let host = Host::start(Setup::new()).await;
+async fn a_batch_says_of_each_event_what_it_is(db: Db) {
+    let host = Host::start(Setup::new().on(db)).await;
     host.customer("paul", PAUL).await;
     let (known, new) = (order_ready("paul", "A"), order_ready("paul", "B"));
     host.event(known.clone()).await;

@@ -2,7 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Host, PAUL, Setup, Shown, Sms, order_ready, steps};
+use crate::harness::{Db, Host, PAUL, Setup, Shown, Sms, both_databases, order_ready, steps};
+
+both_databases! {
+    receipts_in_any_order_and_repeated_end_in_the_same_state,
+    a_proof_of_arrival_outranks_a_failure_whichever_comes_first,
+    what_the_simulated_providers_shuffle_repeat_and_delay_ends_as_it_should,
+    a_receipt_that_is_faster_than_the_answer_counts,
+    receipts_are_kept_over_a_crash_and_what_was_missed_is_delivered_after_it,
+    a_receipt_of_a_message_that_nobody_knows_is_taken_and_changes_nothing,
+}
 
 /// A host whose provider takes everything and never reports anything by itself.
 async fn without_receipts(setup: Setup) -> Host {
@@ -26,9 +35,8 @@ async fn taken(host: &Host, no: usize) -> (String, String, String) {
     (id, wamid, token)
 }
 
-#[tokio::test]
-async fn receipts_in_any_order_and_repeated_end_in_the_same_state() {
-    let host = without_receipts(Setup::tester()).await;
+async fn receipts_in_any_order_and_repeated_end_in_the_same_state(db: Db) {
+    let host = without_receipts(Setup::tester().on(db)).await;
     let orders = [
         ["sent", "delivered", "read"],
         ["sent", "read", "delivered"],
@@ -59,9 +67,8 @@ fn rank(state: &Value) -> usize {
     ["pending", "sent", "delivered", "read"].iter().position(|known| state == known).unwrap()
 }
 
-#[tokio::test]
-async fn a_proof_of_arrival_outranks_a_failure_whichever_comes_first() {
-    let host = without_receipts(Setup::tester().with("[rules]")).await;
+async fn a_proof_of_arrival_outranks_a_failure_whichever_comes_first(db: Db) {
+    let host = without_receipts(Setup::tester().on(db).with("[rules]")).await;
     for (no, order) in [["failed", "delivered"], ["delivered", "failed"]].into_iter().enumerate() {
         let (id, wamid, token) = taken(&host, no).await;
         for status in order {
@@ -75,10 +82,9 @@ async fn a_proof_of_arrival_outranks_a_failure_whichever_comes_first() {
     }
 }
 
-#[tokio::test]
-async fn what_the_simulated_providers_shuffle_repeat_and_delay_ends_as_it_should() {
+async fn what_the_simulated_providers_shuffle_repeat_and_delay_ends_as_it_should(db: Db) {
     for sms in [Sms::Cm, Sms::Twilio] {
-        let host = Host::start(Setup::new().sms(sms)).await;
+        let host = Host::start(Setup::new().on(db).sms(sms)).await;
         host.sim.phone(PAUL, |_| {});
         host.customer("paul", PAUL).await;
         for trouble in [json!({"kind": "shuffle-receipts"}), json!({"kind": "repeat-receipts", "count": 3})] {
@@ -95,9 +101,8 @@ async fn what_the_simulated_providers_shuffle_repeat_and_delay_ends_as_it_should
     }
 }
 
-#[tokio::test]
-async fn a_receipt_that_is_faster_than_the_answer_counts() {
-    let host = Host::start(Setup::tester()).await;
+async fn a_receipt_that_is_faster_than_the_answer_counts(db: Db) {
+    let host = Host::start(Setup::tester().on(db)).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
     host.sim.trouble(json!({"kind": "slow", "delay_ms": 700})).await;
@@ -119,9 +124,8 @@ async fn a_receipt_that_is_faster_than_the_answer_counts() {
     assert_eq!((late["state"].as_str(), late.way().as_str()), (Some("read"), "whatsapp read"));
 }
 
-#[tokio::test]
-async fn receipts_are_kept_over_a_crash_and_what_was_missed_is_delivered_after_it() {
-    let mut host = Host::start(Setup::tester()).await;
+async fn receipts_are_kept_over_a_crash_and_what_was_missed_is_delivered_after_it(db: Db) {
+    let mut host = Host::start(Setup::tester().on(db)).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
     host.sim.online(PAUL, false);
@@ -137,9 +141,8 @@ async fn receipts_are_kept_over_a_crash_and_what_was_missed_is_delivered_after_i
     assert_eq!(host.message(id).await["state"], "read");
 }
 
-#[tokio::test]
-async fn a_receipt_of_a_message_that_nobody_knows_is_taken_and_changes_nothing() {
-    let host = without_receipts(Setup::tester()).await;
+async fn a_receipt_of_a_message_that_nobody_knows_is_taken_and_changes_nothing(db: Db) {
+    let host = without_receipts(Setup::tester().on(db)).await;
     let (id, _, _) = taken(&host, 0).await;
     let before = host.stats().await;
     let strange = host.status("wamid.HBgLMzM2Mzk5ODEyMDEVAgARGBI5QTNDQTVCM0Q0Q0Q2RTY3RTcA", None, "read");

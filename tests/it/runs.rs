@@ -5,10 +5,22 @@ use std::{collections::BTreeMap, time::Duration};
 use relais::clock::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Host, PAUL, Packages, Setup, event, repository, steps};
+use crate::harness::{Db, Host, PAUL, Packages, Setup, both_databases, event, repository, steps};
 
-async fn host() -> Host {
-    let host = Host::start(Setup::tester()).await;
+both_databases! {
+    a_run_that_traps_after_asking_leaves_nothing_and_is_set_aside_after_its_executions,
+    what_was_set_aside_is_replayed_once_its_reason_is_gone,
+    runs_about_one_entity_keep_their_order_and_hold_up_nobody_else,
+    a_plugin_that_wants_a_pause_gets_it,
+    the_pauses_between_executions_grow,
+    a_run_that_is_executed_again_asks_for_messages_with_the_same_ids,
+    runs_of_many_entities_at_once_each_follow_the_order_of_acceptance,
+    an_event_that_a_run_emits_runs_its_own_plugin_and_others,
+    an_event_that_two_subscriptions_match_is_two_runs_which_end_each_for_itself,
+}
+
+async fn host(db: Db) -> Host {
+    let host = Host::start(Setup::tester().on(db)).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
     host
@@ -64,9 +76,8 @@ async fn nothing(host: &Host) {
     assert!(!kinds.iter().any(|kind| asked_for(kind)), "{kinds:?}");
 }
 
-#[tokio::test]
-async fn a_run_that_traps_after_asking_leaves_nothing_and_is_set_aside_after_its_executions() {
-    let host = host().await;
+async fn a_run_that_traps_after_asking_leaves_nothing_and_is_set_aside_after_its_executions(db: Db) {
+    let host = host(db).await;
     let mut script = everything();
     script.push(json!("trap"));
     let run = accept(&host, steps("paul", "a", json!(script))).await;
@@ -95,9 +106,8 @@ async fn a_run_that_traps_after_asking_leaves_nothing_and_is_set_aside_after_its
     nothing(&host).await;
 }
 
-#[tokio::test]
-async fn what_was_set_aside_is_replayed_once_its_reason_is_gone() {
-    let mut host = host().await;
+async fn what_was_set_aside_is_replayed_once_its_reason_is_gone(db: Db) {
+    let mut host = host(db).await;
     host.set("plugins.config.tester.broken = true");
     host.restart().await;
     let mut script = everything();
@@ -118,9 +128,8 @@ async fn what_was_set_aside_is_replayed_once_its_reason_is_gone() {
     assert_eq!(said(&told["results"][0]), ["list is one"]);
 }
 
-#[tokio::test]
-async fn runs_about_one_entity_keep_their_order_and_hold_up_nobody_else() {
-    let host = host().await;
+async fn runs_about_one_entity_keep_their_order_and_hold_up_nobody_else(db: Db) {
+    let host = host(db).await;
     let append = |word: &str| json!({"append": {"key": "list", "word": word}});
     let first = accept(&host, steps("paul", "a", json!([append("1"), {"trap-before": {"attempt": 3}}]))).await;
     executed(&host, &first, 1).await;
@@ -138,9 +147,8 @@ async fn runs_about_one_entity_keep_their_order_and_hold_up_nobody_else() {
     assert_eq!(said(&told), ["list is 1,2,3"]);
 }
 
-#[tokio::test]
-async fn a_plugin_that_wants_a_pause_gets_it() {
-    let host = host().await;
+async fn a_plugin_that_wants_a_pause_gets_it(db: Db) {
+    let host = host(db).await;
     let run = accept(&host, steps("paul", "a", json!([{"retry": {"why": "the shop is closed", "after_s": 45}}]))).await;
     let failed = executed(&host, &run, 1).await;
     assert_eq!(failed["failure"]["message"], "the shop is closed", "{failed:#}");
@@ -156,7 +164,7 @@ async fn a_plugin_that_wants_a_pause_gets_it() {
 
 #[tokio::test]
 async fn a_plugin_that_takes_too_much_is_stopped_and_its_neighbours_are_served() {
-    let host = host().await;
+    let host = host(Db::Sqlite).await;
     for greedy in [json!("loop"), json!({"memory": {"mib": 100}})] {
         let run =
             accept(&host, steps("paul", &format!("greedy {greedy}"), json!([{"send": {"text": "no"}}, greedy]))).await;
@@ -173,7 +181,7 @@ async fn a_plugin_that_takes_too_much_is_stopped_and_its_neighbours_are_served()
 
 #[tokio::test]
 async fn endless_loops_on_every_core_leave_room_for_the_neighbours() {
-    let host = host().await;
+    let host = host(Db::Sqlite).await;
     // More of them than this machine has cores, all at once.
     let mut loops = Vec::new();
     for no in 0..2 * std::thread::available_parallelism().unwrap().get() {
@@ -188,9 +196,8 @@ async fn endless_loops_on_every_core_leave_room_for_the_neighbours() {
     }
 }
 
-#[tokio::test]
-async fn the_pauses_between_executions_grow() {
-    let host = host().await;
+async fn the_pauses_between_executions_grow(db: Db) {
+    let host = host(db).await;
     let run = accept(&host, steps("paul", "a", json!(["trap"]))).await;
     let first = executed(&host, &run, 1).await;
     let (accepted, again) = (time(&first["accepted"]), time(&first["at"]));
@@ -203,9 +210,8 @@ async fn the_pauses_between_executions_grow() {
     assert!(time(&second["at"]) >= again.plus(Duration::from_secs(20)), "{again}: {second:#}");
 }
 
-#[tokio::test]
-async fn a_run_that_is_executed_again_asks_for_messages_with_the_same_ids() {
-    let mut host = host().await;
+async fn a_run_that_is_executed_again_asks_for_messages_with_the_same_ids(db: Db) {
+    let mut host = host(db).await;
     host.set("plugins.config.tester.broken = true");
     host.restart().await;
     let sends = [json!({"send": {"text": "one"}}), json!({"send": {"text": "two"}})];
@@ -233,9 +239,8 @@ async fn a_run_that_is_executed_again_asks_for_messages_with_the_same_ids() {
     assert_eq!(json!(sent), json!(trapped));
 }
 
-#[tokio::test]
-async fn runs_of_many_entities_at_once_each_follow_the_order_of_acceptance() {
-    let host = host().await;
+async fn runs_of_many_entities_at_once_each_follow_the_order_of_acceptance(db: Db) {
+    let host = host(db).await;
     // Posted side by side, so that nobody but the host knows the order.
     let posts = (0..60).map(|no| {
         let word = json!({"append": {"key": "list", "word": no.to_string()}});
@@ -257,9 +262,8 @@ async fn runs_of_many_entities_at_once_each_follow_the_order_of_acceptance() {
     }
 }
 
-#[tokio::test]
-async fn an_event_that_a_run_emits_runs_its_own_plugin_and_others() {
-    let mut host = Host::prepare(Setup::tester()).await;
+async fn an_event_that_a_run_emits_runs_its_own_plugin_and_others(db: Db) {
+    let mut host = Host::prepare(Setup::tester().on(db)).await;
     // The same component under another name: a plugin of somebody else, who listens.
     let packages = Packages::Tester.directory(host.dir());
     let listener = packages.join("listener");
@@ -299,9 +303,8 @@ async fn an_event_that_a_run_emits_runs_its_own_plugin_and_others() {
     assert_eq!(said(&told["results"][0]), ["list is heard"]);
 }
 
-#[tokio::test]
-async fn an_event_that_two_subscriptions_match_is_two_runs_which_end_each_for_itself() {
-    let host = host().await;
+async fn an_event_that_two_subscriptions_match_is_two_runs_which_end_each_for_itself(db: Db) {
+    let host = host(db).await;
     let data = json!({"entity": "a", "steps": [{"append": {"key": "list", "word": "x"}}, {"send": {"text": "twice"}}]});
     let ended = host.event(event("com.example.test.twice", "paul", data)).await;
     let runs = ended["results"].as_array().unwrap();

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use relais::clock::Clock;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -98,6 +99,7 @@ async fn everything_that_can_be_open_at_once_ends_and_nothing_is_sent_twice() {
     let mut shops = JoinSet::new();
     for shop in 0..4 {
         let (ledger, client, url) = (ledger.clone(), host.client.clone(), format!("{}/v1/events", host.url));
+        let clock = host.sim.clock.clone();
         shops.spawn(async move {
             // Until there is nobody any more who answers.
             for no in 0..2_000 {
@@ -106,7 +108,10 @@ async fn everything_that_can_be_open_at_once_ends_and_nothing_is_sent_twice() {
                 let event = telling(shop * 2_000 + no).to_string();
                 let request = client.post(&url).header("content-type", "application/cloudevents+json").body(event);
                 match request.send().await {
-                    Ok(answer) if answer.status() == 202 => ledger.acknowledged(&word),
+                    Ok(answer) if answer.status() == 202 => {
+                        let Ok(body) = answer.json::<Value>().await else { return };
+                        ledger.acknowledged(&word, &body["id"], clock.now());
+                    }
                     Ok(answer) => assert_eq!(answer.status(), 503),
                     Err(_) => return,
                 }
@@ -180,11 +185,13 @@ async fn runs_that_outlast_the_grace_period_are_left_and_executed_at_the_next_st
     let mut host = host("server.grace-s = 0").await;
     // Each computes until its limit ends it: seconds, for all of them on a few processors.
     let busy: Vec<_> = (0..64).map(|no| steps("paul", &format!("busy {no}"), json!(["loop"]))).collect();
+    let busy_count = busy.len();
     let calm: Vec<_> = (0..20).map(telling).collect();
     let ledger = Ledger::default();
     (0..20).for_each(|no| ledger.posting(&word(no)));
     let accepted = host.post_event("/v1/events", &json!([busy, calm].concat())).await.ok();
-    (0..20).for_each(|no| ledger.acknowledged(&word(no)));
+    let ids = accepted.as_array().unwrap()[busy_count..].iter().zip(0..);
+    ids.for_each(|(one, no)| ledger.acknowledged(&word(no), &one["id"], host.sim.now()));
     let took = stopped(&mut host).await;
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert!(host.log().contains("runs were still being executed and are left"), "{}", host.log());

@@ -5,10 +5,19 @@ use std::time::Duration;
 use relais::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{Host, LEA, MALIK, PAUL, Setup, Shown, steps};
+use crate::harness::{Db, Host, LEA, MALIK, PAUL, Setup, Shown, both_databases, steps};
 
-async fn host() -> Host {
-    let host = Host::start(Setup::tester()).await;
+both_databases! {
+    a_timer_fires_once_and_not_early_whatever_happens_to_the_host,
+    a_timer_that_came_due_before_the_host_was_killed_runs_once_after_it,
+    a_timer_can_be_cancelled_as_long_as_it_has_not_run,
+    a_timer_can_be_moved_as_long_as_it_has_not_run,
+    a_timer_that_is_too_late_to_be_of_use_is_dropped,
+    a_timer_that_was_held_up_until_it_was_of_no_use_is_not_given_to_the_plugin,
+}
+
+async fn host(db: Db) -> Host {
+    let host = Host::start(Setup::tester().on(db)).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
     host
@@ -55,9 +64,8 @@ fn time(value: &Value) -> Timestamp {
     Timestamp::parse(value.as_str().unwrap()).unwrap()
 }
 
-#[tokio::test]
-async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
-    let mut host = host().await;
+async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host(db: Db) {
+    let mut host = host(db).await;
     let timer = |key: &str, after_s: u32| json!({"timer": {"key": key, "after_s": after_s, "steps": [{"send": {"text": format!("{key} at {after_s}")}}]}});
     // One that stays, one that is moved, one that is cancelled, and the same key of another entity.
     let first = json!([timer("stays", 3600), timer("moved", 1800), timer("gone", 3600)]);
@@ -109,9 +117,8 @@ async fn a_timer_fires_once_and_not_early_whatever_happens_to_the_host() {
     }
 }
 
-#[tokio::test]
-async fn a_timer_that_came_due_before_the_host_was_killed_runs_once_after_it() {
-    let mut host = host().await;
+async fn a_timer_that_came_due_before_the_host_was_killed_runs_once_after_it(db: Db) {
+    let mut host = host(db).await;
     let steps_due = json!([{"append": {"key": "list", "word": "fired"}}, {"send": {"text": "fired"}}]);
     let timer = json!({"key": "t", "after_s": 3, "steps": steps_due});
     let (set, failing) = due_behind_a_failing_run(&host, timer, json!([])).await;
@@ -134,9 +141,8 @@ async fn a_timer_that_came_due_before_the_host_was_killed_runs_once_after_it() {
     assert_eq!((host.messages("paul").await.len(), &host.stats().await["timers"]), (1, &json!(0)));
 }
 
-#[tokio::test]
-async fn a_timer_can_be_cancelled_as_long_as_it_has_not_run() {
-    let mut host = host().await;
+async fn a_timer_can_be_cancelled_as_long_as_it_has_not_run(db: Db) {
+    let mut host = host(db).await;
     let timer = json!({"key": "t", "after_s": 3, "steps": [{"send": {"text": "no"}}]});
     let (_, failing) = due_behind_a_failing_run(&host, timer, json!([{"cancel-timer": {"key": "t"}}])).await;
     host.restart().await;
@@ -148,9 +154,8 @@ async fn a_timer_can_be_cancelled_as_long_as_it_has_not_run() {
     assert_eq!(host.stats().await["timers"], 0);
 }
 
-#[tokio::test]
-async fn a_timer_can_be_moved_as_long_as_it_has_not_run() {
-    let host = host().await;
+async fn a_timer_can_be_moved_as_long_as_it_has_not_run(db: Db) {
+    let host = host(db).await;
     let timer = json!({"key": "t", "after_s": 3, "steps": [{"send": {"text": "too early"}}]});
     let later = json!([{"timer": {"key": "t", "after_s": 3600, "steps": [{"send": {"text": "in time"}}]}}]);
     let (_, failing) = due_behind_a_failing_run(&host, timer, later).await;
@@ -164,9 +169,8 @@ async fn a_timer_can_be_moved_as_long_as_it_has_not_run() {
     timer_run(&host).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_timer_that_is_too_late_to_be_of_use_is_dropped() {
-    let mut host = host().await;
+async fn a_timer_that_is_too_late_to_be_of_use_is_dropped(db: Db) {
+    let mut host = host(db).await;
     let timer = |key: &str, expires_s: u32| {
         let steps = json!([{"send": {"text": key}}]);
         json!({"timer": {"key": key, "after_s": 600, "expires_s": expires_s, "steps": steps}})
@@ -184,9 +188,8 @@ async fn a_timer_that_is_too_late_to_be_of_use_is_dropped() {
     assert_eq!(timer_run(&host).await.unwrap()["cause"], "still of use");
 }
 
-#[tokio::test]
-async fn a_timer_that_was_held_up_until_it_was_of_no_use_is_not_given_to_the_plugin() {
-    let host = host().await;
+async fn a_timer_that_was_held_up_until_it_was_of_no_use_is_not_given_to_the_plugin(db: Db) {
+    let host = host(db).await;
     let timer = json!({"key": "t", "after_s": 3, "expires_s": 14, "steps": [{"send": {"text": "too late"}}]});
     let (_, failing) = due_behind_a_failing_run(&host, timer, json!([])).await;
     host.advance("13s").await;
@@ -208,7 +211,7 @@ const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 async fn very_many_timers_due_at_once_run_once_each_while_others_are_served() {
     const OF_ENTITY: usize = 100;
     let count: usize = std::env::var("RELAIS_TEST_TIMERS").ok().map_or(10_000, |text| text.parse().unwrap());
-    let host = host().await;
+    let host = host(Db::Sqlite).await;
     let timers: Vec<Value> =
         (0..OF_ENTITY).map(|no| json!({"timer": {"key": format!("t{no}"), "after_s": 7200, "steps": []}})).collect();
     let events: Vec<Value> = (0..count / OF_ENTITY).map(|no| steps("paul", &format!("e{no}"), json!(timers))).collect();
@@ -258,7 +261,7 @@ async fn very_many_timers_due_at_once_run_once_each_while_others_are_served() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_runs_no_timer_early_and_none_twice() {
-    let host = host().await;
+    let host = host(Db::Sqlite).await;
     let timer = |key: &str, after_s: u32| json!({"timer": {"key": key, "after_s": after_s, "steps": []}});
     let set = host.event(steps("paul", "a", json!([timer("before", 60), timer("after", 600)]))).await;
     let accepted = time(&set["results"][0]["accepted"]);
@@ -285,7 +288,7 @@ async fn a_clock_that_is_set_back_runs_no_timer_early_and_none_twice() {
 
 #[tokio::test]
 async fn a_clock_that_jumps_forward_runs_what_is_due_once() {
-    let mut host = host().await;
+    let mut host = host(Db::Sqlite).await;
     let timer = json!({"timer": {"key": "t", "after_s": 1800, "steps": [{"send": {"text": "due"}}]}});
     host.event(steps("paul", "a", json!([timer]))).await;
     let failing = host.accept(steps("paul", "b", json!([{"trap-before": {"attempt": 2}}]))).await;

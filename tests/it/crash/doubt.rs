@@ -2,13 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::pass_doubt;
-use crate::harness::{Host, PAUL, Setup, Shown, attempt, ledger::word, steps};
+use crate::harness::{Db, Host, PAUL, Setup, Shown, attempt, both_databases, ledger::word, load::pass_doubt, steps};
+
+both_databases! {
+    doubt_that_holds_sends_nothing_again_and_a_receipt_clears_it_up,
+    doubt_that_resends_sends_that_message_again_and_no_other,
+    a_receipt_that_was_missed_while_the_host_was_down_clears_up_the_doubt,
+    what_no_provider_had_taken_is_sent_again_whatever_was_asked_of_it,
+}
 
 /// Three messages to Paul. The provider takes the first one and the host is killed before the answer; the other two wait
 /// behind it. The ids of all three, on a host that runs again.
-async fn killed_before_the_answer(policy: &str, receipts: Value) -> (Host, Vec<String>) {
-    let setup = Setup::tester().with(format!("dispatch.doubt-whatsapp = \"{policy}\""));
+async fn killed_before_the_answer(db: Db, policy: &str, receipts: Value) -> (Host, Vec<String>) {
+    let setup = Setup::tester().on(db).with(format!("dispatch.doubt-whatsapp = \"{policy}\""));
     let mut host = Host::start(setup).await;
     // What a telephone that is offline holds back can be sent later.
     host.sim.phone(PAUL, |phone| phone.online = false);
@@ -45,9 +51,8 @@ async fn until_uncertain(host: &Host, id: &str) {
     assert_eq!(host.stats().await["uncertain_attempts"], 1, "the one, and no other");
 }
 
-#[tokio::test]
-async fn doubt_that_holds_sends_nothing_again_and_a_receipt_clears_it_up() {
-    let (host, ids) = killed_before_the_answer("hold", json!(["sent"])).await;
+async fn doubt_that_holds_sends_nothing_again_and_a_receipt_clears_it_up(db: Db) {
+    let (host, ids) = killed_before_the_answer(db, "hold", json!(["sent"])).await;
     until_uncertain(&host, &ids[0]).await;
     host.advance("61s").await;
     host.until_eq("it has been decided that nothing more is done", json!("no-receipt"), async || {
@@ -65,9 +70,8 @@ async fn doubt_that_holds_sends_nothing_again_and_a_receipt_clears_it_up() {
     assert_eq!(tokens(&host).await.len(), 3);
 }
 
-#[tokio::test]
-async fn doubt_that_resends_sends_that_message_again_and_no_other() {
-    let (host, ids) = killed_before_the_answer("resend", json!([])).await;
+async fn doubt_that_resends_sends_that_message_again_and_no_other(db: Db) {
+    let (host, ids) = killed_before_the_answer(db, "resend", json!([])).await;
     host.sim.online(PAUL, true);
     for id in &ids[1..] {
         host.until_state(id, "read").await;
@@ -84,14 +88,13 @@ async fn doubt_that_resends_sends_that_message_again_and_no_other() {
     assert_eq!(taken[3], format!("{}a2", ids[0]), "{taken:?}");
 }
 
-#[tokio::test]
-async fn a_receipt_that_was_missed_while_the_host_was_down_clears_up_the_doubt() {
-    let (host, ids) = killed_before_the_answer("resend", Value::Null).await;
+async fn a_receipt_that_was_missed_while_the_host_was_down_clears_up_the_doubt(db: Db) {
+    let (host, ids) = killed_before_the_answer(db, "resend", Value::Null).await;
     host.sim.online(PAUL, true);
     for id in &ids {
         host.until_state(id, "read").await;
     }
-    pass_doubt(&host).await;
+    pass_doubt(&[&host]).await;
     // A message to the same customer goes the same way, so the time was looked at.
     host.event(steps("paul", "b", json!([{"send": {"text": word(9), "sms": "never"}}]))).await;
     host.until_eq("it has been taken", 4, async || tokens(&host).await.len()).await;
@@ -101,9 +104,8 @@ async fn a_receipt_that_was_missed_while_the_host_was_down_clears_up_the_doubt()
     assert_eq!(host.stats().await["uncertain_attempts"], 0);
 }
 
-#[tokio::test]
-async fn what_no_provider_had_taken_is_sent_again_whatever_was_asked_of_it() {
-    let mut host = Host::start(Setup::tester()).await;
+async fn what_no_provider_had_taken_is_sent_again_whatever_was_asked_of_it(db: Db) {
+    let mut host = Host::start(Setup::tester().on(db)).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
     // It takes its time before it even looks at the request: the host is killed, and nobody ever takes that one.

@@ -40,7 +40,13 @@ async fn work(host: &mut Host, ledger: &Ledger, first: u32) -> bool {
     let events: Vec<_> = batch.iter().map(|word| telling(word)).collect();
     let media = [("content-type", "application/cloudevents-batch+json")];
     match host.try_send(reqwest::Method::POST, "/v1/events", &media, json!(events).to_string()).await {
-        Ok(answer) if answer.status == 202 => batch.iter().for_each(|word| ledger.acknowledged(word)),
+        Ok(answer) if answer.status == 202 => {
+            let now = host.sim.now();
+            batch
+                .iter()
+                .zip(0..)
+                .for_each(|(word, no): (_, usize)| ledger.acknowledged(word, &answer.body[no]["id"], now));
+        }
         Ok(answer) => panic!("{answer:?}"),
         Err(_) => return false,
     }

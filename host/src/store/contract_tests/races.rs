@@ -87,7 +87,7 @@ impl Race<'_> {
             routed.runs[0].key = self.key.clone();
             let id = routed.runs[0].id;
             self.store.accept_events(vec![routed]).await.unwrap();
-            let open = all_open(&*self.store).await;
+            let open = all_open(self.store).await;
             let run = open.into_iter().find(|run| run.run.id == id).unwrap();
             let change = if self.draw(3) == 0 { TimerChange::Cancel } else { self.soon() };
             assert!(self.commit(&run, Some(change)).await, "an event's run is nobody else's");
@@ -102,7 +102,7 @@ impl Race<'_> {
             self.store.fire_timers(at(now), 100).await.unwrap();
             if self.events_over.load(Ordering::SeqCst) {
                 let left = self.store.load_entity(&self.key, at(now)).await.unwrap().timers.len();
-                if left == 0 && all_open(&*self.store).await.is_empty() {
+                if left == 0 && all_open(self.store).await.is_empty() {
                     return self.over.store(true, Ordering::SeqCst);
                 }
             }
@@ -112,7 +112,7 @@ impl Race<'_> {
     async fn timer_runs(&self) {
         while !self.over.load(Ordering::SeqCst) {
             self.pause().await;
-            let open = all_open(&*self.store).await;
+            let open = all_open(self.store).await;
             let Some(run) = open.into_iter().find(|run| matches!(run.run.cause, Cause::Timer(_))) else { continue };
             let Cause::Timer(timer) = &run.run.cause else { unreachable!() };
             assert!(run.accepted >= timer.due, "seed {}: early: {run:?}", self.seed);

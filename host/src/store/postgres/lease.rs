@@ -113,7 +113,7 @@ impl Leases {
 }
 
 /// The host that should have a shard: each pair of host and shard draws a number, and the highest has it.
-pub(super) fn rightful<'h>(hosts: &'h [[u8; 16]], shard: u16) -> Option<&'h [u8; 16]> {
+pub(super) fn rightful(hosts: &[[u8; 16]], shard: u16) -> Option<&[u8; 16]> {
     hosts.iter().max_by_key(|host| {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&host[..]).update(&shard.to_le_bytes());

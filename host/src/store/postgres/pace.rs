@@ -24,8 +24,8 @@ pub(super) async fn reserve(
     let sql = "INSERT INTO paces AS p (account, arrival_us) VALUES ($1, $2::int8 + $3::int8) ON CONFLICT (account) \
                DO UPDATE SET arrival_us = GREATEST(LEAST(p.arrival_us, $2::int8 + $4::int8), $2::int8) + $3::int8 \
                RETURNING arrival_us";
-    let end =
-        read::one(client, sql, &[&account, &now_us, &taken_us, &AHEAD_MAX_US], |row| Ok(row.try_get::<_, i64>(0)?));
-    let end = end.await?.ok_or_else(|| Trouble::Unreadable("a pace that was written was not returned".to_owned()))?;
+    let params: read::Params<'_> = &[&account, &now_us, &taken_us, &AHEAD_MAX_US];
+    let end = read::one(client, sql, params, |row| Ok(row.try_get::<_, i64>(0)?)).await?;
+    let end = end.ok_or_else(|| Trouble::Unreadable("a pace that was written was not returned".to_owned()))?;
     Ok(end.saturating_sub(taken_us))
 }

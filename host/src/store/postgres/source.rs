@@ -137,6 +137,10 @@ pub(super) struct PgSource {
 }
 
 impl PgSource {
+    pub(super) fn new(database_time: bool) -> PgSource {
+        PgSource { database_time, ..PgSource::default() }
+    }
+
     /// Before the commands are applied (again): nothing is changed yet.
     pub(super) fn begin_round(&mut self) {
         self.over = Tables::default();

@@ -177,7 +177,7 @@ impl Writer {
 
 async fn transact(client: &ClientWrapper, shared: &Shared, jobs: &mut Jobs) -> Outcome<Pending> {
     let database_time = shared.database_time.load(std::sync::atomic::Ordering::Acquire);
-    let mut source = PgSource { database_time, ..PgSource::default() };
+    let mut source = PgSource::new(database_time);
     for job in jobs.iter() {
         job.wants().iter().for_each(|want| source.expect(want));
     }

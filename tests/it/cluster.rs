@@ -1,0 +1,120 @@
+//! Several hosts on one PostgreSQL: any of them may go at any moment, and it looks from outside as if nothing had happened.
+
+mod pauses;
+mod shards;
+mod trouble;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::{
+    Cluster, Db, LEASE, Random,
+    load::{self, Load, check_attempts, timed, until_only_doubt_is_left},
+    on_postgres, report,
+};
+
+/// Customers who are written to at the same time: their entities lie in shards of every host.
+const CUSTOMERS: u32 = 30;
+const HOSTS: usize = 3;
+/// How long after a lease has ended everything of it may take, on a machine that does other things as well.
+const SLACK: Duration = Duration::from_secs(10);
+
+on_postgres! {
+    three_hosts_survive_the_loss_of_any_one_under_load,
+    #[ignore = "a timer is due by the clock of the host that ran its run, and not by the database"]
+    clocks_that_are_apart_break_nothing,
+    #[ignore = "each host keeps the pace for itself as yet"]
+    the_pace_of_a_number_holds_over_all_hosts,
+    a_host_that_joins_is_posted_to_and_one_that_stops_under_load_leaves_no_doubt,
+}
+
+/// Each time one host is killed at random, the others go on, and what was its work is done when its lease is over.
+async fn three_hosts_survive_the_loss_of_any_one_under_load(db: Db) {
+    let lasts = Duration::from_secs(u64::from(report::seconds(15)));
+    let (mut random, began) = (Random::new(), Instant::now());
+    let mut cluster = Cluster::start(load::setup().on(db), HOSTS).await;
+    cluster.sim.trouble(json!({"kind": "slow", "delay_ms": 30})).await;
+    let load = Load::on(&cluster, CUSTOMERS).await;
+    let (mut took_over, mut ready) = (Vec::new(), Vec::new());
+    while began.elapsed() < lasts {
+        let before = load.ledger.acknowledged_count();
+        load.release(100);
+        load.until_acknowledged(cluster.any(), before + random.place(100)).await;
+        let no = random.place(HOSTS);
+        cluster.kill(no).await;
+        let (_, took) = timed(async {
+            load.until_acknowledged(cluster.any(), before + 100).await;
+            until_only_doubt_is_left(cluster.any()).await;
+        })
+        .await;
+        report::line(&format!("host {no} was killed; its work was taken over and done after {took:.1?}"));
+        assert!(took < LEASE + SLACK, "{took:?}");
+        took_over.push(took);
+        ready.push(cluster.launch(no).await);
+    }
+    let losses = took_over.len();
+    let found = load.finish(&cluster).await;
+    check_attempts(cluster.any()).await;
+    report::table(
+        "three hosts on one PostgreSQL, each loss at random",
+        &[
+            ("lasted", format!("{:.0?}", began.elapsed())),
+            ("hosts lost", losses.to_string()),
+            ("lease", format!("{LEASE:?}")),
+            ("events", found.events.to_string()),
+            ("timers", found.timers.to_string()),
+            ("lost", "0".to_owned()),
+            ("answers lost", found.answers_lost.to_string()),
+            ("duplicates", found.duplicates.to_string()),
+            ("its work was done after", load::spread(took_over)),
+            ("ready after", load::spread(ready)),
+        ],
+    );
+}
+
+async fn a_host_that_joins_is_posted_to_and_one_that_stops_under_load_leaves_no_doubt(db: Db) {
+    let mut cluster = Cluster::start(load::setup().on(db), 1).await;
+    // Attempts are always under way.
+    cluster.sim.trouble(json!({"kind": "slow", "delay_ms": 100})).await;
+    let load = Load::on(&cluster, CUSTOMERS).await;
+    for no in 0..3 {
+        let before = load.ledger.acknowledged_count();
+        load.release(100);
+        load.until_acknowledged(cluster.any(), before + 30).await;
+        cluster.join().await;
+        load.post_to(cluster.urls());
+        load.release(100);
+        load.until_acknowledged(cluster.any(), before + 130).await;
+        cluster.stop(no).await;
+    }
+    let found = load.finish(&cluster).await;
+    assert_eq!(found.answers_lost, 0, "what was under way was waited for, and its answer written down");
+    check_attempts(cluster.any()).await;
+}
+
+async fn clocks_that_are_apart_break_nothing(db: Db) {
+    let cluster = Cluster::start(load::setup().on(db), HOSTS).await;
+    cluster.hosts[1].advance("30s").await;
+    cluster.hosts[2].advance("1h").await;
+    let load = Load::on(&cluster, CUSTOMERS).await;
+    load.release(300);
+    load.finish(&cluster).await;
+    check_attempts(cluster.any()).await;
+}
+
+async fn the_pace_of_a_number_holds_over_all_hosts(db: Db) {
+    const PER_SECOND: usize = 20;
+    const MESSAGES: usize = 160;
+    let setup = load::setup().on(db).with(format!("dispatch.whatsapp-per-second = {PER_SECOND}"));
+    let cluster = Cluster::start(setup, HOSTS).await;
+    let load = Load::on(&cluster, CUSTOMERS).await;
+    load.release(MESSAGES);
+    load.finish(&cluster).await;
+    let requests = cluster.sim.requests("").await;
+    let at: Vec<i64> = requests.iter().map(|request| request["at"].as_i64().unwrap()).collect();
+    let spent = Duration::from_millis(u64::try_from(at.iter().max().unwrap() - at.iter().min().unwrap()).unwrap());
+    // A second's worth may go at once when nothing went before.
+    let least = Duration::from_secs(((MESSAGES - PER_SECOND) / PER_SECOND) as u64);
+    assert!(spent >= least, "{} messages went out in {spent:?}", requests.len());
+}
