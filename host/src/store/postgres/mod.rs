@@ -22,6 +22,7 @@ mod inbox;
 mod kept;
 mod lease;
 mod load;
+mod measure;
 mod notify;
 mod open;
 mod open_work;
@@ -45,7 +46,10 @@ mod write_people;
 mod writer;
 mod writes;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use deadpool_postgres::Pool;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -79,6 +83,8 @@ struct Shared {
     leases: Leases,
     /// The part of the counters that is this host's.
     part: i64,
+    /// Committed since the start, for whoever measures.
+    transactions: AtomicU64,
 }
 
 pub struct PgStore {
@@ -120,6 +126,7 @@ impl PgStore {
             leases: Leases::new(id, host_name, settings.postgres.lease()),
             // A few hundred at most: a part that was another host's once is added to as well as a new one.
             part: i64::from(id[0]),
+            transactions: AtomicU64::new(0),
             settings,
         });
         let listener = notify::begin(&shared).await.map_err(at)?;
@@ -133,6 +140,11 @@ impl PgStore {
             tokio::spawn(notify::listen(shared.clone(), listener, stop.clone())),
         ];
         Ok(PgStore { shared, queue: Mutex::new(Some(queue)), tasks: Mutex::new(tasks), stop })
+    }
+
+    /// How many transactions have been committed since it was opened.
+    pub fn transactions(&self) -> u64 {
+        self.shared.transactions.load(Ordering::Relaxed)
     }
 
     /// Has the writer do `work` in its next transaction; returns when that is committed. `work` may be done more than once.
