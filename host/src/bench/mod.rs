@@ -9,10 +9,11 @@ mod child;
 mod figures;
 mod load;
 mod provider;
+mod store;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::terminal::say;
 use child::Child;
@@ -24,7 +25,10 @@ use figures::Latencies;
                         door; CPU of the host per event, user and system; memory when idle and at its peak; time from the\n\
                         start of a process to its first answer, with the machine code cached."
 )]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Bench {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Events posted on the whole path
     #[arg(long, default_value_t = 20_000)]
     events: usize,
@@ -51,8 +55,17 @@ pub struct Bench {
     data: Option<PathBuf>,
 }
 
+#[derive(Subcommand)]
+enum Part {
+    /// Measure the store alone: its verbs, batches, several hosts, a backlog
+    Store(store::StoreBench),
+}
+
 impl Bench {
     pub async fn run(self) -> anyhow::Result<()> {
+        if let Some(Part::Store(bench)) = self.part {
+            return bench.run().await;
+        }
         let data = self
             .data
             .clone()

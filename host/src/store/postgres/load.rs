@@ -8,6 +8,7 @@ use std::{
 };
 
 use deadpool_postgres::ClientWrapper;
+use futures_util::future::{try_join, try_join3, try_join4};
 
 use super::{
     error::Outcome,
@@ -27,22 +28,22 @@ use crate::{
 /// Reads everything that is wanted into what has been read, and wants nothing any more.
 pub(super) async fn load(client: &ClientWrapper, source: &mut PgSource, caches: &Caches) -> Outcome<()> {
     let wanted = std::mem::take(&mut source.wanted);
+    let database_time = source.database_time;
     let (base, ids) = (&mut source.base, &mut source.message_ids);
-    // The frequent ones side by side; the rest is seldom wanted, and one after another is soon enough.
-    let (drawn, events, exist, open, entities, messages) = futures_util::future::try_join(
-        futures_util::future::try_join3(
-            draw(client, &wanted),
-            load_events(client, &wanted),
-            run_exists(client, &wanted),
-        ),
-        futures_util::future::try_join3(
-            open_runs(client, &wanted),
-            load_entities(client, &wanted, caches),
-            load_messages(client, &wanted),
+    let mut others: [Tables; 4] = Default::default();
+    let [runs, keys, heard, people] = &mut others;
+    // Sent in this order, which `try_join` keeps to: what is read of a message's attempts is read under the message's lock.
+    let ((drawn, events, exist), (open, entities, messages), _) = try_join3(
+        try_join3(draw(client, &wanted), load_events(client, &wanted), run_exists(client, &wanted)),
+        try_join3(open_runs(client, &wanted), load_entities(client, &wanted, caches), load_messages(client, &wanted)),
+        try_join4(
+            load_runs(client, &wanted, runs, database_time),
+            load_keys(client, &wanted, keys),
+            load_heard(client, &wanted, heard),
+            load_people(client, &wanted, people),
         ),
     )
-    .await
-    .map(|((drawn, events, exist), (open, entities, messages))| (drawn, events, exist, open, entities, messages))?;
+    .await?;
     for (sequence, numbers) in drawn {
         source.drawn.entry(sequence).or_default().extend(numbers);
     }
@@ -57,17 +58,14 @@ pub(super) async fn load(client: &ClientWrapper, source: &mut PgSource, caches: 
         ids.insert(held.record.seq, (message.tenant.clone(), message.id));
         base.messages.insert(message.id, Some(held));
     }
-    load_seldom(client, &wanted, base, source.database_time).await
-}
-
-async fn load_seldom(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables, database_time: bool) -> Outcome<()> {
-    load_runs(client, wanted, base).await?;
-    if let Some((now, limit)) = wanted.due_timers {
-        base.due_timers = Some(kept::due_timers(client, now.0, limit, database_time).await?);
+    for attempt in &wanted.attempts {
+        // Those that have receipts come with them.
+        if let Some(Some(held)) = base.messages.get(&attempt.token.message) {
+            base.receipts.insert((held.record.seq, attempt.token.attempt), Vec::new());
+        }
     }
-    load_keys(client, wanted, base).await?;
-    load_heard(client, wanted, base).await?;
-    load_people(client, wanted, base).await
+    others.into_iter().for_each(|read| base.extend(read));
+    Ok(())
 }
 
 async fn draw(client: &ClientWrapper, wanted: &Wanted) -> Outcome<Vec<(Sequence, Vec<i64>)>> {
@@ -163,7 +161,7 @@ async fn load_messages(client: &ClientWrapper, wanted: &Wanted) -> Outcome<Vec<A
     outbox::load_messages(client, &ids, true).await
 }
 
-async fn load_runs(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables) -> Outcome<()> {
+async fn load_runs(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables, database_time: bool) -> Outcome<()> {
     if !wanted.runs.is_empty() {
         let ids: Vec<Vec<u8>> = wanted.runs.iter().map(|id| id.0.to_vec()).collect();
         base.runs.extend(wanted.runs.iter().map(|id| (*id, None)));
@@ -180,6 +178,9 @@ async fn load_runs(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables) -
         })
         .await?;
         base.run_states.extend(found);
+    }
+    if let Some((now, limit)) = wanted.due_timers {
+        base.due_timers = Some(kept::due_timers(client, now.0, limit, database_time).await?);
     }
     Ok(())
 }
@@ -198,10 +199,9 @@ async fn load_keys(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables) -
         .await?;
         base.dedup.extend(found);
     }
-    for (tenant, provider, id) in &wanted.by_provider {
-        let found = outbox::attempt_by_provider_id(client, tenant, provider, id).await?;
-        base.by_provider.insert((tenant.clone(), provider.clone(), id.clone()), found);
-    }
+    base.by_provider.extend(wanted.by_provider.iter().map(|key| (key.clone(), None)));
+    let found = outbox::attempts_by_provider_ids(client, &wanted.by_provider).await?;
+    base.by_provider.extend(found.into_iter().map(|(key, attempt)| (key, Some(attempt))));
     for (tenant, lane) in &wanted.sent {
         // As many as any command looks at.
         let sql = "SELECT seq, id, created FROM messages WHERE tenant = $1 AND lane = $2 ORDER BY seq DESC LIMIT 20";
@@ -215,37 +215,44 @@ async fn load_keys(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables) -
 }
 
 async fn load_heard(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables) -> Outcome<()> {
-    if !wanted.receipts.is_empty() {
-        let messages: Vec<i64> = wanted.receipts.iter().map(|(message, _)| *message).collect();
-        let sql = "SELECT message, attempt, state, code, time, failure, pricing IS NOT NULL FROM receipts \
-                   WHERE message = ANY($1)";
-        let found = read::all(client, sql, &[&messages], |row| {
-            let recorded = Recorded {
-                state: row.try_get(2)?,
-                code: row.try_get(3)?,
-                time: rows::must_time(row, 4)?,
-                failure: rows::json_or_none(row, 5)?,
-                priced: row.try_get(6)?,
-            };
-            Ok(((row.try_get::<_, i64>(0)?, rows::count(row, 1)?), recorded))
-        })
-        .await?;
-        base.receipts.extend(wanted.receipts.iter().map(|key| (*key, Vec::new())));
-        for (key, recorded) in found {
-            if wanted.receipts.contains(&key) {
-                base.receipts.entry(key).or_default().push(recorded);
-            }
-        }
+    let seqs: Vec<i64> = wanted.receipts.iter().map(|(message, _)| *message).collect();
+    let ids: HashSet<&[u8]> = wanted.attempts.iter().map(|attempt| attempt.token.message.0.as_slice()).collect();
+    let ids: Vec<&[u8]> = ids.into_iter().collect();
+    let (of, of_attempts, by_token, (by_id, for_attempts)) = try_join4(
+        heard::receipts_of(client, &seqs),
+        heard::receipts_for(client, &ids),
+        heard::parked_by_tokens(client, &wanted.parked_by_token),
+        try_join(
+            heard::parked_by_ids(client, &wanted.parked_by_id),
+            heard::parked_for_attempts(client, &wanted.attempts),
+        ),
+    )
+    .await?;
+    take_receipts(wanted, of, of_attempts, base);
+    base.parked_by_token.extend(wanted.parked_by_token.iter().map(|key| (key.clone(), Vec::new())));
+    for (key, parked) in by_token {
+        base.parked_by_token.entry(key).or_default().push(parked);
     }
-    for (tenant, token) in &wanted.parked_by_token {
-        let found = heard::parked_by_token(client, tenant, token).await?;
-        base.parked_by_token.insert((tenant.clone(), token.clone()), found);
-    }
-    for (tenant, provider, id) in &wanted.parked_by_id {
-        let found = heard::parked_by_id(client, tenant, provider, id).await?;
-        base.parked_by_id.insert((tenant.clone(), provider.clone(), id.clone()), found);
+    base.parked_by_id.extend(wanted.parked_by_id.iter().map(|key| (key.clone(), Vec::new())));
+    for (key, parked) in by_id.into_iter().map(|(key, parked)| (key, Some(parked))).chain(for_attempts) {
+        let known = base.parked_by_id.entry(key).or_default();
+        // Two commands may have asked for the same.
+        known.extend(parked.filter(|parked| known.iter().all(|known| known.id != parked.id)));
     }
     load_incoming(client, wanted, base).await
+}
+
+type OfAttempts = Vec<((i64, u32), Recorded)>;
+
+/// They come for every attempt of a message, and twice where it was named by its number and by its id.
+fn take_receipts(wanted: &Wanted, by_number: OfAttempts, by_id: OfAttempts, base: &mut Tables) {
+    base.receipts.extend(wanted.receipts.iter().map(|key| (*key, Vec::new())));
+    for (key, recorded) in by_number.into_iter().chain(by_id) {
+        let known = base.receipts.entry(key).or_default();
+        if known.iter().all(|known| (&known.state, &known.code) != (&recorded.state, &recorded.code)) {
+            known.push(recorded);
+        }
+    }
 }
 
 async fn load_incoming(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables) -> Outcome<()> {

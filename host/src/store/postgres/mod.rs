@@ -22,6 +22,7 @@ mod inbox;
 mod kept;
 mod lease;
 mod load;
+mod measure;
 mod notify;
 mod open;
 mod open_work;
@@ -46,7 +47,10 @@ mod write_people;
 mod writer;
 mod writes;
 
-use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicBool};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use deadpool_postgres::Pool;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -85,6 +89,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// Timers are due by the database's clock: not where a test or a demo moves the host's.
     database_time: AtomicBool,
+    /// Committed since the start, for whoever measures.
+    transactions: AtomicU64,
 }
 
 pub struct PgStore {
@@ -133,6 +139,7 @@ impl PgStore {
             part: i64::from(id[0]),
             clock,
             database_time: AtomicBool::new(false),
+            transactions: AtomicU64::new(0),
             settings,
         });
         let listener = notify::begin(&shared).await.map_err(at)?;
@@ -146,6 +153,11 @@ impl PgStore {
             tokio::spawn(notify::listen(shared.clone(), listener, stop.clone())),
         ];
         Ok(PgStore { shared, queue: Mutex::new(Some(queue)), tasks: Mutex::new(tasks), stop })
+    }
+
+    /// How many transactions have been committed since it was opened.
+    pub fn transactions(&self) -> u64 {
+        self.shared.transactions.load(Ordering::Relaxed)
     }
 
     /// Has the writer do `work` in its next transaction; returns when that is committed. `work` may be done more than once.

@@ -22,7 +22,8 @@ use crate::{
     store::commands::Pending,
 };
 
-const CHANNEL: &str = "relais";
+pub(super) const CHANNEL: &str = "relais";
+pub(super) const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 /// PostgreSQL takes 8,000 bytes; a number takes at most 20 with its comma.
 const NUMBERS_MAX: usize = 350;
 
@@ -82,7 +83,7 @@ pub(super) fn keep_own(shared: &Shared, pending: &mut Pending) {
 
 pub(super) async fn tell(client: &ClientWrapper, notice: &Notice) -> Outcome<()> {
     let payload = serde_json::to_string(notice)?;
-    read::execute(client, "SELECT pg_notify($1, $2)", &[&CHANNEL, &payload]).await?;
+    read::execute(client, NOTIFY, &[&CHANNEL, &payload]).await?;
     Ok(())
 }
 

@@ -3,7 +3,10 @@
 //! The attempts of many messages are read at once. Where somebody changes a message between the two queries, its revision is the
 //! older one, and a change that was decided on it finds it stale.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
@@ -12,6 +15,7 @@ use super::{
     error::Outcome,
     read::{self, Params},
     rows,
+    source::ProviderKey,
 };
 use crate::{
     clock::Timestamp,
@@ -57,9 +61,20 @@ pub(super) async fn load_messages(client: &ClientWrapper, ids: &[MessageId], loc
     let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
     // Locked in one order by everybody, or two transactions could wait for each other.
     let locking = if lock { "ORDER BY s.seq FOR UPDATE OF s" } else { "ORDER BY s.seq" };
-    let from = format!("messages m JOIN message_states s ON s.seq = m.seq WHERE m.id = ANY($1) {locking}");
-    let held = select_held(client, &from, &[&ids]).await?;
-    Ok(held.into_iter().map(Arc::new).collect())
+    let sql = format!(
+        "SELECT {COLUMNS} FROM messages m JOIN message_states s ON s.seq = m.seq WHERE m.id = ANY($1) {locking}"
+    );
+    let params: Params<'_> = &[&ids];
+    // Sent one behind the other: the server reads the attempts once it has the locks, and the answers come together.
+    let held = read::all(client, &sql, params, read);
+    let attempts = read::all(client, ATTEMPTS_OF_IDS, params, attempt_of_message);
+    let (held, attempts) = futures_util::future::try_join(held, attempts).await?;
+    let mut attempts = by_message(attempts);
+    let with_attempts = |mut held: Held| {
+        held.record.attempts = attempts.remove(&held.record.seq).unwrap_or_default();
+        Arc::new(held)
+    };
+    Ok(held.into_iter().map(with_attempts).collect())
 }
 
 /// Messages that `condition` chooses, with their attempts. It is text of this module and its neighbours, never of a caller.
@@ -80,18 +95,31 @@ async fn select_held(client: &ClientWrapper, condition: &str, params: Params<'_>
 }
 
 async fn attempts_of(client: &ClientWrapper, messages: &[i64]) -> Outcome<HashMap<i64, Vec<Attempt>>> {
-    let mut attempts: HashMap<i64, Vec<Attempt>> = HashMap::new();
     if messages.is_empty() {
-        return Ok(attempts);
+        return Ok(HashMap::new());
     }
     let sql = "SELECT no, channel, provider, account, address, state, provider_id, rendition, parts, price_micros, planned, \
                answered, failure, decision, message FROM attempts WHERE message = ANY($1) ORDER BY message, no";
-    let params: Params<'_> = &[&messages];
-    let found = read::all(client, sql, params, |row| Ok((row.try_get::<_, i64>(14)?, read_attempt(row)?)));
-    for (message, attempt) in found.await? {
+    Ok(by_message(read::all(client, sql, &[&messages], attempt_of_message).await?))
+}
+
+/// The same columns, by the ids of the messages. Looked up one message after the other, however little the database knows of
+/// the table when it makes its plan.
+const ATTEMPTS_OF_IDS: &str = "SELECT a.no, a.channel, a.provider, a.account, a.address, a.state, a.provider_id, \
+     a.rendition, a.parts, a.price_micros, a.planned, a.answered, a.failure, a.decision, a.message \
+     FROM unnest($1::bytea[]) AS n (id) CROSS JOIN LATERAL (SELECT t.seq FROM messages t WHERE t.id = n.id OFFSET 0) m \
+     CROSS JOIN LATERAL (SELECT * FROM attempts t WHERE t.message = m.seq OFFSET 0) a ORDER BY a.message, a.no";
+
+fn attempt_of_message(row: &Row) -> Outcome<(i64, Attempt)> {
+    Ok((row.try_get(14)?, read_attempt(row)?))
+}
+
+fn by_message(found: Vec<(i64, Attempt)>) -> HashMap<i64, Vec<Attempt>> {
+    let mut attempts: HashMap<i64, Vec<Attempt>> = HashMap::new();
+    for (message, attempt) in found {
         attempts.entry(message).or_default().push(attempt);
     }
-    Ok(attempts)
+    attempts
 }
 
 fn read_attempt(row: &Row) -> Outcome<Attempt> {
@@ -113,17 +141,23 @@ fn read_attempt(row: &Row) -> Outcome<Attempt> {
     })
 }
 
-/// The latest attempt that a provider knows under this id.
-pub(super) async fn attempt_by_provider_id(
+/// Of those of these ids that are known, the latest attempt that the provider knows under it.
+pub(super) async fn attempts_by_provider_ids(
     client: &ClientWrapper,
-    tenant: &TenantId,
-    provider: &str,
-    provider_id: &str,
-) -> Outcome<Option<(MessageId, u32)>> {
-    let sql = "SELECT m.id, a.no FROM attempts a JOIN messages m ON m.seq = a.message WHERE a.provider = $1 \
-               AND a.provider_id = $2 AND m.tenant = $3 ORDER BY a.message DESC, a.no DESC LIMIT 1";
-    read::one(client, sql, &[&provider, &provider_id, &tenant.as_str()], |row| {
-        Ok((MessageId(rows::id(row, 0)?), rows::count(row, 1)?))
+    ids: &HashSet<ProviderKey>,
+) -> Outcome<Vec<(ProviderKey, (MessageId, u32))>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT n.tenant, n.provider, n.id, x.id, x.no \
+               FROM unnest($1::text[], $2::text[], $3::text[]) AS n (tenant, provider, id) CROSS JOIN LATERAL \
+               (SELECT m.id, a.no FROM attempts a JOIN messages m ON m.seq = a.message WHERE a.provider = n.provider \
+               AND a.provider_id = n.id AND m.tenant = n.tenant ORDER BY a.message DESC, a.no DESC LIMIT 1) x";
+    let column = |of: fn(&ProviderKey) -> &str| ids.iter().map(of).collect::<Vec<_>>();
+    let (tenants, providers, names) = (column(|key| key.0.as_str()), column(|key| &key.1), column(|key| &key.2));
+    read::all(client, sql, &[&tenants, &providers, &names], |row| {
+        let key = (rows::must_name(row, 0)?, row.try_get(1)?, row.try_get(2)?);
+        Ok((key, (MessageId(rows::id(row, 3)?), rows::count(row, 4)?)))
     })
     .await
 }

@@ -20,7 +20,7 @@ use crate::{
         message::AttemptFailure,
         run::{EntityKey, Incoming, QueuedRun},
     },
-    ids::{CustomerId, EventId, MessageId, RunId, TenantId},
+    ids::{AttemptToken, CustomerId, EventId, MessageId, RunId, TenantId},
     store::{
         RunState,
         commands::{
@@ -68,12 +68,25 @@ pub(super) struct Wanted {
     pub(super) receipts: HashSet<(i64, u32)>,
     pub(super) parked_by_token: HashSet<(TenantId, String)>,
     pub(super) parked_by_id: HashSet<ProviderKey>,
+    /// Attempts of messages, whose numbers and providers are found with the messages.
+    pub(super) attempts: HashSet<WantedAttempt>,
     pub(super) incoming: HashSet<MessageId>,
     pub(super) incoming_bodies: HashSet<i64>,
     pub(super) last_incoming: HashSet<AddressKey>,
     pub(super) customers: HashSet<CustomerKey>,
     pub(super) addresses: HashSet<AddressKey>,
     pub(super) suppressed: HashSet<HashKey>,
+}
+
+/// An attempt of which everything that was heard is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct WantedAttempt {
+    pub(super) tenant: TenantId,
+    pub(super) token: AttemptToken,
+    /// How its provider calls it, as far as whoever asks knows.
+    pub(super) provider_id: Option<String>,
+    /// Whether that overrules what is written down: an answer does, a receipt does not.
+    pub(super) answered: bool,
 }
 
 /// What a command will ask for, said beforehand to save a round.
@@ -85,8 +98,10 @@ pub(super) enum Want {
     Entity(EntityKey),
     Message(MessageId),
     Dedup(DedupKey),
-    /// The receipts of an attempt of a message, whose number is found with the message.
-    Parked(TenantId, String),
+    /// What was heard of an attempt, receipts that wait for it included.
+    Attempt(WantedAttempt),
+    /// The attempt that a provider knows under its id.
+    ByProvider(ProviderKey),
 }
 
 /// Rows as they were read, or as they are with what was changed. `None` where there is no such row.
@@ -112,6 +127,32 @@ pub(super) struct Tables {
     pub(super) customers: HashMap<CustomerKey, Option<Arc<Customer>>>,
     pub(super) addresses: HashMap<AddressKey, Option<OwnedAddress>>,
     pub(super) suppressed: HashMap<HashKey, Vec<Consent>>,
+}
+
+impl Tables {
+    /// Takes in what was read beside it.
+    pub(super) fn extend(&mut self, read: Tables) {
+        self.events.extend(read.events);
+        self.run_exists.extend(read.run_exists);
+        self.open_runs.extend(read.open_runs);
+        self.runs.extend(read.runs);
+        self.run_states.extend(read.run_states);
+        self.entities.extend(read.entities);
+        self.due_timers = read.due_timers.or_else(|| self.due_timers.take());
+        self.messages.extend(read.messages);
+        self.dedup.extend(read.dedup);
+        self.by_provider.extend(read.by_provider);
+        self.sent.extend(read.sent);
+        self.receipts.extend(read.receipts);
+        self.parked_by_token.extend(read.parked_by_token);
+        self.parked_by_id.extend(read.parked_by_id);
+        self.incoming.extend(read.incoming);
+        self.incoming_bodies.extend(read.incoming_bodies);
+        self.last_incoming.extend(read.last_incoming);
+        self.customers.extend(read.customers);
+        self.addresses.extend(read.addresses);
+        self.suppressed.extend(read.suppressed);
+    }
 }
 
 #[derive(Default)]
@@ -169,8 +210,13 @@ impl PgSource {
             Want::Dedup(key) => {
                 self.wanted.dedup.insert(key.clone());
             }
-            Want::Parked(tenant, token) => {
-                self.wanted.parked_by_token.insert((tenant.clone(), token.clone()));
+            Want::Attempt(attempt) => {
+                self.wanted.messages.insert(attempt.token.message);
+                self.wanted.parked_by_token.insert((attempt.tenant.clone(), attempt.token.to_string()));
+                self.wanted.attempts.insert(attempt.clone());
+            }
+            Want::ByProvider(key) => {
+                self.wanted.by_provider.insert(key.clone());
             }
         }
     }

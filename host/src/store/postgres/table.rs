@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use deadpool_postgres::ClientWrapper;
-use tokio_postgres::{Statement, types::ToSql};
+use tokio_postgres::{Statement, error::SqlState, types::ToSql};
 
 use super::error::{Outcome, Trouble};
 
@@ -139,12 +139,18 @@ impl Rows {
     pub(super) async fn write(&self, client: &ClientWrapper, table: &Table, statement: Statement) -> Outcome<()> {
         let rows: Vec<&Vec<Value>> = self.rows.iter().filter(|row| !row.is_empty()).collect();
         let columns = columns(table, &rows)?;
-        let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(Column::param).collect();
-        let written = client.execute(&statement, &params).await?;
-        if table.all && written != rows.len() as u64 {
-            return Err(Trouble::Conflict(table.name));
+        let mut params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(Column::param).collect();
+        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        if table.all {
+            params.push(&count);
         }
-        Ok(())
+        match client.execute(&statement, &params).await {
+            Ok(_) => Ok(()),
+            Err(error) if table.all && error.code() == Some(&SqlState::DIVISION_BY_ZERO) => {
+                Err(Trouble::Conflict(table.name))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -157,7 +163,13 @@ fn statement(table: &Table) -> String {
     }
     let names = names.join(", ");
     let rows = format!("unnest({}) AS n ({names})", arrays.join(", "));
-    table.sql.replace("{columns}", &names).replace("{rows}", &rows)
+    let sql = table.sql.replace("{columns}", &names).replace("{rows}", &rows);
+    if !table.all {
+        return sql;
+    }
+    // The commit is sent behind it unseen, so it is the server that must find a row missing, and fail.
+    let count = arrays.len() + 1;
+    format!("WITH written AS ({sql} RETURNING 1) SELECT 1 / (count(*) = ${count}::int8)::int4 FROM written")
 }
 
 enum Column<'a> {
@@ -219,14 +231,17 @@ mod tests {
 
     #[test]
     fn a_statement_unnests_one_array_for_each_column() {
-        let table = Table {
+        let table = |all| Table {
             name: "things",
             columns: "seq int8, name text",
             sql: "INSERT INTO things ({columns}) SELECT {columns} FROM {rows}",
-            all: true,
+            all,
         };
-        let expected =
+        let insert =
             "INSERT INTO things (seq, name) SELECT seq, name FROM unnest($1::int8[], $2::text[]) AS n (seq, name)";
-        assert_eq!(statement(&table), expected);
+        assert_eq!(statement(&table(false)), insert);
+        let counted =
+            format!("WITH written AS ({insert} RETURNING 1) SELECT 1 / (count(*) = $3::int8)::int4 FROM written");
+        assert_eq!(statement(&table(true)), counted);
     }
 }

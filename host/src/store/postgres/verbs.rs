@@ -5,17 +5,21 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::{PgStore, aside, erasing, heard, kept, lease, open_work, outbox, pace, people, source::Want, stories};
+use super::{
+    PgStore, aside, erasing, heard, kept, lease, open_work, outbox, pace, people,
+    source::{Want, WantedAttempt},
+    stories,
+};
 use crate::{
     clock::Timestamp,
     domain::{
         customer::{Consent, Customer},
         event::Event,
-        message::{MessageRecord, NewMessage},
+        message::{Answer, MessageRecord, NewMessage},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
         shard::Shard,
     },
-    ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{AttemptToken, CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
         MessageChangeKind, MessageFilter, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
@@ -147,9 +151,13 @@ impl Store for PgStore {
 
     async fn change_message(&self, change: MessageChange) -> Result<Changed> {
         let mut wants = vec![Want::Message(change.message)];
-        if let MessageChangeKind::Answer { no, .. } = &change.kind {
-            let token = crate::ids::AttemptToken { message: change.message, attempt: *no };
-            wants.push(Want::Parked(change.tenant.clone(), token.to_string()));
+        if let MessageChangeKind::Answer { no, answer: Answer::Accepted { provider_id }, .. } = &change.kind {
+            wants.push(Want::Attempt(WantedAttempt {
+                tenant: change.tenant.clone(),
+                token: AttemptToken { message: change.message, attempt: *no },
+                provider_id: Some(provider_id.clone()),
+                answered: true,
+            }));
         }
         self.write(wants, move |tx| change::change_message(tx, &change)).await
     }
@@ -162,9 +170,13 @@ impl Store for PgStore {
     async fn record_receipts(&self, receipts: Vec<Receipt>, now: Timestamp) -> Result<Vec<Recorded>> {
         let mut wants = Vec::new();
         for receipt in &receipts {
-            if let Some(token) = &receipt.token {
-                wants.push(Want::Message(token.message));
-                wants.push(Want::Parked(receipt.tenant.clone(), token.to_string()));
+            let (tenant, provider_id) = (receipt.tenant.clone(), receipt.provider_id.clone());
+            match (receipt.token, provider_id) {
+                (Some(token), provider_id) => {
+                    wants.push(Want::Attempt(WantedAttempt { tenant, token, provider_id, answered: false }));
+                }
+                (None, Some(id)) => wants.push(Want::ByProvider((tenant, receipt.provider.clone(), id))),
+                (None, None) => {}
             }
         }
         self.write(wants, move |tx| receipts::record_receipts(tx, &receipts, now)).await

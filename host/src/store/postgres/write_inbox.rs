@@ -60,7 +60,12 @@ impl Inbox for PgSource {
     }
 
     fn run_exists(&mut self, id: RunId) -> Outcome<bool> {
-        look!(self, run_exists, id).copied()
+        let found = look!(self, run_exists, id).copied();
+        if found.is_err() {
+            // Who asks is about to make it, and wants a number then: drawn in the same round.
+            *self.wanted.sequences.entry(Sequence::Runs).or_default() += 1;
+        }
+        found
     }
 
     fn run_is_open(&mut self, seq: i64, id: RunId) -> Outcome<bool> {

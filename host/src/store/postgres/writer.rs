@@ -7,7 +7,10 @@
 //! nobody knows what became of it, so the callers are told that it failed, and what they ask for again is found done: an event
 //! is a duplicate, a run is gone, a message has another revision. What was to be handed over then is found by the sweep.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::{mpsc, oneshot};
@@ -188,11 +191,10 @@ async fn transact(client: &ClientWrapper, shared: &Shared, jobs: &mut Jobs) -> O
         match apply(&mut source, shared, jobs)? {
             Some((mut pending, counts)) => {
                 write_counts(&mut source, shared, &counts);
-                source.writes.flush(client).await?;
-                if let Some(notice) = notify::notice(shared, &pending) {
-                    notify::tell(client, &notice).await?;
-                }
-                client.batch_execute("COMMIT").await?;
+                let notice = notify::notice(shared, &pending);
+                let notice = notice.as_ref().map(serde_json::to_string).transpose()?;
+                source.writes.commit(client, notice.as_deref()).await?;
+                shared.transactions.fetch_add(1, Ordering::Relaxed);
                 notify::keep_own(shared, &mut pending);
                 return Ok(pending);
             }

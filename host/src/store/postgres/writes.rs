@@ -1,11 +1,14 @@
 //! Everything that a transaction writes, and the order in which it is written.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use deadpool_postgres::ClientWrapper;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, join3, try_join_all};
 use tokio_postgres::types::ToSql;
 
 use super::{
     error::Outcome,
+    notify::{CHANNEL, NOTIFY},
     table::{Rows, Table, Value},
 };
 
@@ -22,22 +25,46 @@ macro_rules! tables {
         }
 
         impl Writes {
-            /// All statements are sent, in their order, before the first answer is waited for.
-            pub(super) async fn flush(&self, client: &ClientWrapper) -> Outcome<()> {
+            /// Writes everything and commits. All statements and the commit are sent, in their order, before the first
+            /// answer is waited for: after one that fails the server does nothing more, and takes the commit for a rollback.
+            pub(super) async fn commit(&self, client: &ClientWrapper, notice: Option<&str>) -> Outcome<()> {
                 let tables: Vec<(&Rows, &Table)> = vec![$((&self.$field, &$table)),*];
                 let tables: Vec<_> = tables.into_iter().filter(|(rows, _)| !rows.is_empty()).collect();
-                let prepared = join_all(tables.iter().map(|(_, table)| table.prepare(client))).await;
-                let mut sent = Vec::with_capacity(tables.len());
+                // Whatever is to be prepared is so beforehand: from here on, asking for something is sending it.
+                let prepared = try_join_all(tables.iter().map(|(_, table)| table.prepare(client))).await?;
+                let notify = client.prepare_cached(NOTIFY).await?;
+                // What fails on this side was never sent, and the server would commit the rest.
+                let failed = &AtomicBool::new(false);
+                let mut written = Vec::with_capacity(tables.len());
                 for ((rows, table), statement) in tables.into_iter().zip(prepared) {
-                    sent.push(rows.write(client, table, statement?));
+                    written.push(async move {
+                        let done = rows.write(client, table, statement).await;
+                        failed.fetch_or(done.is_err(), Ordering::Relaxed);
+                        done
+                    });
                 }
-                for written in join_all(sent).await {
-                    written?;
+                if !self.others.is_empty() {
+                    // What is rare is not worth sending unseen.
+                    join_all(std::mem::take(&mut written)).await.into_iter().collect::<Outcome<()>>()?;
+                    for (sql, values) in &self.others {
+                        execute(client, sql, values).await?;
+                    }
                 }
-                for (sql, values) in &self.others {
-                    execute(client, sql, values).await?;
-                }
-                Ok(())
+                let told = async {
+                    match &notice {
+                        Some(notice) => client.execute(&notify, &[&CHANNEL, notice]).await.map(|_| ()),
+                        None => Ok(()),
+                    }
+                };
+                let commit = async {
+                    let failed = failed.load(Ordering::Relaxed);
+                    client.batch_execute(if failed { "ROLLBACK" } else { "COMMIT" }).await
+                };
+                let (written, told, committed) = join3(join_all(written), told, commit).await;
+                // The first that failed is why the others did.
+                written.into_iter().collect::<Outcome<()>>()?;
+                told?;
+                Ok(committed?)
             }
         }
     };

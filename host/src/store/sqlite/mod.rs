@@ -20,6 +20,7 @@ mod heard;
 mod inbox;
 mod kept;
 mod log;
+mod measure;
 mod open;
 mod open_work;
 mod outbox;
@@ -38,6 +39,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -66,6 +68,8 @@ struct Shared {
     terms: Terms,
     caches: Caches,
     damage: Arc<Damage>,
+    /// Committed since the start, for whoever measures.
+    transactions: AtomicU64,
 }
 
 pub struct SqliteStore {
@@ -98,6 +102,7 @@ impl SqliteStore {
             settings: settings.clone(),
             handover,
             damage: damage.clone(),
+            transactions: AtomicU64::new(0),
         });
         let seqs = Seqs::read(&conn).map_err(Trouble::from).map_err(at)?;
         let writer =
@@ -116,6 +121,11 @@ impl SqliteStore {
             queue: Mutex::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
         })
+    }
+
+    /// How many transactions have been committed since it was opened.
+    pub fn transactions(&self) -> u64 {
+        self.shared.transactions.load(Ordering::Relaxed)
     }
 
     /// Has the writer do `work` in its next transaction; returns when that is on disk. `work` may be done twice, where the

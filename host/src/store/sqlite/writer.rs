@@ -9,6 +9,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
@@ -181,6 +182,7 @@ impl Writer {
         let (pending, counts) = tx.finish();
         source.write_counts(&counts)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
+        self.shared.transactions.fetch_add(1, Ordering::Relaxed);
         Ok(pending)
     }
 
