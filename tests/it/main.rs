@@ -24,6 +24,7 @@ mod duplicates;
 mod fairness;
 mod fallback;
 mod ingress;
+mod migrate;
 mod plugins;
 mod receipts;
 mod rules;
