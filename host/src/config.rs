@@ -111,6 +111,13 @@ impl Config {
         Config::layered(file, environment.collect(), Table::new())
     }
 
+    /// What a configuration says of stores alone, for a command that opens one and serves nobody: what only a host that listens
+    /// needs may be missing.
+    pub fn load_store(file: Option<&Path>) -> Result<store::Settings, Error> {
+        let environment = std::env::vars().filter_map(|(name, value)| setting(&name).map(|path| (name, path, value)));
+        Ok(Config::unchecked(file, environment.collect(), Table::new())?.0.store)
+    }
+
     /// The defaults, with `over` over them: for what is started by the program itself.
     pub fn with(over: Table) -> Result<Config, Error> {
         Config::layered(None, Vec::new(), over)
@@ -121,6 +128,17 @@ impl Config {
         environment: Vec<(String, Vec<String>, String)>,
         over: Table,
     ) -> Result<Config, Error> {
+        let (config, place) = Config::unchecked(file, environment, over)?;
+        config.check().map_err(|message| Error::Invalid { place, message })?;
+        Ok(config)
+    }
+
+    /// Every key known and of the right kind, and where they are from.
+    fn unchecked(
+        file: Option<&Path>,
+        environment: Vec<(String, Vec<String>, String)>,
+        over: Table,
+    ) -> Result<(Config, String), Error> {
         let mut table = parse(DEFAULTS, "compiled in")?;
         let mut place = "compiled in".to_owned();
         if let Some(path) = file {
@@ -138,8 +156,7 @@ impl Config {
             place: place.clone(),
             message: error.to_string().trim().to_owned(),
         })?;
-        config.check().map_err(|message| Error::Invalid { place, message })?;
-        Ok(config)
+        Ok((config, place))
     }
 
     /// What no single setting can know.

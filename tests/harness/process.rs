@@ -52,6 +52,13 @@ pub(crate) async fn relais_with(arguments: &[&str], environment: &[(&str, &str)]
     ended.unwrap_or_else(|_| panic!("relais {arguments:?} does not end")).unwrap()
 }
 
+/// Starts `relais` with these arguments, for a test that kills it.
+pub(crate) fn start_relais(arguments: &[&str]) -> Child {
+    let mut command = binary();
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
 /// Starts `relais serve`, with its log appended to `log`; `under` another program where that is not empty.
 pub(crate) fn serve(config: &Path, log: &Path, under: &[String]) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(log).unwrap();

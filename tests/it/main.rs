@@ -25,6 +25,7 @@ mod duplicates;
 mod fairness;
 mod fallback;
 mod ingress;
+mod migrate;
 mod order;
 mod plugins;
 mod postgres;

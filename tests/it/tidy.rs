@@ -156,6 +156,7 @@ fn the_time_is_read_in_one_place_and_durations_are_measured_in_few() {
     let measured = [
         ("clock.rs", "the clock itself"),
         ("bench/", "what it is for"),
+        ("cli/migrate.rs", "how fast rows are moved"),
         ("demo/play.rs", "how long to wait for a story, in the time of whoever watches"),
         ("ingress/listen/", "deadlines of connections"),
         ("ingress/wait.rs", "how long a client waits for an answer"),

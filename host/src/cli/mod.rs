@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod event;
 mod message;
+mod migrate;
 mod runs;
 mod serve;
 mod simulate;
@@ -83,6 +84,14 @@ enum Command {
         #[command(subcommand)]
         command: check::ConfigCommand,
     },
+    /// Move a stopped host's SQLite store into an empty PostgreSQL database, and check what was moved
+    #[command(
+        after_help = "Example:\n  relais migrate --from sqlite:data/relais.db --to postgres://relais@db.example/relais --config relais.toml\n\n\
+                            The database's password is never on the command line: set store.postgres.password = { env = \"NAME\" }.\n\
+                            Interrupted, it goes on where it was when it is run again. The SQLite file stays as it is.\n\n\
+                            Exit codes: 0 everything was moved and compared, 1 it was not (the reason is printed)."
+    )]
+    Migrate(migrate::Migrate),
     /// Measure the whole path and a run alone, on loopback
     Bench(crate::bench::Bench),
 }
@@ -109,6 +118,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Runs { command } => command.run().await,
         Command::Plugin { command } => command.run().await,
         Command::Config { command } => command.run(),
+        Command::Migrate(migrate) => migrate.run().await,
         Command::Bench(bench) => Ok(bench.run().await?),
     }
 }

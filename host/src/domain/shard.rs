@@ -17,12 +17,21 @@ pub struct Shard(pub u16);
 impl Shard {
     /// Where the runs and timers of an entity belong.
     pub fn of_entity(key: &EntityKey) -> Shard {
-        Shard::of(&["entity", key.tenant.as_str(), key.plugin.as_str(), key.entity.as_str()])
+        Shard::of_entity_named(key.tenant.as_str(), key.plugin.as_str(), key.entity.as_str())
+    }
+
+    /// The same for names as they stand in rows.
+    pub(crate) fn of_entity_named(tenant: &str, plugin: &str, entity: &str) -> Shard {
+        Shard::of(&["entity", tenant, plugin, entity])
     }
 
     /// Where the messages to a recipient belong: each goes out in order.
     pub fn of_lane(tenant: &TenantId, lane: &str) -> Shard {
-        Shard::of(&["lane", tenant.as_str(), lane])
+        Shard::of_lane_named(tenant.as_str(), lane)
+    }
+
+    pub(crate) fn of_lane_named(tenant: &str, lane: &str) -> Shard {
+        Shard::of(&["lane", tenant, lane])
     }
 
     fn of(parts: &[&str]) -> Shard {

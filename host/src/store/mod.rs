@@ -12,6 +12,7 @@ mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 pub mod handover;
+pub mod migrate;
 pub mod postgres;
 mod settings;
 pub mod sqlite;

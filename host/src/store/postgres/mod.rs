@@ -18,6 +18,7 @@ mod connect;
 mod erasing;
 mod error;
 mod heard;
+mod import;
 mod inbox;
 mod kept;
 mod lease;
@@ -57,6 +58,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_postgres::Config;
 use tokio_util::sync::CancellationToken;
 
+pub(in crate::store) use import::{Import, Mark};
 pub use settings::Settings;
 
 use self::{

@@ -10,7 +10,7 @@ use deadpool_postgres::ClientWrapper;
 
 use super::{
     error::{Outcome, Trouble},
-    read,
+    import, read,
 };
 use crate::store::{Error, Result};
 
@@ -24,14 +24,25 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[Migration { sql: include_str!("migrations/0001_begin.sql"), oldest_host: 1 }];
 
 /// One host at a time changes the schema. The number means nothing but must never change.
-const LOCK: i64 = 0x5245_4c41;
+pub(super) const LOCK: i64 = 0x5245_4c41;
 
 fn unusable(place: &str, reason: impl Into<String>, advice: impl Into<String>) -> Error {
     Error::Unusable { place: place.to_owned(), reason: reason.into(), advice: advice.into() }
 }
 
-/// Brings the schema up to date, and returns the key under which addresses are hashed.
+/// Brings the schema up to date, and returns the key under which addresses are hashed. A database into which a store is only
+/// half moved is refused.
 pub(super) async fn prepare(client: &ClientWrapper, place: &str) -> Result<[u8; 32]> {
+    let key = bring_up_to_date(client, place).await?;
+    if import::mark(client).await.map_err(|trouble| trouble.at(place))?.is_some() {
+        let advice = "Run `relais migrate` again: it goes on where it was interrupted";
+        return Err(unusable(place, "a move into this database was not finished", advice));
+    }
+    Ok(key)
+}
+
+/// The same without a look at whether it is complete.
+pub(super) async fn bring_up_to_date(client: &ClientWrapper, place: &str) -> Result<[u8; 32]> {
     let at = |trouble: Trouble| trouble.at(place);
     check_server(client, place).await?;
     client.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})")).await.map_err(Trouble::Sql).map_err(at)?;

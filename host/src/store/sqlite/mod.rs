@@ -16,6 +16,7 @@ mod aside;
 mod damage;
 mod erasing;
 mod error;
+mod export;
 mod heard;
 mod inbox;
 mod kept;
@@ -45,6 +46,7 @@ use std::{
     thread::JoinHandle,
 };
 
+pub(in crate::store) use export::Export;
 pub use settings::Settings;
 
 use self::{

@@ -19,7 +19,8 @@ use crate::{
 const APPLICATION_ID: u32 = 0x5245_4c41;
 
 /// Forward only, in order; the number of those applied is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_begin.sql"), include_str!("migrations/0002_flows.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_begin.sql"), include_str!("migrations/0002_flows.sql")];
 
 fn unusable(path: &Path, reason: impl Into<String>, advice: impl Into<String>) -> Error {
     Error::Unusable { place: path.display().to_string(), reason: reason.into(), advice: advice.into() }
@@ -28,18 +29,28 @@ fn unusable(path: &Path, reason: impl Into<String>, advice: impl Into<String>) -
 /// Held for as long as the store is open.
 pub(super) fn lock(path: &Path) -> Result<File> {
     make_directory(path)?;
+    let advice = "Two hosts cannot share an SQLite store: stop the other one, or give this one a store of its own";
+    try_lock(path, advice)
+}
+
+fn try_lock(path: &Path, advice: &str) -> Result<File> {
     let place = beside(path, ".lock");
     let file = File::options().create(true).truncate(false).write(true).open(&place);
     let file = file.map_err(|error| cannot(&place, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(unusable(
-            path,
-            "another host has it open",
-            "Two hosts cannot share an SQLite store: stop the other one, or give this one a store of its own",
-        )),
+        Err(TryLockError::WouldBlock) => Err(unusable(path, "another host has it open", advice)),
         Err(TryLockError::Error(error)) => Err(cannot(&place, &error)),
     }
+}
+
+/// The lock of a store that must be there: nothing is made in its place.
+pub(super) fn lock_to_move(path: &Path) -> Result<File> {
+    if !is_there(path)? {
+        let advice = "Correct its path: it is the one in `store.url` of the host whose store is to be moved";
+        return Err(unusable(path, "there is no such file", advice));
+    }
+    try_lock(path, "Stop that host first: what it accepted meanwhile would not be moved")
 }
 
 fn cannot(place: &Path, error: &io::Error) -> Error {
@@ -71,6 +82,11 @@ pub(super) fn writer(path: &Path, settings: &Settings, now: Timestamp) -> Result
     if !is_there(path)? {
         create(path, now)?;
     }
+    Ok(existing(path, settings)?.0)
+}
+
+/// The same to a file that is there, with the version that its schema had before.
+pub(super) fn existing(path: &Path, settings: &Settings) -> Result<(Connection, usize)> {
     check_header(path)?;
     check_log(path)?;
     let at = |trouble: Trouble| trouble.at(path);
@@ -88,7 +104,13 @@ pub(super) fn writer(path: &Path, settings: &Settings, now: Timestamp) -> Result
     check_whole(&conn, path, settings)?;
     prepare_writer(&conn, settings).map_err(at)?;
     settle(&conn).and_then(|()| migrate(&conn, version)).and_then(|()| keep_log(&conn, false)).map_err(at)?;
-    Ok(conn)
+    Ok((conn, version))
+}
+
+/// Which store this is, wherever its file is moved.
+pub(super) fn store_id(conn: &Connection, path: &Path) -> Result<[u8; 32]> {
+    let found = conn.query_row("SELECT value FROM meta WHERE name = 'store'", [], |row| row.get::<_, [u8; 32]>(0));
+    found.map_err(|error| Trouble::from(error).at(path))
 }
 
 /// Whether there is a store to be opened. Anything but a plain yes or no is refused: what cannot be looked at may be one.
