@@ -15,8 +15,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit, RunFailed,
-        RunFilter, RunStory, Store, Vitals,
+        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent,
+        RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
     },
 };
 

@@ -81,8 +81,11 @@ impl Names {
     /// The addresses as they stand in texts: digits, with or without a plus. Those that are too short to be told from any other
     /// number are not looked for.
     pub(in crate::store) fn numbers(&self) -> Vec<String> {
-        let mut numbers: Vec<String> =
-            self.addresses.iter().map(|address| address.address.chars().filter(char::is_ascii_digit).collect()).collect();
+        let mut numbers: Vec<String> = self
+            .addresses
+            .iter()
+            .map(|address| address.address.chars().filter(char::is_ascii_digit).collect())
+            .collect();
         numbers.retain(|number| number.len() >= NUMBER_DIGITS_MIN);
         numbers.sort();
         numbers.dedup();

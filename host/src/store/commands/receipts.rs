@@ -62,7 +62,10 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
     let last = held.record.attempts.last().map(|attempt| attempt.no);
     let Some(attempt) = held.record.attempts.iter_mut().find(|attempt| attempt.no == no) else { return Ok(false) };
     // What a provider says may quote the number, and nothing is added to what was erased.
-    let nameless = attempt.address.is_empty().then(|| Receipt { failure: receipt.failure.clone().map(without_words), ..receipt.clone() });
+    let nameless = attempt
+        .address
+        .is_empty()
+        .then(|| Receipt { failure: receipt.failure.clone().map(without_words), ..receipt.clone() });
     if !tx.source.write_receipt(seq, no, receipt_code(receipt), nameless.as_ref().unwrap_or(receipt), now)? {
         return Ok(false);
     }

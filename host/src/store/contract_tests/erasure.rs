@@ -16,8 +16,21 @@ const NUMBER: &str = "+33611111111";
 
 /// What is nowhere in a store after [`erase`]: the number, and a word of each place.
 pub(crate) const WORDS: [&str; 15] = [
-    "33611111111", "customer/ann", "Unforgettable", "wordinevent", "wordinmessage", "wordinfailure", "wordinstate", "wordintimer",
-    "wordintext", "wordinlog", "wordinkey", "wordinparked", "wordinlate", "wordinothers", "HBgLMzM2MTExMTExMTEV",
+    "33611111111",
+    "customer/ann",
+    "Unforgettable",
+    "wordinevent",
+    "wordinmessage",
+    "wordinfailure",
+    "wordinstate",
+    "wordintimer",
+    "wordintext",
+    "wordinlog",
+    "wordinkey",
+    "wordinparked",
+    "wordinlate",
+    "wordinothers",
+    "HBgLMzM2MTExMTExMTEV",
 ];
 
 fn failure(word: &str) -> AttemptFailure {
@@ -42,8 +55,13 @@ fn about(id: &str, word: &str) -> RoutedEvent {
 /// A store full of Ann.
 pub(crate) async fn fill(store: &dyn Store) {
     let address = |channel| Address { channel, address: NUMBER.into(), last_incoming: None, unusable_until: None };
-    let refused =
-        Consent { channel: Channel::Sms, scope: ConsentScope::Service, granted: false, source: "STOP".into(), at: at(5) };
+    let refused = Consent {
+        channel: Channel::Sms,
+        scope: ConsentScope::Service,
+        granted: false,
+        source: "STOP".into(),
+        at: at(5),
+    };
     let profile = CustomerProfile {
         name: Some("Ann Unforgettable".into()),
         addresses: Channel::ALL.map(address).into(),
@@ -118,9 +136,11 @@ async fn messages(store: &dyn Store) {
     begin(store, asked.id, 1, Channel::Whatsapp).await;
     let taken = Answer::Accepted { provider_id: "wamid.HBgLMzM2MTExMTExMTEVAgARGBI=".into() };
     answer(store, asked.id, 1, taken, Next::At(at(HOUR))).await;
-    let failed = crate::store::Receipt { failure: Some(failure("wordinfailure")), ..receipt(asked.id, 1, AttemptState::Failed) };
+    let failed =
+        crate::store::Receipt { failure: Some(failure("wordinfailure")), ..receipt(asked.id, 1, AttemptState::Failed) };
     // Of an attempt that is not known, by its token; and of another system's, by an id that holds the number.
-    let parked = crate::store::Receipt { failure: Some(failure("wordinparked")), ..receipt(asked.id, 7, AttemptState::Failed) };
+    let parked =
+        crate::store::Receipt { failure: Some(failure("wordinparked")), ..receipt(asked.id, 7, AttemptState::Failed) };
     let foreign = crate::store::Receipt {
         token: None,
         provider_id: Some("wamid.HBgLMzM2MTExMTExMTEVAgARGBIAAAA=".into()),

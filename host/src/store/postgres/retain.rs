@@ -25,8 +25,7 @@ const EVENT_ENDED: &str = "NOT EXISTS (SELECT 1 FROM generate_series(1, octet_le
 const RUN_ENDED: &str = "r.state IN (1, 3)";
 const SETTLED: &str = "EXISTS (SELECT 1 FROM message_states s WHERE s.seq = r.seq AND s.settled)";
 /// How a message without content is written, by us and by PostgreSQL: quotes of a text are escaped, so no text holds this.
-const FULL_MESSAGE: &str =
-    r#"strpos(r.body, '"content":{}') = 0 AND strpos(r.body, '"content" : {}') = 0"#;
+const FULL_MESSAGE: &str = r#"strpos(r.body, '"content":{}') = 0 AND strpos(r.body, '"content" : {}') = 0"#;
 /// Compared as JSON text and never as text, which cannot hold every character that JSON can.
 const FULL_INCOMING: &str = r#"(r.body::json->'text')::text <> '""' OR (r.body::json->'sender_name')::text <> 'null'
     OR (r.body::json->'choice')::text <> 'null' OR (r.body::json->'media')::text <> '[]'

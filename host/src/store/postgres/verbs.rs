@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::{PgStore, adrift, aside, erasing, heard, kept, lease, open_work, outbox, people, retain, source::Want, stories};
+use super::{
+    PgStore, adrift, aside, erasing, heard, kept, lease, open_work, outbox, people, retain, source::Want, stories,
+};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -18,8 +20,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageChangeKind, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent,
-        RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageChangeKind, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs,
             source::{Sequence, author_name},

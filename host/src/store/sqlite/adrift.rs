@@ -68,7 +68,8 @@ fn runs(conn: &Connection) -> Outcome<Vec<Adrift>> {
 
 /// Receipts that wait for an attempt which is known: by what we gave the provider, or by what the provider calls it.
 fn receipts(conn: &Connection) -> Outcome<Vec<Adrift>> {
-    let mut parked = conn.prepare_cached("SELECT tenant, token, provider, provider_id FROM parked_receipts ORDER BY id")?;
+    let mut parked =
+        conn.prepare_cached("SELECT tenant, token, provider, provider_id FROM parked_receipts ORDER BY id")?;
     let parked = parked.query_map([], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
     })?;

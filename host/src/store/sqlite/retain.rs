@@ -220,7 +220,8 @@ impl Sweep {
                    WHERE m.seq = ?1 AND a.state = 'uncertain' GROUP BY m.tenant";
         let mut counts = Counts::new();
         for seq in &self.seqs {
-            let found = source.one(sql, [seq], |row| Ok((rows::must_name::<TenantId>(row, 0)?, row.get::<_, i64>(1)?)))?;
+            let found =
+                source.one(sql, [seq], |row| Ok((rows::must_name::<TenantId>(row, 0)?, row.get::<_, i64>(1)?)))?;
             if let Some((tenant, doubts)) = found {
                 *counts.entry((tenant, "uncertain-attempts")).or_default() -= doubts;
             }

@@ -15,9 +15,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit, RunFailed,
-        RunFilter, RunStory, Store, Vitals,
+        self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
+        MessageChange, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, timers},
     },
 };
