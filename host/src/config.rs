@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use crate::{
     channel::{self, sms},
     clock::Timestamp,
-    dispatch, ingress, plugin, rules, run, store,
+    dispatch, ingress, plugin, retention, rules, run, store,
 };
 
 /// The defaults, with a comment for each. What an operator copies from.
@@ -32,6 +32,8 @@ pub struct Config {
     /// What a connection may do.
     pub listen: ingress::settings::ListenLimits,
     pub store: store::Settings,
+    /// How long what stays.
+    pub retention: retention::Settings,
     pub clock: ClockSettings,
     pub log: LogSettings,
     pub plugins: plugin::Settings,
@@ -182,6 +184,7 @@ impl Config {
         }
         self.accounts.check()?;
         self.check_lease()?;
+        self.retention.check(&self.rules, &self.store)?;
         let attempt_ms = self.http.timeout_ms;
         if attempt_ms == 0 {
             return Err("http.timeout-ms is 0: no request could be made".to_owned());
@@ -232,6 +235,7 @@ impl Config {
                     .to_owned(),
             );
         }
+        warnings.extend(self.retention.warnings());
         warnings
     }
 }
@@ -302,6 +306,7 @@ mod tests {
         assert_eq!(config.run, run::Settings::default());
         assert_eq!(config.dispatch, dispatch::Settings::default());
         assert_eq!(config.rules, rules::allowed::Settings::default());
+        assert_eq!(config.retention, retention::Settings::default());
     }
 
     #[test]

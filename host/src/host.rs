@@ -18,7 +18,7 @@ use crate::{
     ids::TenantId,
     ingress, page,
     plugin::Plugins,
-    receipt, run,
+    receipt, retention, run,
     shutdown::Shutdown,
     store::{Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
 };
@@ -89,7 +89,9 @@ pub async fn start_with_page(
     let tenants = tenants.chain([config.plugins.tenant.clone(), TenantId::default_tenant()]);
     let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
     let shutdown = Shutdown::new(stop.clone());
+    let sweeping = retention::sweep(config.retention.clone(), store.clone(), clock.clone(), stop.clone());
     let tasks = vec![
+        ("retention", tokio::spawn(sweeping)),
         ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
         ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), shutdown.clone()))),
         ("dispatch", tokio::spawn(dispatch::work(dispatch_parts, inlets.messages, hand.clone(), shutdown.clone()))),

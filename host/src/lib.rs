@@ -11,6 +11,7 @@ pub mod shutdown;
 
 // The rules, the truth, and the sandbox.
 pub mod plugin;
+pub mod retention;
 pub mod rules;
 pub mod store;
 

@@ -202,6 +202,7 @@ const SETTINGS: [(&str, &[&str]); 11] = [
     ("run/settings.rs", &["Settings"]),
     ("rules/allowed.rs", &["Settings"]),
     ("dispatch/settings.rs", &["Settings"]),
+    ("retention.rs", &["Settings"]),
     ("plugin/settings.rs", &["Settings", "LimitSettings", "Budget"]),
     ("channel/sms/render.rs", &["Settings"]),
     ("channel/settings.rs", &["HttpSettings"]),

@@ -10,6 +10,7 @@
 mod aside;
 mod clock;
 mod customers;
+mod doctor;
 mod events;
 mod health;
 mod messages;
@@ -52,6 +53,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::show))
         .route("/v1/stats", get(stats::show))
+        .route("/v1/doctor", get(doctor::show))
         .route("/v1/stream", get(stream::listen))
         .route("/metrics", get(metrics::show))
         .route("/healthz", get(health::alive))

@@ -5,6 +5,7 @@
 
 mod check;
 mod client;
+mod doctor;
 mod event;
 mod message;
 mod migrate;
@@ -72,6 +73,12 @@ enum Command {
         #[command(subcommand)]
         command: runs::RunsCommand,
     },
+    /// Ask a host whether it is well: work that nobody would do, and how far behind the rest is
+    #[command(
+        after_help = "Examples:\n  relais doctor\n  relais doctor --json\n\nWhat to do about each finding is in docs/operate.md. It reads whole tables: ask now and then, not every second.\n\
+                            Exit codes: 0 healthy; 1 something was found; 3 host not reachable; 4 the host refuses, or no API key."
+    )]
+    Doctor(doctor::Doctor),
     /// Work with plugin packages
     #[command(after_help = "Example:\n  relais plugin check plugins/order-ready")]
     Plugin {
@@ -115,6 +122,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Simulate(simulate) => Ok(simulate.run().await?),
         Command::Event { command } => command.run().await,
         Command::Message { command } => command.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Runs { command } => command.run().await,
         Command::Plugin { command } => command.run().await,
         Command::Config { command } => command.run(),

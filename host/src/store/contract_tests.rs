@@ -4,10 +4,12 @@
 
 pub(crate) mod aside;
 pub(crate) mod customers;
+pub(crate) mod erasure;
 pub(crate) mod messages;
 pub(crate) mod open_work;
 pub(crate) mod races;
 pub(crate) mod receipts;
+pub(crate) mod retention;
 pub(crate) mod runs;
 pub(crate) mod timers;
 
@@ -85,6 +87,12 @@ macro_rules! store_contract {
                 a_receipt_about_an_unknown_attempt_is_matched_later, a_message_that_arrives_twice_is_counted,
                 a_message_that_was_given_up_can_still_arrive, a_failed_attempt_is_planned_again,
                 a_stop_that_a_provider_reports_is_a_refusal,
+            }
+            retention::{
+                what_is_old_and_ended_is_emptied_and_later_gone, an_event_that_is_gone_is_known_until_its_key_goes,
+                an_event_that_a_timer_refers_to_stays,
+                settled_messages_are_emptied_and_later_gone_with_what_belongs_to_them,
+                receipts_that_never_found_their_attempt_go,
             }
             customers::{
                 an_address_names_one_customer, an_older_consent_does_not_overrule_a_newer_one,

@@ -7,6 +7,7 @@
 //!
 //! The store never makes a request, never runs a plugin and never reads the clock: times are given to it.
 
+mod adrift;
 mod cache;
 mod commands;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub(crate) mod contract_tests;
 pub mod handover;
 pub mod migrate;
 pub mod postgres;
+mod retention;
 mod settings;
 pub mod sqlite;
 mod url;
@@ -23,7 +25,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use handover::Handover;
+pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
 pub use url::StoreUrl;
 
@@ -517,6 +521,18 @@ pub trait Store: Send + Sync + 'static {
     async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
+
+    // what goes, and what is amiss ---------------------------------------------------------------------------------
+
+    /// Empties or deletes what is old and ended of the next few rows of a kind. It never touches what is open or was set aside,
+    /// messages that are not settled, timers and what they refer to, consents and refusals.
+    async fn retain(&self, step: RetainStep) -> Result<Retained>;
+
+    /// Work with neither an owner nor a deadline, at most [`ADRIFT_MAX`] of each kind. Reads whole tables.
+    async fn adrift(&self) -> Result<Vec<Adrift>>;
+
+    /// How far behind the work is. Reads every open run.
+    async fn vitals(&self) -> Result<Vitals>;
 
     // life ---------------------------------------------------------------------------------------------------------
 

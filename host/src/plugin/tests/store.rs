@@ -14,9 +14,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
-        RunFilter, RunStory, Store,
+        Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
+        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent,
+        RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
     },
 };
 
@@ -192,6 +192,15 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn figures(&self, _: &TenantId) -> Result<Figures> {
+        Err(Error::Closed)
+    }
+    async fn retain(&self, _: RetainStep) -> Result<Retained> {
+        Err(Error::Closed)
+    }
+    async fn adrift(&self) -> Result<Vec<Adrift>> {
+        Err(Error::Closed)
+    }
+    async fn vitals(&self) -> Result<Vitals> {
         Err(Error::Closed)
     }
     async fn check(&self) -> Result<()> {

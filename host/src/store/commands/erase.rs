@@ -4,6 +4,11 @@
 //! transaction, and they look again until nothing is found. The profile goes last: whoever is interrupted can begin again.
 //! What stays: that there was an event, a run, a message, in which state and at which price; and, where the customer had
 //! refused something, a keyed hash of the address that keeps refusing it.
+//!
+//! A number is looked for in the texts of others as well: what a plugin kept or logged, an event that says whom to call. Such a
+//! row is emptied like the customer's own, because nobody can take a number out of a text without knowing what the text means.
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
 use super::{Outcome, Tx, commit, customers, each, incoming::customer_entity, messages};
 use crate::{
@@ -14,7 +19,7 @@ use crate::{
         run::{EntityKey, Incoming},
         status::MessageState,
     },
-    ids::{CustomerId, Entity, MessageId, TenantId},
+    ids::{AttemptToken, CustomerId, Entity, MessageId, TenantId},
     store::RunState,
 };
 
@@ -29,6 +34,17 @@ pub(in crate::store) struct Names {
     pub(in crate::store) addresses: Vec<Address>,
 }
 
+/// Country code and number: no telephone number of the world is shorter.
+const NUMBER_DIGITS_MIN: usize = 7;
+
+/// What of a parked receipt may name somebody.
+pub(in crate::store) struct ParkedNames {
+    pub(in crate::store) id: i64,
+    pub(in crate::store) token: String,
+    pub(in crate::store) provider_id: String,
+    pub(in crate::store) failure: Option<String>,
+}
+
 /// Rows that name the customer, by their keys.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Found {
@@ -39,6 +55,7 @@ pub(in crate::store) struct Found {
     pub(in crate::store) state: Vec<(EntityKey, String)>,
     pub(in crate::store) timers: Vec<(EntityKey, String)>,
     pub(in crate::store) entities: Vec<EntityKey>,
+    pub(in crate::store) parked: Vec<i64>,
 }
 
 impl Found {
@@ -50,6 +67,7 @@ impl Found {
             && self.state.is_empty()
             && self.timers.is_empty()
             && self.entities.is_empty()
+            && self.parked.is_empty()
     }
 }
 
@@ -58,6 +76,31 @@ impl Names {
     pub(in crate::store) fn lanes(&self) -> Vec<String> {
         let addresses = self.addresses.iter().map(|address| address.address.clone());
         std::iter::once(self.customer.to_string()).chain(addresses).collect()
+    }
+
+    /// The addresses as they stand in texts: digits, with or without a plus. Those that are too short to be told from any other
+    /// number are not looked for.
+    pub(in crate::store) fn numbers(&self) -> Vec<String> {
+        let mut numbers: Vec<String> = self
+            .addresses
+            .iter()
+            .map(|address| address.address.chars().filter(char::is_ascii_digit).collect())
+            .collect();
+        numbers.retain(|number| number.len() >= NUMBER_DIGITS_MIN);
+        numbers.sort();
+        numbers.dedup();
+        numbers
+    }
+
+    /// Whether a receipt that waits for its attempt is about one of these messages, or holds a number.
+    pub(in crate::store) fn concerns(&self, messages: &[MessageId], parked: &ParkedNames) -> bool {
+        let of_message = parked.token.parse::<AttemptToken>().is_ok_and(|token| messages.contains(&token.message));
+        // WhatsApp's ids hold the number, encoded.
+        let encoded = parked.provider_id.strip_prefix("wamid.").unwrap_or_default().trim_end_matches('=');
+        let decoded = STANDARD_NO_PAD.decode(encoded).unwrap_or_default();
+        let decoded = String::from_utf8_lossy(&decoded);
+        let texts = [parked.provider_id.as_str(), &decoded, parked.failure.as_deref().unwrap_or_default()];
+        of_message || self.numbers().iter().any(|number| texts.iter().any(|text| text.contains(number.as_str())))
     }
 
     /// Entities that are named after the customer.
@@ -76,6 +119,9 @@ pub(in crate::store) fn redact(tx: &mut Tx<'_>, names: &Names, found: &Found, no
     each(&found.runs, |seq| redact_run(tx, &names.tenant, *seq, now))?;
     each(&found.messages, |id| redact_message(tx, names, *id, now))?;
     each(&found.incoming, |seq| redact_incoming(tx, *seq))?;
+    for id in &found.parked {
+        tx.source.unpark(*id)?;
+    }
     redact_entities(tx, found)
 }
 
@@ -106,10 +152,6 @@ fn redact_message(tx: &mut Tx<'_>, names: &Names, id: MessageId, now: Timestamp)
     messages::save(tx, &before, after, now)?;
     tx.source.erase_message(seq, &emptied)?;
     tx.pending.messages.insert(id, None);
-    let lanes = [before.record.message.to.lane(), names.customer.as_str()];
-    for lane in lanes {
-        tx.source.delete_dedup_keys(&names.tenant, lane)?;
-    }
     Ok(())
 }
 
@@ -179,6 +221,9 @@ fn redact_entities(tx: &mut Tx<'_>, found: &Found) -> Outcome<()> {
 pub(in crate::store) fn finish(tx: &mut Tx<'_>, names: &Names) -> Outcome<bool> {
     tx.forget();
     let (tenant, id) = (&names.tenant, &names.customer);
+    for lane in names.lanes() {
+        tx.source.delete_dedup_keys(tenant, &lane)?;
+    }
     let Some(customer) = tx.customer(tenant, id)? else { return Ok(false) };
     for consent in customer.consents.iter().filter(|consent| !consent.granted) {
         for address in customer.addresses.iter().filter(|address| address.channel == consent.channel) {

@@ -61,7 +61,12 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
     let seq = held.record.seq;
     let last = held.record.attempts.last().map(|attempt| attempt.no);
     let Some(attempt) = held.record.attempts.iter_mut().find(|attempt| attempt.no == no) else { return Ok(false) };
-    if !tx.source.write_receipt(seq, no, receipt_code(receipt), receipt, now)? {
+    // What a provider says may quote the number, and nothing is added to what was erased.
+    let nameless = attempt
+        .address
+        .is_empty()
+        .then(|| Receipt { failure: receipt.failure.clone().map(without_words), ..receipt.clone() });
+    if !tx.source.write_receipt(seq, no, receipt_code(receipt), nameless.as_ref().unwrap_or(receipt), now)? {
         return Ok(false);
     }
     let before = attempt.state;
@@ -81,6 +86,10 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
         remember(tx, &held.record.message, &attempt, failure, now)?;
     }
     Ok(true)
+}
+
+fn without_words(failure: AttemptFailure) -> AttemptFailure {
+    AttemptFailure { detail: None, ..failure }
 }
 
 /// Of several failures the one that happened first, whichever was heard first.

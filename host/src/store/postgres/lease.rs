@@ -152,7 +152,7 @@ pub(super) async fn round(shared: &Shared) -> Outcome<()> {
     leases.hosts.store(hosts.len(), Ordering::Release);
     let (mine, others): (Vec<i16>, Vec<i16>) = (0..i16::try_from(SHARDS).unwrap_or(i16::MAX))
         .partition(|shard| u16::try_from(*shard).is_ok_and(|shard| rightful(&hosts, shard) == Some(&leases.id)));
-    let sql = "UPDATE shards SET host = NULL, since = NULL WHERE host = $1 AND shard = ANY($2)";
+    let sql = "UPDATE shards SET host = NULL, since = now() WHERE host = $1 AND shard = ANY($2)";
     let given = read::execute(&client, sql, &[&&leases.id[..], &others]).await?;
     // Only those rows that change: a query that changes none costs next to nothing, and holds no lock.
     let sql = "UPDATE shards s SET host = $1, since = now() WHERE s.shard = ANY($2) AND s.host IS DISTINCT FROM $1 \
@@ -215,7 +215,7 @@ pub(super) async fn leave(shared: &Shared) -> Outcome<()> {
     leases.own(&[]);
     let client = connect::reader(&shared.pool).await?;
     let id = &leases.id[..];
-    read::execute(&client, "UPDATE shards SET host = NULL, since = NULL WHERE host = $1", &[&id]).await?;
+    read::execute(&client, "UPDATE shards SET host = NULL, since = now() WHERE host = $1", &[&id]).await?;
     read::execute(&client, "DELETE FROM hosts WHERE id = $1", &[&id]).await?;
     notify::tell_of_shards(&client, leases.name()).await
 }

@@ -13,6 +13,7 @@
 //! Nothing that is held in memory here decides anything: rows are compared with the database before a commit. Times that matter
 //! between hosts (leases, due timers) are the database's.
 
+mod adrift;
 mod aside;
 mod connect;
 mod erasing;
@@ -31,6 +32,7 @@ mod outbox;
 mod pace;
 mod people;
 mod read;
+mod retain;
 mod rows;
 mod settings;
 mod source;

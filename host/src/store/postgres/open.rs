@@ -21,7 +21,10 @@ struct Migration {
     oldest_host: i32,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration { sql: include_str!("migrations/0001_begin.sql"), oldest_host: 1 }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("migrations/0001_begin.sql"), oldest_host: 1 },
+    Migration { sql: include_str!("migrations/0002_retention.sql"), oldest_host: 1 },
+];
 
 /// One host at a time changes the schema. The number means nothing but must never change.
 pub(super) const LOCK: i64 = 0x5245_4c41;

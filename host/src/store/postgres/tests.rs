@@ -8,7 +8,8 @@ use super::PgStore;
 use crate::clock::{AdjustableClock, Timestamp};
 use crate::store::{
     Handover, Settings, Store,
-    contract_tests::{Place, store_contract},
+    contract_tests::{Place, erasure, store_contract},
+    handover::handover,
 };
 
 #[path = "../../../../tests/harness/postgres.rs"]
@@ -39,3 +40,38 @@ impl Place for Database {
 }
 
 store_contract!(Database::new().await);
+
+/// Every row of every table, as text.
+async fn everything(url: &str) -> String {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let tables = client.query("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()", &[]);
+    let mut all = String::new();
+    for table in tables.await.unwrap() {
+        let table: String = table.get(0);
+        // Bytes as they are read: `encode` leaves what is text as it is.
+        let columns = "SELECT coalesce(string_agg(CASE WHEN data_type = 'bytea' THEN format('encode(%I, ''escape'')', column_name) \
+                       ELSE format('%I::text', column_name) END, ', '), ) FROM information_schema.columns \
+                       WHERE table_name = $1 AND table_schema = current_schema()";
+        let columns: String = client.query_one(columns, &[&table]).await.unwrap().get(0);
+        for row in client.query(&format!("SELECT concat_ws(' | ', {columns}) FROM {table}"), &[]).await.unwrap() {
+            all.push_str(&format!("{table}: {}\n", row.get::<_, String>(0)));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn an_erasure_reaches_every_place_in_which_a_customer_can_stand() {
+    let database = Database::new().await;
+    let store = database.open(handover(100, 100).0).await;
+    erasure::fill(&*store).await;
+    let before = everything(&database.0.url).await;
+    let missing: Vec<_> = erasure::WORDS.into_iter().filter(|word| !before.contains(word)).collect();
+    assert_eq!(missing, ["wordinlate"], "that it can be found is what makes it count that it is not");
+    erasure::erase(&*store).await;
+    let after = everything(&database.0.url).await;
+    let left: Vec<_> = after.lines().filter(|line| erasure::WORDS.iter().any(|word| line.contains(word))).collect();
+    assert_eq!(left, Vec::<&str>::new());
+    store.close().await.unwrap();
+}

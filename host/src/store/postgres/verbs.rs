@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
 use super::{
-    PgStore, aside, erasing, heard, kept, lease, open_work, outbox, pace, people,
+    PgStore, adrift, aside, erasing, heard, kept, lease, open_work, outbox, pace, people, retain,
     source::{Want, WantedAttempt},
     stories,
 };
@@ -21,9 +21,9 @@ use crate::{
     },
     ids::{AttemptToken, CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
+        self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
         MessageChangeKind, MessageFilter, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store,
+        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs,
             source::{Sequence, author_name},
@@ -321,6 +321,19 @@ impl Store for PgStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read(async |client| stories::figures(client, tenant).await).await
+    }
+
+    async fn retain(&self, step: RetainStep) -> Result<Retained> {
+        self.read(async |client| retain::step(client, &step).await).await
+    }
+
+    async fn adrift(&self) -> Result<Vec<Adrift>> {
+        let lease = self.shared.settings.postgres.lease();
+        self.read(async |client| adrift::find(client, lease).await).await
+    }
+
+    async fn vitals(&self) -> Result<Vitals> {
+        self.read(async |client| adrift::vitals(client).await).await
     }
 
     fn host_secret(&self) -> [u8; 32] {

@@ -19,7 +19,7 @@ use crate::{
         RunState,
         commands::{
             self,
-            erase::{ERASED, Found, Names},
+            erase::{ERASED, Found, Names, ParkedNames},
             source::Erasing,
         },
     },
@@ -111,53 +111,87 @@ fn listed(names: &Names, list: Vec<String>) -> Vec<String> {
     [names.tenant.to_string(), names.customer.to_string()].into_iter().chain(list).collect()
 }
 
+/// Whether one of the numbers stands in one of the columns.
+fn mentioned(names: &Names, columns: &[&str]) -> String {
+    // Digits and nothing else: safe in the text of a statement.
+    let in_column = |number: &String| {
+        let number = number.clone();
+        columns.iter().map(move |column| format!("instr(coalesce({column}, ''), '{number}') > 0"))
+    };
+    let any: Vec<String> = names.numbers().iter().flat_map(in_column).collect();
+    if any.is_empty() { "false".to_owned() } else { any.join(" OR ") }
+}
+
+/// How each table is asked for rows that name the customer, with `list` for the names in question.
+struct Conditions {
+    events: String,
+    runs: String,
+    messages: String,
+    incoming: String,
+    state: String,
+    timers: String,
+    entities: String,
+}
+
+fn conditions(names: &Names, list: &str) -> Conditions {
+    let says = |columns: &[&str]| mentioned(names, columns);
+    let event = says(&["e.data", "e.subject", "e.source_id", "e.attributes", "e.notes"]);
+    let result = says(&["s.failure", "s.report", "s.effects"]);
+    let attempt = says(&["a.address", "a.provider_id", "a.failure", "a.decision"]);
+    let of_entity = format!("tenant = ?1 AND (customer = ?2 OR entity IN ({list})");
+    Conditions {
+        events: format!("e.tenant = ?1 AND (e.customer = ?2 OR {event})"),
+        runs: format!(
+            "{of_entity} OR {} OR EXISTS (SELECT 1 FROM run_results s WHERE s.seq = runs.seq AND ({result})) \
+             OR EXISTS (SELECT 1 FROM events e WHERE e.seq = runs.event AND ({event})))",
+            says(&["payload", "entity"])
+        ),
+        messages: format!(
+            "tenant = ?1 AND (lane IN (?2, {list}) OR {} \
+             OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = messages.seq AND ({attempt})) \
+             OR EXISTS (SELECT 1 FROM receipts h WHERE h.message = messages.seq AND ({})))",
+            says(&["body"]),
+            says(&["h.failure"])
+        ),
+        incoming: format!("tenant = ?1 AND (customer = ?2 OR sender IN ({list}) OR {})", says(&["body"])),
+        state: format!("{of_entity} OR {})", says(&["entity", "key", "CAST(value AS TEXT)"])),
+        timers: format!("{of_entity} OR {})", says(&["entity", "key", "data"])),
+        entities: format!("tenant = ?1 AND ?2 <> '' AND (entity IN ({list}) OR {})", says(&["entity"])),
+    }
+}
+
 pub(super) fn find(names: &Names, conn: &Connection) -> Outcome<Found> {
     let places: Vec<String> = (3..4 + names.addresses.len()).map(|place| format!("?{place}")).collect();
-    let list = places.join(", ");
+    let tables = conditions(names, &places.join(", "));
     let (lanes, entities) = (listed(names, names.lanes()), listed(names, names.entities()));
     let seq = |row: &Row<'_>| row.get::<_, i64>(0);
-    let of_entity = format!("tenant = ?1 AND (customer = ?2 OR entity IN ({list}))");
+    let found = |columns: &str, condition: &str| format!("SELECT {columns} WHERE {condition}");
+    let keys = "tenant, plugin, entity, key FROM";
+    let messages: Vec<MessageId> =
+        select(conn, &found("id FROM messages", &tables.messages), &lanes, |row| row.get(0).map(MessageId))?;
     Ok(Found {
-        events: select(
-            conn,
-            "SELECT seq FROM events WHERE tenant = ?1 AND customer = ?2",
-            lanes.get(..2).unwrap_or_default(),
-            seq,
-        )?,
-        runs: select(conn, &format!("SELECT seq FROM runs WHERE {of_entity}"), &entities, seq)?,
-        messages: select(
-            conn,
-            &format!("SELECT id FROM messages WHERE tenant = ?1 AND lane IN (?2, {list})"),
-            &lanes,
-            |row| row.get(0).map(MessageId),
-        )?,
-        incoming: select(
-            conn,
-            &format!("SELECT seq FROM incoming WHERE tenant = ?1 AND (customer = ?2 OR sender IN ({list}))"),
-            &lanes,
-            seq,
-        )?,
-        state: select(
-            conn,
-            &format!("SELECT tenant, plugin, entity, key FROM state WHERE {of_entity}"),
-            &entities,
-            keyed,
-        )?,
-        timers: select(
-            conn,
-            &format!("SELECT tenant, plugin, entity, key FROM timers WHERE {of_entity}"),
-            &entities,
-            keyed,
-        )?,
+        events: select(conn, &found("seq FROM events e", &tables.events), lanes.get(..2).unwrap_or_default(), seq)?,
+        runs: select(conn, &found("seq FROM runs", &tables.runs), &entities, seq)?,
+        incoming: select(conn, &found("seq FROM incoming", &tables.incoming), &lanes, seq)?,
+        state: select(conn, &found(&format!("{keys} state"), &tables.state), &entities, keyed)?,
+        timers: select(conn, &found(&format!("{keys} timers"), &tables.timers), &entities, keyed)?,
         entities: select(
             conn,
-            &format!(
-                "SELECT tenant, plugin, entity FROM entities WHERE tenant = ?1 AND ?2 <> '' AND entity IN ({list})"
-            ),
+            &found("tenant, plugin, entity FROM entities", &tables.entities),
             &entities,
             entity_key,
         )?,
+        parked: parked(names, conn, &messages)?,
+        messages,
     })
+}
+
+fn parked(names: &Names, conn: &Connection, messages: &[MessageId]) -> Outcome<Vec<i64>> {
+    let sql = "SELECT id, token, provider_id, failure FROM parked_receipts WHERE tenant = ?1";
+    let all = select(conn, sql, &[names.tenant.to_string()], |row| {
+        Ok(ParkedNames { id: row.get(0)?, token: row.get(1)?, provider_id: row.get(2)?, failure: row.get(3)? })
+    })?;
+    Ok(all.into_iter().filter(|parked| names.concerns(messages, parked)).map(|parked| parked.id).collect())
 }
 
 fn select<T>(

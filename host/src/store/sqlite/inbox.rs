@@ -57,7 +57,8 @@ impl Inbox for SqliteSource<'_> {
     }
 
     fn event_runs(&mut self, id: EventId) -> commands::Outcome<Option<Vec<RunId>>> {
-        let sql = "SELECT e.runs FROM event_keys k JOIN events e ON e.seq = k.seq WHERE k.id = ?1";
+        // A key whose event has been deleted by its age still says that it was here.
+        let sql = "SELECT coalesce(e.runs, x'') FROM event_keys k LEFT JOIN events e ON e.seq = k.seq WHERE k.id = ?1";
         let ids = self.one(sql, [&id.0], |row| row.get::<_, Vec<u8>>(0))?;
         Ok(ids.map(|ids| run_ids(&ids)))
     }
@@ -215,10 +216,12 @@ pub(super) fn read_event(row: &Row<'_>, first: usize) -> rusqlite::Result<Arc<Ev
     }))
 }
 
-/// A run of any state, as it was queued.
+/// A run of any state, as it was queued. One of which an erasure or its age has left no cause is not found: there is nothing to
+/// execute.
 pub(super) fn run_by_id(conn: &Connection, id: RunId) -> Outcome<Option<(QueuedRun, RunState)>> {
     let sql = format!(
-        "SELECT {RUN_COLUMNS}, {EVENT_COLUMNS}, r.state FROM runs r LEFT JOIN events e ON e.seq = r.event WHERE r.id = ?1"
+        "SELECT {RUN_COLUMNS}, {EVENT_COLUMNS}, r.state FROM runs r LEFT JOIN events e ON e.seq = r.event \
+         WHERE r.id = ?1 AND (r.payload IS NOT NULL OR e.seq IS NOT NULL)"
     );
     let found = conn
         .prepare_cached(&sql)?

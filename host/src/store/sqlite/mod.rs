@@ -12,6 +12,7 @@
 //! It never acknowledges what is not on disk, never holds a transaction open while anybody waits, and never begins an empty
 //! store where there was another.
 
+mod adrift;
 mod aside;
 mod damage;
 mod erasing;
@@ -27,6 +28,7 @@ mod open_work;
 mod outbox;
 mod people;
 mod readers;
+mod retain;
 mod rows;
 mod settings;
 mod source;

@@ -19,8 +19,11 @@ use crate::{
 const APPLICATION_ID: u32 = 0x5245_4c41;
 
 /// Forward only, in order; the number of those applied is the file's `user_version`.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_begin.sql"), include_str!("migrations/0002_flows.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_begin.sql"),
+    include_str!("migrations/0002_flows.sql"),
+    include_str!("migrations/0003_retention.sql"),
+];
 
 fn unusable(path: &Path, reason: impl Into<String>, advice: impl Into<String>) -> Error {
     Error::Unusable { place: path.display().to_string(), reason: reason.into(), advice: advice.into() }

@@ -20,7 +20,7 @@ use crate::{
     ids::{CustomerId, EventId, TenantId},
     store::{
         CustomerProfile, Error, Handover, RoutedEvent, Settings, Store, commands,
-        contract_tests::{Place, store_contract},
+        contract_tests::{Place, erasure, store_contract},
         handover::handover,
     },
 };
@@ -276,4 +276,23 @@ async fn nothing_of_an_erased_customer_is_left_in_the_file() {
         }
     }
     assert!(store.event(&tenant, event("other 299", "").event.id).await.unwrap().unwrap().data.len() > 2_000);
+}
+
+#[tokio::test]
+async fn an_erasure_reaches_every_place_in_which_a_customer_can_stand() {
+    let directory = Directory::new();
+    let store = directory.open().unwrap();
+    let left = || {
+        let files = ["", "-wal"].map(|ending| std::fs::read(format!("{}{ending}", directory.file().display())));
+        let bytes = files.into_iter().flat_map(Result::unwrap_or_default).collect::<Vec<u8>>();
+        let found = |word: &&str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
+        erasure::WORDS.into_iter().filter(found).collect::<Vec<_>>()
+    };
+    erasure::fill(&store).await;
+    let before = left();
+    let missing: Vec<_> = erasure::WORDS.into_iter().filter(|word| !before.contains(word)).collect();
+    assert_eq!(missing, ["wordinlate"], "that it can be found is what makes it count that it is not");
+    erasure::erase(&store).await;
+    store.close().await.unwrap();
+    assert_eq!(left(), Vec::<&str>::new());
 }

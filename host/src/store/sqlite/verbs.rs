@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, aside, erasing, heard, kept, open_work, outbox, people, stories};
+use super::{SqliteStore, adrift, aside, erasing, heard, kept, open_work, outbox, people, retain, stories};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -15,9 +15,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
-        RunFilter, RunStory, Store,
+        self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
+        MessageChange, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, timers},
     },
 };
@@ -285,6 +285,26 @@ impl Store for SqliteStore {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| stories::figures(conn, &tenant)).await
+    }
+
+    async fn retain(&self, step: RetainStep) -> Result<Retained> {
+        let chosen = self.readers.read(move |conn| retain::look(conn, &step)).await?;
+        let (last, more) = (chosen.last, chosen.more);
+        if chosen.seqs.is_empty() {
+            return Ok(Retained { rows: 0, last, more });
+        }
+        let (job, answer) = retain::Sweep::new(step.what, chosen.seqs);
+        self.send(Box::new(job))?;
+        let rows = answer.await.unwrap_or_else(|_| Err(self.writer_is_gone()))?;
+        Ok(Retained { rows, last, more })
+    }
+
+    async fn adrift(&self) -> Result<Vec<Adrift>> {
+        self.readers.read(adrift::find).await
+    }
+
+    async fn vitals(&self) -> Result<Vitals> {
+        self.readers.read(adrift::vitals).await
     }
 
     fn host_secret(&self) -> [u8; 32] {

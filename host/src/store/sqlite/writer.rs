@@ -39,6 +39,10 @@ pub(super) trait Job: Send {
     /// For tests that change something about the connection itself.
     #[cfg(test)]
     fn connected(&mut self, _conn: &Connection) {}
+    /// For what decides nothing and goes by rows alone, before the commands of its transaction.
+    fn sweep(&mut self, _source: &SqliteSource<'_>) -> Outcome<()> {
+        Ok(())
+    }
     fn apply(&mut self, tx: &mut Tx<'_>) -> commands::Outcome<()>;
     fn answer(self: Box<Self>, failed: Option<&Error>);
 }
@@ -175,6 +179,9 @@ impl Writer {
             parked_receipts_max: self.shared.settings.parked_receipts_max,
             forgotten: false,
         };
+        for job in jobs.iter_mut() {
+            job.sweep(&source)?;
+        }
         let mut tx = Tx::new(&mut source, &self.shared.terms, self.shared.handover.watched());
         for job in jobs {
             job.apply(&mut tx)?;
