@@ -85,7 +85,7 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
             }
         }
         let work = Work { run: queued.clone(), snapshot, now };
-        if parts.plugins.get(&queued.run.key.plugin).is_none() {
+        if parts.plugins.retry(&queued.run.key.plugin).is_none() {
             return Err(Trouble::PluginMissing);
         }
         let Execution { result, report, retry } = parts.plugins.execute(work).await;

@@ -13,6 +13,7 @@
 //! Nothing in here sends anything: the only way out of a plugin is its outcome.
 
 mod execute;
+mod executor;
 mod failure;
 mod flows;
 mod lane;
@@ -27,12 +28,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use executor::Executor;
 pub use settings::Settings;
 
 use crate::{
     clock::Clock,
     domain::run::QueuedRun,
-    plugin::Plugins,
     store::{Handover, Store, handover::Inlet},
 };
 use runner::Runner;
@@ -41,7 +42,7 @@ use runner::Runner;
 pub struct Parts {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
-    pub plugins: Arc<Plugins>,
+    pub plugins: Arc<dyn Executor>,
     pub settings: Settings,
 }
 

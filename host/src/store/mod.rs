@@ -12,6 +12,8 @@ mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 pub mod handover;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod postgres;
 mod settings;
 pub mod sqlite;
