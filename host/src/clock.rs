@@ -1,11 +1,18 @@
 //! The only place that reads the time.
 //!
 //! Everything else is handed a [`Clock`]. Two exist: [`SystemClock`], which a host in production runs on, and
-//! [`AdjustableClock`], which can be moved forward and stands behind `relais demo`, `relais dev` and the tests: a reminder
-//! that is due in 22 hours is sent a moment after the clock was moved, by the same code that sends it in production.
+//! [`AdjustableClock`], which can be moved and stands behind `relais demo`, `relais dev` and the tests: a reminder that is due
+//! in 22 hours is sent a moment after the clock was moved, by the same code that sends it in production.
+//!
+//! A wall clock jumps: it is set by hand, by a time server, by a machine that wakes up. What is due at a time of day follows
+//! it. What waits for a length of time must not wait an hour longer because the clock was set back by one: whoever waits so
+//! listens to [`Clock::set_back`] and begins to wait anew, or measures with the monotonic clock, which knows no time of day.
 
 use std::{
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -78,25 +85,65 @@ pub trait Clock: Send + Sync + 'static {
     /// Returns once `now()` is `until` or later, and not before.
     async fn sleep_until(&self, until: Timestamp);
 
+    /// By how many milliseconds altogether this clock was set back since it began. Changes when it is.
+    fn set_back(&self) -> watch::Receiver<i64>;
+
     /// Moves the clock forward to `to`, where this clock can be moved. Says whether it was.
     fn advance_to(&self, _to: Timestamp) -> bool {
         false
     }
+
+    /// Makes the clock jump as a machine's does that is set wrong or right, where this clock can be moved. Says whether it did.
+    fn jump(&self, _by_ms: i64) -> bool {
+        false
+    }
 }
 
+/// Time servers slew a clock by half a millisecond a second; what strays from the monotonic clock by this much at once was set.
+const JUMP_MS: i64 = 2_000;
+/// Slewing is followed in steps of this size, so that reading the time seldom writes.
+const SLEW_MS: i64 = 100;
+/// How long a sleeper sleeps before it looks at the clock again: a timer is late by at most this much after a jump forward.
+const STEP: Duration = Duration::from_secs(1);
+
 /// The machine's own clock.
-pub struct SystemClock;
+pub struct SystemClock {
+    began: Instant,
+    jumps: Jumps,
+}
+
+impl SystemClock {
+    pub fn new() -> SystemClock {
+        let began = Instant::now();
+        SystemClock { began, jumps: Jumps::new(wall_ms()) }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        SystemClock::new()
+    }
+}
+
+fn wall_ms() -> i64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
 
 #[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(millis(since))
+        let (wall, elapsed) = (wall_ms(), millis(self.began.elapsed()));
+        // A thread that was put aside between the two looks would see a jump that there was not: it looks again.
+        if self.jumps.by(wall, elapsed).abs() >= JUMP_MS {
+            let (wall, elapsed) = (wall_ms(), millis(self.began.elapsed()));
+            self.jumps.notice(wall, elapsed);
+            return Timestamp(wall);
+        }
+        self.jumps.notice(wall, elapsed);
+        Timestamp(wall)
     }
 
     async fn sleep_until(&self, until: Timestamp) {
-        // In steps, because the machine's clock may be set while we sleep: a timer is late by at most one step then.
-        const STEP: Duration = Duration::from_secs(5);
         loop {
             let left = until.since(self.now());
             if left.is_zero() {
@@ -105,18 +152,65 @@ impl Clock for SystemClock {
             tokio::time::sleep(left.min(STEP)).await;
         }
     }
+
+    fn set_back(&self) -> watch::Receiver<i64> {
+        self.jumps.set_back.subscribe()
+    }
 }
 
-/// A clock that runs like the machine's from a given time on, and can be moved forward.
+/// Notices where a wall clock and the monotonic one part.
+struct Jumps {
+    /// The wall clock when the monotonic one stood at 0, as it was last seen.
+    base_ms: AtomicI64,
+    set_back: watch::Sender<i64>,
+}
+
+impl Jumps {
+    fn new(base_ms: i64) -> Jumps {
+        Jumps { base_ms: AtomicI64::new(base_ms), set_back: watch::Sender::new(0) }
+    }
+
+    fn by(&self, wall_ms: i64, elapsed_ms: i64) -> i64 {
+        wall_ms.saturating_sub(elapsed_ms).saturating_sub(self.base_ms.load(Ordering::Relaxed))
+    }
+
+    fn notice(&self, wall_ms: i64, elapsed_ms: i64) {
+        let by = self.by(wall_ms, elapsed_ms);
+        if by.abs() < SLEW_MS {
+            return;
+        }
+        let (base, seen) = (wall_ms.saturating_sub(elapsed_ms), wall_ms.saturating_sub(elapsed_ms).saturating_sub(by));
+        // Several threads see the same jump; one of them reports it.
+        let first = self.base_ms.compare_exchange(seen, base, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if first && by.abs() >= JUMP_MS {
+            self.report(by);
+        }
+    }
+
+    fn report(&self, by_ms: i64) {
+        tracing::warn!(by_ms, "the clock was set; what is due at a time of day follows it");
+        if by_ms < 0 {
+            self.set_back.send_modify(|total| *total = total.saturating_add(by_ms.saturating_neg()));
+        }
+    }
+}
+
+/// A clock that runs like the machine's from a given time on, and can be moved.
 pub struct AdjustableClock {
     epoch: Instant,
     ahead: Mutex<i64>,
     moved: watch::Sender<()>,
+    set_back: watch::Sender<i64>,
 }
 
 impl AdjustableClock {
     pub fn starting_at(start: Timestamp) -> AdjustableClock {
-        AdjustableClock { epoch: Instant::now(), ahead: Mutex::new(start.0), moved: watch::Sender::new(()) }
+        AdjustableClock {
+            epoch: Instant::now(),
+            ahead: Mutex::new(start.0),
+            moved: watch::Sender::new(()),
+            set_back: watch::Sender::new(0),
+        }
     }
 }
 
@@ -147,6 +241,22 @@ impl Clock for AdjustableClock {
         self.moved.send_replace(());
         true
     }
+
+    fn set_back(&self) -> watch::Receiver<i64> {
+        self.set_back.subscribe()
+    }
+
+    fn jump(&self, by_ms: i64) -> bool {
+        let mut ahead = self.ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *ahead = ahead.saturating_add(by_ms);
+        drop(ahead);
+        tracing::warn!(by_ms, "the clock was made to jump");
+        self.moved.send_replace(());
+        if by_ms < 0 {
+            self.set_back.send_modify(|total| *total = total.saturating_add(by_ms.saturating_neg()));
+        }
+        true
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +273,50 @@ mod tests {
         assert!(clock.advance_to(due));
         sleep.await;
         assert!(clock.now() >= due);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_says_by_how_much_and_lets_nobody_go_early() {
+        let clock = AdjustableClock::starting_at(Timestamp(10_000_000));
+        let mut set_back = clock.set_back();
+        let due = clock.now().plus(Duration::from_secs(1800));
+        assert!(clock.jump(3_600_000));
+        clock.sleep_until(due).await;
+        assert!(!set_back.has_changed().unwrap(), "it went forward");
+        assert!(clock.jump(-3_600_000));
+        set_back.changed().await.unwrap();
+        assert_eq!(*set_back.borrow_and_update(), 3_600_000);
+        let sleep = clock.sleep_until(due);
+        tokio::pin!(sleep);
+        assert!(tokio::time::timeout(Duration::ZERO, &mut sleep).await.is_err(), "it is not yet that time again");
+    }
+
+    #[test]
+    fn a_jump_is_told_once_and_a_slew_is_followed() {
+        let jumps = Jumps::new(1_000_000);
+        let back = || *jumps.set_back.borrow();
+        jumps.notice(1_000_500, 500);
+        // An hour in which a time server slows the clock down by half a millisecond a second.
+        for second in 1..3_600 {
+            jumps.notice(1_000_000 + second * 1_000 - second / 2, second * 1_000);
+        }
+        assert_eq!(back(), 0);
+        assert!(jumps.by(1_000_000 + 3_600_000 - 1_800, 3_600_000).abs() <= SLEW_MS);
+        let wall = 1_000_000 + 3_600_000 - 1_800 - 7_200_000;
+        (0..3).for_each(|_| jumps.notice(wall, 3_600_000));
+        assert!((7_199_900..=7_200_100).contains(&back()), "{}", back());
+        jumps.notice(wall + 7_201_000, 3_601_000);
+        assert!((7_199_900..=7_200_100).contains(&back()), "forward is not back");
+    }
+
+    #[tokio::test]
+    async fn the_machines_clock_runs_and_is_not_taken_for_one_that_jumps() {
+        let clock = SystemClock::new();
+        let began = clock.now();
+        clock.sleep_until(began.plus(Duration::from_millis(20))).await;
+        assert!(clock.now() >= began.plus(Duration::from_millis(20)));
+        assert_eq!(*clock.set_back().borrow(), 0);
+        assert!(!clock.jump(1) && !clock.advance_to(Timestamp::NEVER));
     }
 
     #[test]

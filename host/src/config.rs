@@ -52,6 +52,8 @@ pub struct Server {
     /// How providers and customers reach the host from outside. Webhook signatures are computed over it.
     #[serde(default)]
     pub public_url: Option<String>,
+    /// How long what is in progress may take once the host is asked to stop.
+    pub grace_s: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -199,6 +201,12 @@ impl Config {
             warnings.push(format!(
                 "dispatch.fallback-after-s ({} s) is not longer than http.timeout-ms ({} ms): SMS may follow while WhatsApp is still answering",
                 self.dispatch.fallback_after_s, self.http.timeout_ms
+            ));
+        }
+        if self.server.grace_s * 1000 <= self.http.timeout_ms {
+            warnings.push(format!(
+                "server.grace-s ({} s) is not longer than http.timeout-ms ({} ms): a provider that answers late leaves its message in doubt when the host is stopped",
+                self.server.grace_s, self.http.timeout_ms
             ));
         }
         if self.accounts.meta.is_empty() && self.accounts.cm.is_empty() && self.accounts.twilio.is_empty() {

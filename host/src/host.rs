@@ -2,7 +2,7 @@
 
 mod directory;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
@@ -19,6 +19,7 @@ use crate::{
     ingress, page,
     plugin::Plugins,
     receipt, run,
+    shutdown::Shutdown,
     store::{Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
 };
 use directory::PluginDirectory;
@@ -30,7 +31,12 @@ pub struct Running {
     pub plugins: Arc<Plugins>,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
     server: JoinHandle<std::io::Result<()>>,
+    shutdown: Shutdown,
+    grace: Duration,
 }
+
+/// What is left after the grace period needs no time: it is dropped where it stands. More than this is a disk that hangs.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// Starts everything, and returns once the listener answers. Cancelling `stop` ends it: [`Running::ended`] waits for that.
 pub async fn start(
@@ -58,11 +64,14 @@ pub async fn start_with_page(
         .await
         .context("the plugins cannot be loaded")?;
 
+    let lateness = Arc::new(run::Lateness::default());
     let run_parts = run::Parts {
         store: store.clone(),
         clock: clock.clone(),
         plugins: plugins.clone(),
         settings: config.run.clone(),
+        alerts: run::Alerts::default(),
+        lateness: lateness.clone(),
     };
     let dispatch_parts = dispatch::Parts {
         store: store.clone(),
@@ -79,16 +88,19 @@ pub async fn start_with_page(
     let tenants = config.ingress.keys.iter().map(|key| key.tenant.clone());
     let tenants = tenants.chain([config.plugins.tenant.clone(), TenantId::default_tenant()]);
     let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
+    let shutdown = Shutdown::new(stop.clone());
     let tasks = vec![
         ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
-        ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), stop.clone()))),
-        ("dispatch", tokio::spawn(dispatch::work(dispatch_parts, inlets.messages, hand.clone(), stop.clone()))),
+        ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), shutdown.clone()))),
+        ("dispatch", tokio::spawn(dispatch::work(dispatch_parts, inlets.messages, hand.clone(), shutdown.clone()))),
     ];
 
     let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones)?;
-    let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), stop.cancelled_owned()));
+    let router = router.layer(axum::Extension(lateness));
+    let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
+    let grace = Duration::from_secs(config.server.grace_s);
     tracing::info!(%address, store = %config.store.url, "the host is ready");
-    Ok(Running { address, store, plugins, tasks, server })
+    Ok(Running { address, store, plugins, tasks, server, shutdown, grace })
 }
 
 async fn open_store(
@@ -104,16 +116,39 @@ async fn open_store(
 }
 
 impl Running {
-    /// Returns when everything has ended after a stop, and what was written is on disk.
-    pub async fn ended(self) -> anyhow::Result<()> {
-        let served = self.server.await.context("the listener ended badly");
-        for (name, task) in self.tasks {
-            task.await.with_context(|| format!("the {name} stage ended badly"))?;
+    /// Returns when everything has ended after a stop, and what was written is on disk. What is still in progress at the end
+    /// of the grace period, or when `hurry` comes, is left for the next start.
+    pub async fn ended(mut self, hurry: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let patience = async {
+            self.shutdown.out_of_time(self.grace, hurry).await;
+            tokio::time::sleep(CLOSE_MAX).await;
+        };
+        let drained = tokio::select! {
+            drained = drain(&mut self.server, &mut self.tasks) => drained,
+            () = patience => {
+                tracing::error!("the host does not come to rest; what it has acknowledged is in the store");
+                self.tasks.iter().for_each(|(_, task)| task.abort());
+                Ok(())
+            }
+        };
+        match tokio::time::timeout(CLOSE_MAX, self.store.close()).await {
+            Ok(closed) => closed?,
+            Err(_) => tracing::error!("the store does not close; look at its disk. What was acknowledged is in it"),
         }
-        self.store.close().await?;
         tracing::info!("the host has stopped; what was not finished is in the store");
-        Ok(served??)
+        drained
     }
+}
+
+async fn drain(
+    server: &mut JoinHandle<std::io::Result<()>>,
+    tasks: &mut [(&'static str, JoinHandle<()>)],
+) -> anyhow::Result<()> {
+    let served = server.await.context("the listener ended badly");
+    for (name, task) in tasks {
+        task.await.with_context(|| format!("the {name} stage ended badly"))?;
+    }
+    Ok(served??)
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything that the routes are put together from, once")]

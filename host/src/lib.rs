@@ -7,6 +7,7 @@ pub mod clock;
 pub mod domain;
 pub mod ids;
 pub mod secret;
+pub mod shutdown;
 
 // The rules, the truth, and the sandbox.
 pub mod plugin;

@@ -17,11 +17,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(relais::cli::run(cli)) {
+    let code = match runtime.block_on(relais::cli::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             relais::terminal::complain(&failure);
             ExitCode::from(failure.exit_code())
         }
-    }
+    };
+    // What is still running was given its time, and must not hold up the end: a plugin that computes, a disk that hangs.
+    runtime.shutdown_background();
+    code
 }

@@ -18,20 +18,64 @@ pub fn log_to_stderr(settings: &LogSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns on SIGTERM or Ctrl-C.
-pub async fn asked_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
+/// SIGTERM and Ctrl-C, from when this is made: one that comes while nobody waits for it is not missed.
+#[cfg(unix)]
+pub struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    /// Taken so that it does not end the process: see [`Signals::listen`].
+    #[cfg(target_os = "linux")]
+    _file_size: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    pub fn listen() -> std::io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+        // SIGXFSZ: a limit on the size of files (`ulimit -f`, `LimitFSIZE=`) is then an error of the write, like a full disk,
+        // and not the end of the process over and over.
+        #[cfg(target_os = "linux")]
+        const FILE_SIZE: i32 = 25;
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            #[cfg(target_os = "linux")]
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
+        })
+    }
+
+    /// Returns on the next one.
+    pub async fn asked_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-    // Where no signal can be waited for, the host runs until it is killed, which it survives.
-    let _ = interrupt.await;
+}
+
+/// Ctrl-C, where there are no other signals.
+#[cfg(not(unix))]
+pub struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    pub fn listen() -> std::io::Result<Signals> {
+        Ok(Signals)
+    }
+
+    pub async fn asked_to_stop(&mut self) {
+        // Where it cannot be waited for, the process runs until it is killed, which it survives.
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// Returns on SIGTERM or Ctrl-C.
+pub async fn asked_to_stop() {
+    match Signals::listen() {
+        Ok(mut signals) => signals.asked_to_stop().await,
+        Err(error) => {
+            tracing::warn!(%error, "no signal can be waited for: this runs until it is killed, which it survives");
+            std::future::pending().await
+        }
+    }
 }

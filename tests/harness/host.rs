@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::ExitStatus,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -25,6 +26,8 @@ pub(crate) struct Host {
     pub(crate) client: reqwest::Client,
     /// Sent with every request, where the setup has keys.
     pub(crate) key: Option<&'static str>,
+    /// The words of a program that the host is started under: a tracer, limits.
+    pub(crate) under: Vec<String>,
     setup: Setup,
     port: u16,
     dir: Directory,
@@ -49,22 +52,30 @@ impl Host {
         let start = Timestamp::parse(START).unwrap();
         let sim = Sim::start(start, setup.simulator(), format!("{url}/v1/webhooks"), client.clone()).await;
         let key = setup.keys.first().map(|(_, secret)| *secret);
-        Host { url, sim, client, key, setup, port, dir, child: None }
+        Host { url, sim, client, key, under: Vec::new(), setup, port, dir, child: None }
     }
 
     /// Starts the process, on what an earlier one left.
     pub(crate) async fn launch(&mut self) {
+        if let Err(ended) = self.try_launch().await {
+            panic!("the host ended at its start with {ended}\n{}", self.log_tail());
+        }
+    }
+
+    /// The same where it may end before it is ready.
+    pub(crate) async fn try_launch(&mut self) -> Result<(), ExitStatus> {
         assert!(self.child.is_none(), "it is running");
         self.write_config();
-        self.child = Some(process::serve(&self.config_file(), &self.log_file()));
+        self.child = Some(process::serve(&self.config_file(), &self.log_file(), &self.under));
         let began = Instant::now();
         loop {
             let answer = self.client.get(format!("{}/readyz", self.url)).send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return;
+                return Ok(());
             }
             if let Some(ended) = self.child.as_mut().unwrap().try_wait().unwrap() {
-                panic!("the host ended at its start with {ended}\n{}", self.log_tail());
+                self.child = None;
+                return Err(ended);
             }
             assert!(began.elapsed() < PATIENCE * 2, "the host does not get ready\n{}", self.log_tail());
             tokio::time::sleep(LOOK_EVERY).await;
@@ -92,6 +103,35 @@ impl Host {
         assert!(status.success(), "the host ended with {status}\n{}", self.log_tail());
     }
 
+    /// Any signal.
+    pub(crate) async fn signal(&self, signal: &str) {
+        process::signal(self.process().expect("it is running"), signal).await;
+    }
+
+    /// Its process id, while it runs.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// How it ended, where it does so by itself or was asked to.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it is running");
+        process::ended(&mut child).await
+    }
+
+    /// How it ended, where it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.child.as_mut()?.try_wait().unwrap();
+        if ended.is_some() {
+            self.child = None;
+        }
+        ended
+    }
+
+    pub(crate) fn store_file(&self) -> PathBuf {
+        self.dir.path.join("relais.db")
+    }
+
     /// Other settings from the next start on.
     pub(crate) fn set(&mut self, settings: &str) {
         self.setup.over.push(settings.to_owned());
@@ -102,6 +142,19 @@ impl Host {
         let moved = self.put("/v1/clock", json!({"advance": by})).await;
         let now = Timestamp::parse(moved["now"].as_str().unwrap()).unwrap();
         self.sim.clock.advance_to(now);
+    }
+
+    /// Has the host's clock jump, as one that is set wrong or right; the providers' goes on.
+    pub(crate) async fn jump(&self, by: &str) {
+        self.put("/v1/clock", json!({"jump": by})).await;
+    }
+
+    /// What the host's process holds of the machine's memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let id = self.child.as_ref().and_then(Child::id).expect("it is running");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Asks until `look` has an answer. `Err` says what is seen in place of it.

@@ -17,6 +17,7 @@ mod process;
 mod setup;
 mod sim;
 mod story;
+pub(crate) mod strace;
 
 pub(crate) use api::Answer;
 pub(crate) use forged::{hmac_sha256_hex, meta_signature};

@@ -13,7 +13,20 @@ use tokio::process::{Child, Command};
 const COMMAND_MAX: Duration = Duration::from_secs(120);
 
 fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_relais"));
+    binary_under(&[])
+}
+
+/// The binary as the last word of another program's command: a tracer, or limits.
+fn binary_under(under: &[String]) -> Command {
+    const BINARY: &str = env!("CARGO_BIN_EXE_relais");
+    let mut command = match under.split_first() {
+        None => Command::new(BINARY),
+        Some((program, words)) => {
+            let mut command = Command::new(program);
+            command.args(words).arg(BINARY);
+            command
+        }
+    };
     // Settings of whoever runs the tests are not the tests' settings.
     command.env_clear().env("NO_COLOR", "1").kill_on_drop(true);
     command
@@ -39,10 +52,10 @@ pub(crate) async fn relais_with(arguments: &[&str], environment: &[(&str, &str)]
     ended.unwrap_or_else(|_| panic!("relais {arguments:?} does not end")).unwrap()
 }
 
-/// Starts `relais serve`, with its log appended to `log`.
-pub(crate) fn serve(config: &Path, log: &Path) -> Child {
+/// Starts `relais serve`, with its log appended to `log`; `under` another program where that is not empty.
+pub(crate) fn serve(config: &Path, log: &Path, under: &[String]) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-    let mut command = binary();
+    let mut command = binary_under(under);
     command.arg("serve").arg("--config").arg(config);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     command.spawn().unwrap()
@@ -50,9 +63,17 @@ pub(crate) fn serve(config: &Path, log: &Path) -> Child {
 
 /// Asks a process to end, as an operator does.
 pub(crate) async fn terminate(child: &mut Child) -> ExitStatus {
-    let id = child.id().unwrap().to_string();
-    let sent = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
-    assert!(sent.success(), "SIGTERM cannot be sent to {id}");
+    signal(child.id().unwrap(), "-TERM").await;
+    ended(child).await
+}
+
+pub(crate) async fn signal(id: u32, signal: &str) {
+    let sent = Command::new("kill").args([signal, &id.to_string()]).status().await.unwrap();
+    assert!(sent.success(), "{signal} cannot be sent to {id}");
+}
+
+/// How a process ends that is to end by itself.
+pub(crate) async fn ended(child: &mut Child) -> ExitStatus {
     tokio::time::timeout(COMMAND_MAX, child.wait()).await.unwrap_or_else(|_| panic!("the host does not stop")).unwrap()
 }
 

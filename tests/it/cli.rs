@@ -5,7 +5,7 @@ use std::{fs, process::Output};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Host, PAUL, Setup, copy_shipped, order_ready, relais, relais_with, repository};
+use crate::harness::{Host, PAUL, Setup, copy_shipped, order_ready, relais, relais_with, repository, steps};
 
 const KEY: &str = "a-key-of-the-shop-0001";
 
@@ -132,6 +132,52 @@ async fn a_host_that_refuses_is_4_one_that_is_not_there_is_3_and_wrong_usage_is_
 }
 
 #[tokio::test]
+async fn runs_that_were_set_aside_are_listed_shown_replayed_and_discarded() {
+    let host = Host::start(Setup::tester().key("shop", KEY)).await;
+    host.sim.phone(PAUL, |_| {});
+    host.customer("paul", PAUL).await;
+    let none = done(&with_key(&host, &["runs", "list", "--set-aside"], "").await);
+    assert_eq!(none.trim(), "no runs");
+    let mut ids = Vec::new();
+    for entity in ["a", "b", "c", "d"] {
+        let event = steps("paul", entity, json!([{"reject": {"why": "of no use"}}]));
+        let run = host.accept(event).await["runs"][0].as_str().unwrap().to_owned();
+        host.until_run(&run, "set-aside").await;
+        ids.push(run);
+    }
+    let list = done(&with_key(&host, &["runs", "list", "--set-aside", "--plugin", "tester"], "").await);
+    assert_eq!(list.lines().count(), 4, "{list}");
+    assert!(list.contains(&ids[0]) && list.contains("test/a") && list.contains("reject: of no use"), "{list}");
+    let list = json_of(&with_key(&host, &["runs", "list", "--entity", "test/b", "--json"], "").await);
+    assert_eq!(list["runs"][0]["id"], json!(ids[1]));
+    let shown = json_of(&with_key(&host, &["runs", "show", &ids[0]], "").await);
+    assert_eq!(shown["input"]["event"]["type"], "com.example.test.go");
+    failed(&with_key(&host, &["runs", "show", "r0/replay"], "").await, 4, &["the host refuses"]);
+
+    // What they are replayed for has not gone: they are set aside again, and the command ends all the same.
+    let said = done(&with_key(&host, &["runs", "replay", &ids[0], &ids[1]], "").await);
+    assert_eq!(said.trim(), "replayed: 2");
+    for id in &ids[..2] {
+        host.until_run(id, "set-aside").await;
+    }
+    let said = done(&with_key(&host, &["runs", "replay", "--plugin", "tester", "--all"], "").await);
+    assert_eq!(said.trim(), "replayed: 4");
+    host.until_eq("all are set aside again", json!(4), async || host.stats().await["set_aside_runs"].clone()).await;
+
+    let unasked = with_key(&host, &["runs", "discard", "--all"], "y\n").await;
+    failed(&unasked, 1, &["does not come back", "--yes"]);
+    let said = done(&with_key(&host, &["runs", "discard", &ids[0], "--yes"], "").await);
+    assert_eq!(said.trim(), "discarded: 1");
+    let again = with_key(&host, &["runs", "discard", &ids[0], &ids[1], "--yes"], "").await;
+    let (out, err) = ended(&again, 4);
+    assert!(out.contains("discarded: 1") && err.contains("1 of them"), "{out}{err}");
+    let all = ["runs", "discard", "--plugin", "tester", "--failure", "reject", "--all", "--yes"];
+    assert_eq!(done(&with_key(&host, &all, "").await).trim(), "discarded: 2");
+    failed(&relais(&["runs", "replay", "--plugin", "tester"]).await, 2, &["--all"]);
+    failed(&relais(&["runs", "replay", "--all", "r0"]).await, 2, &["cannot be used with"]);
+}
+
+#[tokio::test]
 async fn a_package_is_checked_before_it_is_loaded() {
     let host = Host::prepare(Setup::new()).await;
     let good = repository().join("plugins/order-ready");
@@ -209,7 +255,7 @@ async fn a_host_whose_port_is_taken_says_so_and_ends_with_1() {
 
 #[tokio::test]
 async fn the_help_of_every_command_has_an_example_or_what_its_exit_codes_mean() {
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 18] = [
         &[],
         &["serve"],
         &["demo"],
@@ -219,6 +265,11 @@ async fn the_help_of_every_command_has_an_example_or_what_its_exit_codes_mean() 
         &["event", "show"],
         &["message", "show"],
         &["message", "list"],
+        &["runs"],
+        &["runs", "list"],
+        &["runs", "show"],
+        &["runs", "replay"],
+        &["runs", "discard"],
         &["plugin", "check"],
         &["config", "check"],
         &["config", "defaults"],

@@ -13,10 +13,13 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod acknowledged;
+mod aside;
 mod cli;
 mod crash;
 mod customers;
 mod demo;
+mod disk;
 mod duplicates;
 mod fairness;
 mod fallback;
@@ -25,6 +28,7 @@ mod plugins;
 mod receipts;
 mod rules;
 mod runs;
+mod shutdown;
 mod stories;
 mod tidy;
 mod timers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use relais::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{Host, PAUL, Setup, Shown, steps};
+use crate::harness::{Host, LEA, MALIK, PAUL, Setup, Shown, steps};
 
 async fn host() -> Host {
     let host = Host::start(Setup::tester()).await;
@@ -197,4 +197,149 @@ async fn a_timer_that_was_held_up_until_it_was_of_no_use_is_not_given_to_the_plu
     assert_eq!((run["state"].as_str().unwrap(), why), ("done", "not executed: too late to be of use"), "{run:#}");
     assert_eq!(host.messages("paul").await, Vec::<Value>::new());
     assert_eq!(host.stats().await["timers"], 0);
+}
+
+/// A run on loan to a loaded machine gets a second; the whole must not stand still for longer than this.
+const STANDSTILL_MAX: Duration = Duration::from_secs(60);
+
+/// So many timers come due in the same second. RELAIS_TEST_TIMERS says how many; by default as many as a build without
+/// optimisation runs in a minute or two.
+#[tokio::test]
+async fn very_many_timers_due_at_once_run_once_each_while_others_are_served() {
+    const OF_ENTITY: usize = 100;
+    let count: usize = std::env::var("RELAIS_TEST_TIMERS").ok().map_or(10_000, |text| text.parse().unwrap());
+    let host = host().await;
+    let timers: Vec<Value> =
+        (0..OF_ENTITY).map(|no| json!({"timer": {"key": format!("t{no}"), "after_s": 7200, "steps": []}})).collect();
+    let events: Vec<Value> = (0..count / OF_ENTITY).map(|no| steps("paul", &format!("e{no}"), json!(timers))).collect();
+    for batch in events.chunks(20) {
+        assert_eq!(host.post_event("/v1/events", &json!(batch)).await.status, 202);
+        until_nothing_is_open(&host).await;
+    }
+    assert_eq!(host.stats().await["timers"], count);
+    let memory_before = host.memory_bytes();
+    host.advance("3h").await;
+
+    let left = async |stats: &Value| stats["timers"].as_u64().unwrap() + stats["open_runs"].as_u64().unwrap();
+    let (mut fewest, mut progress) = (u64::MAX, std::time::Instant::now());
+    loop {
+        // Whoever comes meanwhile is accepted and run: the call fails where it takes longer than twenty seconds.
+        let other = host.event(steps("paul", "other", json!([{"append": {"key": "list", "word": "x"}}]))).await;
+        assert_eq!(other["complete"], true, "others wait too long: {other:#}");
+        let left = left(&host.stats().await).await;
+        if left == 0 {
+            break;
+        }
+        if left < fewest {
+            (fewest, progress) = (left, std::time::Instant::now());
+        }
+        assert!(progress.elapsed() < STANDSTILL_MAX, "{left} are left, and it stands still");
+    }
+    let grown = host.memory_bytes().saturating_sub(memory_before);
+    assert!(grown < 256 << 20, "it took {} MiB more", grown >> 20);
+    let lateness = host.stats().await["timer_lateness_ms"].clone();
+    assert_eq!(lateness["count"], count, "each was given to its plugin once: {lateness:#}");
+    assert!(lateness["max"].as_u64() >= lateness["p99"].as_u64() && lateness["p50"].as_u64() > Some(0), "{lateness:#}");
+
+    let mut seen = std::collections::BTreeSet::new();
+    let mut path = "/v1/runs?state=done&limit=200".to_owned();
+    loop {
+        let page = host.get(&path).await;
+        for run in page["runs"].as_array().unwrap().iter().filter(|run| run["kind"] == "timer") {
+            let name = (run["entity"].to_string(), run["cause"].to_string());
+            assert_eq!(run["attempts"], 1, "{run:#}");
+            assert!(seen.insert(name), "it has run twice: {run:#}");
+        }
+        let Some(next) = page["next"].as_i64() else { break };
+        path = format!("/v1/runs?state=done&limit=200&before={next}");
+    }
+    assert_eq!(seen.len(), count);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_runs_no_timer_early_and_none_twice() {
+    let host = host().await;
+    let timer = |key: &str, after_s: u32| json!({"timer": {"key": key, "after_s": after_s, "steps": []}});
+    let set = host.event(steps("paul", "a", json!([timer("before", 60), timer("after", 600)]))).await;
+    let accepted = time(&set["results"][0]["accepted"]);
+    host.advance("2m").await;
+    host.until_eq("the first has run", 1, async || timer_runs(&host).await.len()).await;
+    host.jump("-1h").await;
+    // Its own time is an hour further away now, and the time of the first comes once more.
+    host.advance("65m").await;
+    host.event(steps("paul", "b", json!([]))).await;
+    assert_eq!(timer_runs(&host).await.len(), 1, "neither early nor twice");
+    host.advance("10m").await;
+    host.until_eq("the second has run", 2, async || timer_runs(&host).await.len()).await;
+    let second = timer_runs(&host).await.into_iter().find(|run| run["cause"] == "after").unwrap();
+    assert!(time(&second["accepted"]) >= accepted.plus(Duration::from_secs(600)), "{second:#}");
+    // One that is set after the jump is found although the host was waiting for a later one.
+    host.event(steps("paul", "a", json!([timer("far", 86_400)]))).await;
+    host.jump("-1h").await;
+    host.event(steps("paul", "a", json!([timer("near", 60)]))).await;
+    host.advance("61s").await;
+    host.until_eq("the near one has run", 3, async || timer_runs(&host).await.len()).await;
+    until_nothing_is_open(&host).await;
+    assert_eq!(host.stats().await["timers"], 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_forward_runs_what_is_due_once() {
+    let mut host = host().await;
+    let timer = json!({"timer": {"key": "t", "after_s": 1800, "steps": [{"send": {"text": "due"}}]}});
+    host.event(steps("paul", "a", json!([timer]))).await;
+    let failing = host.accept(steps("paul", "b", json!([{"trap-before": {"attempt": 2}}]))).await;
+    let failing = failing["runs"][0].as_str().unwrap().to_owned();
+    host.until_eq("it has failed", json!(1), async || host.run(&failing).await["attempts"].clone()).await;
+    host.jump("1h").await;
+    host.only_message("paul", "read").await;
+    host.until_run(&failing, "done").await;
+    host.jump("-1h").await;
+    host.restart().await;
+    host.advance("2h").await;
+    until_nothing_is_open(&host).await;
+    timer_run(&host).await.unwrap();
+    assert_eq!(host.messages("paul").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_keeps_no_fallback_no_retry_and_no_pace_waiting() {
+    let host = Host::start(Setup::tester().with("dispatch.pair-interval-s = 4\ndispatch.pair-burst = 1")).await;
+    // One is offline, one meets a busy provider, one is written to faster than the pace allows.
+    for (who, number) in [("paul", PAUL), ("lea", LEA), ("malik", MALIK)] {
+        host.sim.phone(number, |phone| phone.online = who != "paul");
+        host.customer(who, number).await;
+    }
+    let send = async |who: &str| {
+        let script = json!([{"send": {"text": "hello", "fallback-after-s": 120}}]);
+        let ended = host.event(steps(who, who, script)).await;
+        ended["results"][0]["messages"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let offline = send("paul").await;
+    host.until_state(&offline, "sent").await;
+    host.sim.trouble(json!({"kind": "busy", "retry_after_s": 60, "times": 1})).await;
+    let busy = send("lea").await;
+    let waits = async |id: &str, at_most_s: u64| {
+        host.until(&format!("{id} waits at most {at_most_s} s"), async || {
+            let message = host.message(id).await;
+            let now = time(&host.stats().await["now"]);
+            let soon = message["next_at"].as_str().and_then(Timestamp::parse);
+            let soon = soon.is_some_and(|at| at <= now.plus(Duration::from_secs(at_most_s)));
+            if soon { Ok(()) } else { Err(format!("it is {now}: {message:#}")) }
+        })
+        .await;
+    };
+    waits(&busy, 61).await;
+    let paced = [send("malik").await, send("malik").await];
+    host.jump("-1h").await;
+    for id in &paced {
+        host.until_state(id, "read").await;
+    }
+    waits(&offline, 121).await;
+    waits(&busy, 61).await;
+    host.advance("65s").await;
+    assert_eq!(host.until_state(&busy, "read").await.way(), "whatsapp failed (rate-limited) → whatsapp read");
+    host.advance("60s").await;
+    let fallen = host.until_state(&offline, "delivered").await;
+    assert!(fallen.way().ends_with("sms delivered"), "{}", fallen.way());
 }

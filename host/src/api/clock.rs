@@ -1,4 +1,4 @@
-//! `GET/PUT /v1/clock`: moves the host's clock forward. For demo, dev and tests; elsewhere the path does not exist.
+//! `GET/PUT /v1/clock`: moves the host's clock forward, or makes it jump. For demo, dev and tests; elsewhere the path does not exist.
 
 use axum::{
     body::Body,
@@ -26,6 +26,8 @@ use crate::{
 struct Move {
     advance: Option<String>,
     to: Option<String>,
+    /// As a machine's clock does that is set: forwards, or with a minus backwards.
+    jump: Option<String>,
 }
 
 pub(super) async fn show(State(state): State<AppState>, _caller: Caller) -> Response {
@@ -39,26 +41,42 @@ pub(super) async fn set(
     body: Body,
 ) -> Result<Response, Problem> {
     let asked: Move = read_json(&headers, body, state.settings.json_bytes_max).await?;
-    let to = target(&asked, state.clock.now())?;
-    if !state.clock.advance_to(to) {
+    let moved = match &asked {
+        Move { jump: Some(by), advance: None, to: None } => state.clock.jump(jump_ms(by)?),
+        asked => state.clock.advance_to(target(asked, state.clock.now())?),
+    };
+    if !moved {
         return Err(Problem::conflict("this host runs on the machine's clock, which cannot be moved"));
     }
     Ok(view::answer(StatusCode::OK, &json!({"now": view::time(state.clock.now())})))
 }
 
 fn target(asked: &Move, now: Timestamp) -> Result<Timestamp, Problem> {
-    match (&asked.advance, &asked.to) {
-        (Some(length), None) => duration(length).map(|length| now.plus(length)).ok_or_else(|| {
+    match (&asked.advance, &asked.to, &asked.jump) {
+        (Some(length), None, None) => duration(length).map(|length| now.plus(length)).ok_or_else(|| {
             Problem::bad_field("advance", format!("`{}` is no length of time", excerpt(length)))
                 .fix("write it as 90s, 2h or 1d")
         }),
-        (None, Some(to)) => match Timestamp::parse(to) {
+        (None, Some(to), None) => match Timestamp::parse(to) {
             Some(to) if to >= now => Ok(to),
             Some(_) => Err(Problem::bad_field("to", format!("it is {now} already, and the clock only moves forward"))
                 .fix("give a later time")),
             None => Err(Problem::bad_field("to", format!("`{}` is no time", excerpt(to)))
                 .fix("write it as 2026-01-15T10:30:00Z")),
         },
-        _ => Err(Problem::bad_field("advance", "it has to say exactly one thing").fix("give `advance` or `to`")),
+        _ => {
+            Err(Problem::bad_field("advance", "it has to say exactly one thing").fix("give `advance`, `to` or `jump`"))
+        }
     }
+}
+
+fn jump_ms(by: &str) -> Result<i64, Problem> {
+    let (sign, length) = match by.strip_prefix('-') {
+        Some(length) => (-1, length),
+        None => (1, by),
+    };
+    let ms = duration(length).and_then(|length| i64::try_from(length.as_millis()).ok());
+    ms.map(|ms| ms.saturating_mul(sign)).ok_or_else(|| {
+        Problem::bad_field("jump", format!("`{}` is no length of time", excerpt(by))).fix("write it as -1h or 30s")
+    })
 }

@@ -1,6 +1,6 @@
 //! `PUT/GET/DELETE /v1/customers/{id}` and `GET /v1/customers`: whom messages go to.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     body::Body,
@@ -30,6 +30,8 @@ use crate::{
 const ID_BYTES_MAX: usize = 256;
 /// A sentence that says how a consent came about.
 const SOURCE_CHARS_MAX: usize = 500;
+/// How far a caller's clock may be ahead of ours: as much as a webhook's sender is allowed.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,7 +75,10 @@ pub(super) async fn put(
     check_id(&id)?;
     let given: Profile = read_json(&headers, body, state.settings.json_bytes_max).await?;
     let now = state.clock.now();
-    let profile = profile(given, state.settings.default_region.as_deref(), now)?;
+    let mut profile = profile(given, state.settings.default_region.as_deref(), now)?;
+    if let Some(known) = state.store.customer(&caller.tenant, &id).await? {
+        refuse_now(&mut profile.consents, &known.consents, now);
+    }
     let customer = state.store.put_customer(&caller.tenant, &id, profile, now).await?;
     Ok(view::answer(StatusCode::OK, &view::customer(&customer, now)))
 }
@@ -183,9 +188,20 @@ fn consents(given: Vec<GivenConsent>, now: Timestamp) -> Result<(Vec<Consent>, V
     Ok((dated, standing))
 }
 
+/// A refusal of now comes after every consent that is known, also of one from before the clock was set back.
+fn refuse_now(given: &mut [Consent], known: &[Consent], now: Timestamp) {
+    for refusal in given.iter_mut().filter(|consent| !consent.granted && consent.at == now) {
+        let same = known.iter().filter(|known| known.channel == refusal.channel && known.scope == refusal.scope);
+        if let Some(latest) = same.map(|known| known.at).filter(|at| *at >= now).max() {
+            refusal.at = latest.plus(Duration::from_millis(1));
+        }
+    }
+}
+
 fn given_at(at: &str, index: usize, now: Timestamp) -> Result<Timestamp, Problem> {
     match Timestamp::parse(at) {
-        Some(time) if time <= now => Ok(time),
+        // The caller's clock need not agree with ours to the second.
+        Some(time) if time <= now.plus(CLOCKS_APART_MAX) => Ok(time.min(now)),
         _ => Err(Problem::bad_field(
             format!("consents[{index}].at"),
             format!("`{}` is no time that has passed", excerpt(at)),
@@ -246,6 +262,25 @@ mod tests {
         assert_eq!((dated.consents[0].at, dated.standing.len()), (Timestamp(5_000), 0));
         assert_eq!(consents("", true).unwrap().standing.len(), 1);
         assert_eq!(consents("", false).unwrap().consents[0].at, Timestamp(9_000));
-        assert!(consents(r#","at":"1970-01-01T00:00:10Z""#, true).is_err(), "it has not come yet");
+        assert!(consents(r#","at":"1970-01-01T00:05:10Z""#, true).is_err(), "it has not come yet");
+        let ahead = consents(r#","at":"1970-01-01T00:00:10Z""#, true).unwrap();
+        assert_eq!(ahead.consents[0].at, Timestamp(9_000), "the caller's clock is a second ahead");
+    }
+
+    #[test]
+    fn a_refusal_of_now_counts_although_the_clock_was_set_back_since_the_consent() {
+        let consent = |granted, at| Consent {
+            channel: Channel::Sms,
+            scope: ConsentScope::Service,
+            granted,
+            source: "form".to_owned(),
+            at: Timestamp(at),
+        };
+        let mut given = [consent(false, 1_000)];
+        refuse_now(&mut given, &[consent(true, 3_601_000)], Timestamp(1_000));
+        assert_eq!(given[0].at, Timestamp(3_601_001));
+        let mut given = [consent(false, 1_000)];
+        refuse_now(&mut given, &[consent(true, 500)], Timestamp(1_000));
+        assert_eq!(given[0].at, Timestamp(1_000));
     }
 }

@@ -1,8 +1,9 @@
 //! `GET /metrics`: the same figures, and what was counted since the start, in the text format of Prometheus.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use axum::{
+    Extension,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
@@ -10,16 +11,21 @@ use axum::{
 
 use crate::{
     ingress::{AppState, auth::Caller, counters::Counters, problem::Problem},
+    run::Lateness,
     store::Figures,
 };
 
-pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Extension(lateness): Extension<Arc<Lateness>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
     let figures = state.store.figures(&caller.tenant).await?;
-    let text = render(&figures, &state.counters).map_err(|error| Problem::internal(&error))?;
+    let text = render(&figures, &state.counters, &lateness).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-fn render(figures: &Figures, counters: &Counters) -> Result<String, std::fmt::Error> {
+fn render(figures: &Figures, counters: &Counters, lateness: &Lateness) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     for (name, help, value) in [
         ("relais_events", "Events that are kept.", figures.events),
@@ -51,7 +57,28 @@ fn render(figures: &Figures, counters: &Counters) -> Result<String, std::fmt::Er
     ] {
         writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}", counter.get())?;
     }
+    histogram(&mut text, lateness)?;
     Ok(text)
+}
+
+fn histogram(text: &mut String, lateness: &Lateness) -> std::fmt::Result {
+    let name = "relais_timer_lateness_seconds";
+    writeln!(text, "# HELP {name} From when a timer was due to its run, since the start.\n# TYPE {name} histogram")?;
+    let (at_most, count) = lateness.at_most();
+    for (bound_ms, so_far) in at_most {
+        writeln!(text, "{name}_bucket{{le=\"{}\"}} {so_far}", Seconds(bound_ms))?;
+    }
+    writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_count {count}")?;
+    writeln!(text, "{name}_sum {}", Seconds(lateness.sum_ms()))
+}
+
+/// Milliseconds, written as seconds.
+struct Seconds(u64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
 }
 
 #[cfg(test)]
@@ -63,8 +90,13 @@ mod tests {
         let figures = Figures { events: 3, messages_by_state: [("read".to_owned(), 2)].into(), ..Figures::default() };
         let counters = Counters::default();
         counters.events_accepted.add(5);
-        let text = render(&figures, &counters).unwrap();
-        for line in ["relais_events 3", "relais_messages{state=\"read\"} 2", "relais_events_accepted_total 5"] {
+        let text = render(&figures, &counters, &Lateness::default()).unwrap();
+        for line in [
+            "relais_events 3",
+            "relais_messages{state=\"read\"} 2",
+            "relais_events_accepted_total 5",
+            "relais_timer_lateness_seconds_bucket{le=\"0.005\"} 0",
+        ] {
             assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
         }
     }

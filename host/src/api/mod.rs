@@ -7,6 +7,7 @@
 //! Nothing in here decides anything about messages or runs: it reads the store, and asks the store for the few changes that an
 //! operator may make.
 
+mod aside;
 mod clock;
 mod customers;
 mod events;
@@ -41,6 +42,8 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/replay", post(events::replay))
         .route("/v1/runs", get(runs::list))
+        .route("/v1/runs/replay", post(aside::replay))
+        .route("/v1/runs/discard", post(aside::discard))
         .route("/v1/runs/{id}", get(runs::show))
         .route("/v1/runs/{id}/replay", post(runs::replay))
         .route("/v1/runs/{id}/discard", post(runs::discard))

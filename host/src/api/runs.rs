@@ -1,4 +1,4 @@
-//! `GET /v1/runs[/{id}]`, and what an operator does with a run that was set aside.
+//! `GET /v1/runs[/{id}]`, and what an operator does with one run that was set aside.
 
 use axum::{
     extract::State,
@@ -9,25 +9,38 @@ use serde_json::{Value, json};
 
 use super::{next, paging, view};
 use crate::{
-    domain::run::Cause,
-    ids::RunId,
+    domain::run::{Cause, RunFailure},
+    ids::{CustomerId, PluginName, RunId},
     ingress::{
         AppState,
         auth::Caller,
         problem::Problem,
         request::{At, Query},
     },
-    store::RunState,
+    store::{RunFilter, RunState},
 };
 
+const FILTERS: [&str; 7] = ["state", "plugin", "entity", "customer", "failure", "before", "limit"];
+
 pub(super) async fn list(State(state): State<AppState>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
-    let query = Query::of(&uri, &["state", "before", "limit"])?;
-    let wanted = query.parse("state", "open, done, set-aside or discarded", parse_state)?;
+    let query = Query::of(&uri, &FILTERS)?;
+    let filter = RunFilter {
+        state: query.parse("state", "open, done, set-aside or discarded", parse_state)?,
+        plugin: query.get("plugin").map(PluginName::from),
+        entity: query.get("entity").map(str::to_owned),
+        customer: query.get("customer").map(CustomerId::from),
+        failure: query.parse("failure", &RunFailure::KINDS.join(", "), parse_failure)?,
+        ..RunFilter::default()
+    };
     let page = paging(&query, state.settings.page_rows_max)?;
-    let runs = state.store.runs(&caller.tenant, wanted, page).await?;
+    let runs = state.store.runs(&caller.tenant, &filter, page).await?;
     let next = next(runs.len(), page.limit, runs.last().map(|run| run.seq));
     let runs: Vec<Value> = runs.iter().map(view::run).collect();
     Ok(view::answer(StatusCode::OK, &json!({"runs": runs, "next": next})))
+}
+
+pub(super) fn parse_failure(text: &str) -> Option<String> {
+    RunFailure::KINDS.contains(&text).then(|| text.to_owned())
 }
 
 fn parse_state(text: &str) -> Option<RunState> {

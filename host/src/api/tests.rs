@@ -93,7 +93,8 @@ fn world() -> World {
         closing: tokio_util::sync::CancellationToken::new(),
     };
     let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));
-    World { state, router: problem::with_fallbacks(merged), folder, _inlets: inlets }
+    let lateness = Arc::new(crate::run::Lateness::default());
+    World { state, router: problem::with_fallbacks(merged).layer(axum::Extension(lateness)), folder, _inlets: inlets }
 }
 
 impl World {
@@ -255,6 +256,11 @@ async fn the_clock_moves_forward_and_only_forward() {
     assert_eq!(status, 200);
     assert!(moved["now"].as_str().unwrap().starts_with("2026-01-15T12:30:"), "{moved}");
     assert_eq!(world.json("PUT", "/v1/clock", json!({"to": "2026-01-15T11:00:00Z"})).await.1["field"], "to");
+    // To jump is another matter: that is what a clock does which was wrong.
+    let (_, jumped) = world.json("PUT", "/v1/clock", json!({"jump": "-1h"})).await;
+    assert!(jumped["now"].as_str().unwrap().starts_with("2026-01-15T11:30:"), "{jumped}");
+    assert_eq!(world.json("PUT", "/v1/clock", json!({"jump": "backwards"})).await.1["field"], "jump");
+    assert_eq!(world.json("PUT", "/v1/clock", json!({"jump": "1h", "advance": "1h"})).await.1["field"], "advance");
 }
 
 #[tokio::test]

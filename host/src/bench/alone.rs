@@ -22,7 +22,7 @@ const PLUGIN: &str = "last-in-cart";
 
 /// Executes `runs` runs in all, `threads` at a time. How many a second, and the CPU of each in microseconds.
 pub(super) async fn runs(data: &Path, plugins: &Path, runs: u32, threads: u32) -> anyhow::Result<(f64, f64)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (hand, _inlets) = handover::handover(1, 1);
     let file = data.join(format!("alone-{threads}.db"));
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&file, Settings::default(), hand, clock.now())?);

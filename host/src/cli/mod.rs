@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod event;
 mod message;
+mod runs;
 mod serve;
 mod simulate;
 
@@ -62,6 +63,14 @@ enum Command {
         #[command(subcommand)]
         command: message::MessageCommand,
     },
+    /// Look at runs, and replay or discard those that were set aside
+    #[command(
+        after_help = "Examples:\n  relais runs list --set-aside\n  relais runs replay --plugin reminder --all\n\nA run that fails again and again is set aside, with its evidence, and waits for you."
+    )]
+    Runs {
+        #[command(subcommand)]
+        command: runs::RunsCommand,
+    },
     /// Work with plugin packages
     #[command(after_help = "Example:\n  relais plugin check plugins/order-ready")]
     Plugin {
@@ -97,6 +106,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Simulate(simulate) => Ok(simulate.run().await?),
         Command::Event { command } => command.run().await,
         Command::Message { command } => command.run().await,
+        Command::Runs { command } => command.run().await,
         Command::Plugin { command } => command.run().await,
         Command::Config { command } => command.run(),
         Command::Bench(bench) => Ok(bench.run().await?),

@@ -11,7 +11,7 @@ use crate::{
     clock::{AdjustableClock, Clock, SystemClock, Timestamp},
     config::{ClockKind, ClockSettings, Config},
     host,
-    process::{asked_to_stop, log_to_stderr},
+    process::{Signals, log_to_stderr},
 };
 
 #[derive(Args)]
@@ -33,19 +33,27 @@ impl Serve {
             .with_context(|| format!("cannot listen on {}; is another host running there?", config.server.listen))?;
         let clock = clock(&config.clock);
         let stop = CancellationToken::new();
-        let running = host::start(config, clock, listener, stop.clone()).await?;
-        asked_to_stop().await;
-        tracing::info!("stopping: no new requests; what is running may end");
+        let mut signals = Signals::listen().context("signals cannot be waited for")?;
+        let running = tokio::select! {
+            running = host::start(config, clock, listener, stop.clone()) => running?,
+            () = signals.asked_to_stop() => {
+                tracing::info!("stopped before the host was ready");
+                return Ok(());
+            }
+        };
+        signals.asked_to_stop().await;
+        tracing::info!("stopping: no new requests; what is in progress has `server.grace-s` to end");
         stop.cancel();
-        running.ended().await
+        running.ended(signals.asked_to_stop()).await
     }
 }
 
 fn clock(settings: &ClockSettings) -> Arc<dyn Clock> {
     match settings.kind {
-        ClockKind::System => Arc::new(SystemClock),
+        ClockKind::System => Arc::new(SystemClock::new()),
         ClockKind::Adjustable => {
-            let start = settings.start.as_deref().and_then(Timestamp::parse).unwrap_or_else(|| SystemClock.now());
+            let start =
+                settings.start.as_deref().and_then(Timestamp::parse).unwrap_or_else(|| SystemClock::new().now());
             Arc::new(AdjustableClock::starting_at(start))
         }
     }

@@ -35,8 +35,11 @@ impl Simulate {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let listener =
             TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
-        let mut options =
-            Options { clock: Arc::new(SystemClock), webhook_base: Some(self.webhooks.clone()), ..Options::default() };
+        let mut options = Options {
+            clock: Arc::new(SystemClock::new()),
+            webhook_base: Some(self.webhooks.clone()),
+            ..Options::default()
+        };
         options.phones = self.phones.iter().map(|number| Phone::new(number.clone(), number.clone())).collect();
         let address = listener.local_addr()?;
         say(format_args!("simulated providers on http://{address}/, webhooks to {}", self.webhooks));

@@ -117,7 +117,7 @@ impl Demo {
             asked_to_stop().await;
         }
         stop.cancel();
-        running.ended().await?;
+        running.ended(asked_to_stop()).await?;
         simulator.await.context("the simulated providers ended badly")??;
         Ok(ended_well)
     }

@@ -34,6 +34,7 @@ use crate::{
     clock::{Clock, Timestamp},
     domain::{message::MessageRecord, shard::Shard},
     ids::TenantId,
+    shutdown::Shutdown,
     store::{self, Handover, Store, handover::Inlet},
 };
 use deliver::Left;
@@ -65,8 +66,9 @@ pub struct Parts {
     pub pace: Pace,
 }
 
-/// Dispatches until `stop`; then begins no new attempt, lets those that are being made end, and returns.
-pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover, stop: CancellationToken) {
+/// Dispatches until it is to stop; then begins no new attempt, lets those that are being made end while there is time, and
+/// returns.
+pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover, shutdown: Shutdown) {
     let parts = Arc::new(parts);
     Dispatcher {
         queue: Queue::new(parts.settings.in_memory_max, parts.settings.concurrent_max),
@@ -76,12 +78,13 @@ pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover,
         list: true,
         misses: 0,
         look_at: Timestamp(0),
+        set_back: None,
         making: JoinSet::new(),
         left: mpsc::unbounded_channel(),
         reads: JoinSet::new(),
-        stop: stop.clone(),
+        stop: shutdown.stop.clone(),
     }
-    .work(stop)
+    .work(shutdown)
     .await;
 }
 
@@ -96,6 +99,8 @@ struct Dispatcher {
     misses: u64,
     /// When the store is next asked for messages whose time has come.
     look_at: Timestamp,
+    /// The clock was set back by this much, and what waits for a length of time has not been looked at since.
+    set_back: Option<Duration>,
     making: JoinSet<()>,
     left: (mpsc::UnboundedSender<Left>, mpsc::UnboundedReceiver<Left>),
     reads: JoinSet<Heard>,
@@ -109,13 +114,15 @@ enum Heard {
 }
 
 impl Dispatcher {
-    async fn work(mut self, stop: CancellationToken) {
+    async fn work(mut self, shutdown: Shutdown) {
         const BATCH: usize = 128;
         let mut handed = Vec::with_capacity(BATCH);
         let mut left = Vec::with_capacity(BATCH);
         let due = self.handover.messages_due.clone();
         let missed = self.inlet.missed();
         let clock = self.parts.clock.clone();
+        let mut clock_set_back = clock.set_back();
+        let mut known_ms = *clock_set_back.borrow_and_update();
         // By the machine's time: hints are lost in that time, whatever the host's clock says.
         let mut sweep = tokio::time::interval(self.parts.settings.sweep());
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,10 +132,13 @@ impl Dispatcher {
                 self.look_again(now).await;
             }
             self.read_what_can();
+            if let Some(by) = self.set_back {
+                self.look_at_what_waits(now, by).await;
+            }
             self.start_what_can();
             let wake_at = self.look_at.min(self.queue.next_wake());
             tokio::select! {
-                _ = stop.cancelled() => break,
+                _ = shutdown.stop.cancelled() => break,
                 _ = self.left.1.recv_many(&mut left, BATCH) => left.drain(..).for_each(|one| self.queue.left(one)),
                 // Whatever there is no room for is dropped here and left in the store, so one tenant never blocks another.
                 taken = self.inlet.queue.recv_many(&mut handed, BATCH) => {
@@ -150,6 +160,12 @@ impl Dispatcher {
                     self.list = true;
                 }
                 _ = due.earlier() => self.look_at = Timestamp(0),
+                Ok(()) = clock_set_back.changed() => {
+                    let total_ms = *clock_set_back.borrow_and_update();
+                    let by = u64::try_from(total_ms.saturating_sub(known_ms)).unwrap_or(0);
+                    known_ms = total_ms;
+                    self.clock_was_set_back(Duration::from_millis(by));
+                }
                 _ = clock.sleep_until(wake_at) => self.queue.wake(clock.now()),
                 _ = sweep.tick() => {
                     self.queue.sweep();
@@ -159,7 +175,15 @@ impl Dispatcher {
             while self.making.try_join_next().is_some() {}
         }
         // An attempt that was begun is finished and written down; what was not begun is in the store.
-        while self.making.join_next().await.is_some() {}
+        let ended = async { while self.making.join_next().await.is_some() {} };
+        let abandoned = shutdown.abandon.run_until_cancelled(ended).await.is_none();
+        if abandoned && !self.making.is_empty() {
+            let attempts = self.making.len();
+            tracing::warn!(
+                attempts,
+                "attempts had no answer yet and are left; the next start knows that they are in doubt"
+            );
+        }
     }
 
     /// Takes up messages whose time has come: a fallback, a doubt, a deadline.
@@ -201,6 +225,30 @@ impl Dispatcher {
             Heard::Tenants(Some(tenants), misses) => self.queue.listed(tenants, misses == self.misses),
             Heard::Tenants(None, _) => self.list = true,
             Heard::Answer(tenant, answer) => self.queue.answered(&tenant, answer),
+        }
+    }
+
+    /// Nothing waits longer for it: neither what is held in memory by a pace, nor what the store holds until a time.
+    fn clock_was_set_back(&mut self, by: Duration) {
+        self.queue.wake(Timestamp::NEVER);
+        self.look_at = Timestamp(0);
+        self.set_back = Some(self.set_back.unwrap_or_default().saturating_add(by));
+    }
+
+    /// Plans anew what would have come due soon by the clock as it was: a plan made now waits from now on. What waits for a
+    /// time of day is planned as it was, and what waits for days may wait for an hour more.
+    async fn look_at_what_waits(&mut self, now: Timestamp, by: Duration) {
+        let most = u32::try_from(self.parts.settings.in_memory_max).unwrap_or(u32::MAX);
+        let until = now.plus(by).plus(self.parts.settings.longest_wait());
+        match self.parts.store.due_messages(until, most).await {
+            Ok((records, _)) => {
+                self.set_back = None;
+                records.into_iter().for_each(|record| self.queue.due(record));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what waits cannot be read now; trying again in a second");
+                tokio::time::sleep(TROUBLE_PAUSE).await;
+            }
         }
     }
 

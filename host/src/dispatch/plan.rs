@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Customer},
-        message::{Attempt, AttemptFailure, MessageRecord, Remember, Retry, SmsPolicy, SmsVerdict},
+        message::{Attempt, AttemptFailure, MessageRecord, Next, Remember, Retry, SmsPolicy, SmsVerdict},
         status::{AttemptState, MessageState},
     },
     rules::{allowed, allowed::is_marketing},
@@ -80,12 +80,12 @@ pub(super) fn plan(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
 /// The provider has it. Only a receipt ends the fallback timer.
 fn after_acceptance(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Plan {
     let now = facts.now;
-    let since = last.answered.unwrap_or(last.planned);
+    let since = since(record, last, facts);
     let close_at = since.plus(facts.settings.close_after());
     if record.cancel {
         return wait_or_close(close_at, now, "cancelled");
     }
-    if let Some(at) = fallback_at(record, last, facts.settings) {
+    if let Some(at) = fallback_at(record, last, facts) {
         if now >= at {
             let waited = now.since(since).as_secs();
             let why = format!("no receipt of delivery {waited} s after {} took it", last.provider);
@@ -107,7 +107,7 @@ fn after_acceptance(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -
 /// The answer was lost: first a receipt may clear it up, then the operator's policy decides.
 fn after_doubt(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Plan {
     let now = facts.now;
-    let cleared_by = last.answered.unwrap_or(last.planned).plus(Duration::from_secs(facts.settings.doubt_wait_s));
+    let cleared_by = since(record, last, facts).plus(Duration::from_secs(facts.settings.doubt_wait_s));
     if now < cleared_by {
         return wait(cleared_by, "uncertain", "the provider's answer was lost; a receipt may still clear it up");
     }
@@ -148,7 +148,7 @@ fn after_failure(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> P
             return route::again(record, last.channel, facts, "the window is closed: as a template");
         }
         Retry::Later { after_ms } if tries(record, last.channel) < facts.settings.attempts_max => {
-            let at = retry_at(record, last, after_ms, facts.settings);
+            let at = retry_at(record, last, after_ms, facts);
             let too_late = last_moment(record, last, facts.settings).is_some_and(|moment| at > moment);
             if !too_late {
                 if now < at {
@@ -189,11 +189,11 @@ fn sms_is_left(record: &MessageRecord) -> bool {
 }
 
 /// When SMS follows an attempt on WhatsApp of whose delivery nothing is heard.
-fn fallback_at(record: &MessageRecord, last: &Attempt, settings: &Settings) -> Option<Timestamp> {
+fn fallback_at(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Option<Timestamp> {
     if last.channel != Channel::Whatsapp || !sms_is_left(record) {
         return None;
     }
-    let since = last.answered.unwrap_or(last.planned);
+    let (since, settings) = (since(record, last, facts), facts.settings);
     let at = since.plus(record.message.fallback_after.unwrap_or(settings.fallback_after()));
     match record.message.expires {
         // An SMS at the deadline would be late: it goes out a little before, but gives WhatsApp its chance.
@@ -213,9 +213,30 @@ fn last_moment(record: &MessageRecord, last: &Attempt, settings: &Settings) -> O
     }
 }
 
-fn retry_at(record: &MessageRecord, last: &Attempt, after_ms: u64, settings: &Settings) -> Timestamp {
-    let pause = settings.retry_pause(tries(record, last.channel)).max(Duration::from_millis(after_ms));
-    last.answered.unwrap_or(last.planned).plus(pause)
+fn retry_at(record: &MessageRecord, last: &Attempt, after_ms: u64, facts: &Facts<'_>) -> Timestamp {
+    let pause = facts.settings.retry_pause(tries(record, last.channel)).max(Duration::from_millis(after_ms));
+    since(record, last, facts).plus(pause)
+}
+
+/// From when waits after an attempt are counted. One of the future was made before the clock was set back: what follows it is
+/// counted from now, once; when the time comes that was planned so, it has waited long enough.
+fn since(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Timestamp {
+    let began = last.answered.unwrap_or(last.planned);
+    if began <= facts.now {
+        return began;
+    }
+    match record.next {
+        Next::At(at) if at <= facts.now => facts.now.minus(longest_wait(record, last, facts.settings)),
+        Next::At(_) | Next::Now | Next::Nothing => facts.now,
+    }
+}
+
+fn longest_wait(record: &MessageRecord, last: &Attempt, settings: &Settings) -> Duration {
+    let asked_for = match last.failure.as_ref().map(|failure| failure.retry) {
+        Some(Retry::Later { after_ms }) => Duration::from_millis(after_ms),
+        _ => Duration::ZERO,
+    };
+    settings.longest_wait().max(asked_for).max(record.message.fallback_after.unwrap_or_default())
 }
 
 fn tries(record: &MessageRecord, channel: Channel) -> u32 {

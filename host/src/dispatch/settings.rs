@@ -93,6 +93,13 @@ impl Settings {
         Duration::from_secs(self.close_after_s)
     }
 
+    /// The longest of the waits that are counted in minutes.
+    pub fn longest_wait(&self) -> Duration {
+        Duration::from_secs(
+            self.fallback_after_s.max(self.doubt_wait_s).max(self.retry_longest_s).max(self.account_rest_s),
+        )
+    }
+
     pub fn doubt(&self, channel: Channel) -> Doubt {
         match channel {
             Channel::Whatsapp => self.doubt_whatsapp,

@@ -9,6 +9,17 @@ use crate::{
     ids::{CustomerId, EventId, RunId, TenantId},
 };
 
+/// Types that begin so are of events that the host itself raises: whoever subscribes to one has to be able to rely on that.
+pub const RESERVED_PREFIX: &str = "relais.";
+/// A run was set aside.
+pub const RUN_SET_ASIDE: &str = "relais.run.set-aside";
+
+/// Why nobody else may raise an event of this type; `None` where they may.
+pub fn reserved(event_type: &str) -> Option<String> {
+    let reserved = event_type.starts_with(RESERVED_PREFIX);
+    reserved.then(|| format!("types that begin with `{RESERVED_PREFIX}` are of the host's own events"))
+}
+
 /// An event as the host keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Event {

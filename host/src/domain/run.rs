@@ -73,6 +73,16 @@ impl Cause {
             Cause::Message(_) => "message",
         }
     }
+
+    /// The id of the event or message, or the timer's key.
+    pub fn name(&self) -> String {
+        match self {
+            Cause::Event(event) => event.id.to_string(),
+            Cause::Timer(timer) => timer.key.clone(),
+            Cause::Delivery(delivery) => delivery.message.to_string(),
+            Cause::Message(incoming) => incoming.id.to_string(),
+        }
+    }
 }
 
 /// A timer that has come due.
@@ -209,6 +219,19 @@ pub enum RunFailure {
 }
 
 impl RunFailure {
+    /// As it is written: in JSON, in filters, in alerts.
+    pub const KINDS: [&str; 5] = ["retry", "reject", "fault", "limit", "host"];
+
+    pub fn kind(&self) -> &'static str {
+        match self {
+            RunFailure::Retry { .. } => "retry",
+            RunFailure::Reject { .. } => "reject",
+            RunFailure::Fault { .. } => "fault",
+            RunFailure::Limit { .. } => "limit",
+            RunFailure::Host { .. } => "host",
+        }
+    }
+
     pub fn message(&self) -> &str {
         match self {
             RunFailure::Retry { message, .. }

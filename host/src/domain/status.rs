@@ -120,7 +120,16 @@ impl MessageState {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::{
+        clock::Timestamp,
+        domain::{
+            customer::Channel,
+            message::{Attempt, is_double, state_of},
+        },
+    };
 
     #[test]
     fn an_attempt_never_falls_back_to_a_lower_state() {
@@ -133,5 +142,103 @@ mod tests {
         assert_eq!(AttemptState::Delivered.after(AttemptState::Sent), AttemptState::Delivered);
         assert_eq!(AttemptState::Failed.after(AttemptState::Sent), AttemptState::Failed);
         assert_eq!(AttemptState::Failed.after(AttemptState::Delivered), AttemptState::Delivered);
+    }
+
+    /// What is reported of a message with up to three attempts: of which one, what, and when it is said to have happened.
+    type Report = (usize, AttemptState, i64);
+
+    /// The attempts as receipts leave them, heard in this order; the time of a report decides nothing.
+    fn heard(reports: &[Report], attempts: &[Attempt]) -> Vec<Attempt> {
+        let mut attempts = attempts.to_vec();
+        for (of, state, _) in reports {
+            if let Some(attempt) = attempts.get_mut(*of) {
+                attempt.state = attempt.state.after(*state);
+            }
+        }
+        attempts
+    }
+
+    fn attempt(no: u32, channel: Channel) -> Attempt {
+        Attempt {
+            no,
+            channel,
+            provider: "meta".into(),
+            account: "main".into(),
+            address: "+33639981201".into(),
+            state: AttemptState::Planned,
+            provider_id: None,
+            rendition: "text".into(),
+            parts: 1,
+            price_micros: None,
+            planned: Timestamp(0),
+            answered: None,
+            failure: None,
+            decision: serde_json::Value::Null,
+        }
+    }
+
+    fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
+        let channel = prop_oneof![Just(Channel::Whatsapp), Just(Channel::Sms)];
+        proptest::collection::vec(channel, 1..4)
+            .prop_map(|channels| (1..).zip(channels).map(|(no, channel)| attempt(no, channel)).collect())
+    }
+
+    fn reports() -> impl Strategy<Value = Vec<Report>> {
+        let report = (0_usize..3, proptest::sample::select(AttemptState::ALL.to_vec()), -3_600_000_i64..3_600_000);
+        proptest::collection::vec(report, 0..12)
+    }
+
+    fn ended() -> impl Strategy<Value = Option<MessageState>> {
+        proptest::option::of(proptest::sample::select(vec![
+            MessageState::Failed,
+            MessageState::Expired,
+            MessageState::Cancelled,
+        ]))
+    }
+
+    /// The same reports in another order, some of them several times.
+    fn shuffled() -> impl Strategy<Value = (Vec<Report>, Vec<Report>)> {
+        reports().prop_flat_map(|once| {
+            let again = proptest::sample::subsequence(once.clone(), 0..=once.len());
+            (Just(once), again).prop_flat_map(move |(once, again)| {
+                let all: Vec<Report> = once.iter().chain(&again).copied().collect();
+                (Just(once), Just(all).prop_shuffle())
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reports_in_any_order_and_repeated_end_alike(
+            attempts in attempts(), (once, otherwise) in shuffled(), ended in ended(),
+        ) {
+            let (one, other) = (heard(&once, &attempts), heard(&otherwise, &attempts));
+            prop_assert_eq!(&one, &other);
+            prop_assert_eq!(state_of(&one, ended), state_of(&other, ended));
+            prop_assert_eq!(is_double(&one), is_double(&other));
+            prop_assert_eq!(heard(&otherwise, &one), other, "to hear all of it once more changes nothing");
+        }
+
+        #[test]
+        fn what_has_arrived_stays_so_whatever_is_heard_later(
+            attempts in attempts(), reports in reports(), ended in ended(),
+        ) {
+            let mut attempts = attempts;
+            let rank = |state| match state {
+                MessageState::Read => 2,
+                MessageState::Delivered => 1,
+                _ => 0,
+            };
+            let mut before = (state_of(&attempts, ended), is_double(&attempts));
+            for report in reports {
+                attempts = heard(&[report], &attempts);
+                let now = (state_of(&attempts, ended), is_double(&attempts));
+                prop_assert!(rank(now.0) >= rank(before.0), "{before:?} became {now:?} by {report:?}");
+                prop_assert!(now.1 || !before.1, "a message that arrived twice did so");
+                before = now;
+            }
+            let arrived = attempts.iter().any(|attempt| attempt.state.arrived());
+            prop_assert_eq!(rank(before.0) > 0, arrived, "arrival outranks how it was ended");
+        }
     }
 }

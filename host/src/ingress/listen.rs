@@ -9,7 +9,7 @@ mod body;
 mod places;
 mod socket;
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -21,10 +21,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 pub use super::settings::ListenLimits;
+use crate::shutdown::Shutdown;
 pub(super) use body::TooSlow;
 use body::{Held, Timed};
 use places::Places;
@@ -36,15 +36,12 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// Headers of one request: hyper's own bound for HTTP/1, written down so that an update does not change it.
 const HEADERS_MAX: usize = 100;
 
-/// Serves `router` until `shutdown` comes, then takes no more connections and lets requests in progress end within the grace
-/// period. Connections that are still there after that are closed.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    limits: ListenLimits,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let grace = limits.grace;
+/// A request whose header is not complete this long after the stop is not waited for: nothing was promised to its sender.
+const HALF_SENT_MAX: Duration = Duration::from_secs(1);
+
+/// Serves `router` until it is to stop, then takes no more connections and lets requests in progress end. Connections that
+/// are still there when these are to be abandoned are closed.
+pub async fn serve(listener: TcpListener, router: Router, limits: ListenLimits, shutdown: Shutdown) -> io::Result<()> {
     let connections_max =
         u32::try_from(limits.connections_max).unwrap_or(u32::MAX).clamp(1, Semaphore::MAX_PERMITS as u32);
     let server = Arc::new(Server {
@@ -52,19 +49,16 @@ pub async fn serve(
         places: Places::new(limits.connections_per_ip_max),
         router,
         limits,
-        closing: CancellationToken::new(),
-        closed: CancellationToken::new(),
+        shutdown: shutdown.clone(),
     });
     let free = Arc::new(Semaphore::new(connections_max as usize));
     tokio::select! {
-        () = shutdown => {}
+        () = shutdown.stop.cancelled() => {}
         () = accept(listener, &server, &free) => {}
     }
-    server.closing.cancel();
     // All places are free again once every connection has ended.
-    if tokio::time::timeout(grace, free.acquire_many(connections_max)).await.is_err() {
-        tracing::warn!("connections are closed that were still busy at the end of the grace period");
-        server.closed.cancel();
+    if shutdown.abandon.run_until_cancelled(free.acquire_many(connections_max)).await.is_none() {
+        tracing::warn!("connections are closed that were still busy");
     }
     Ok(())
 }
@@ -74,8 +68,7 @@ struct Server {
     places: Places,
     router: Router,
     limits: ListenLimits,
-    closing: CancellationToken,
-    closed: CancellationToken,
+    shutdown: Shutdown,
 }
 
 fn protocol(limits: &ListenLimits) -> auto::Builder<TokioExecutor> {
@@ -120,6 +113,7 @@ async fn converse(server: Arc<Server>, stream: TcpStream, _held: (OwnedSemaphore
     let _ = stream.set_nodelay(true);
     let activity = Arc::new(Activity::default());
     let socket = Socket::new(stream, activity.clone(), &server.limits);
+    let requests = activity.clone();
     let body_timeout = server.limits.body_timeout;
     let router = server.router.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -137,16 +131,25 @@ async fn converse(server: Arc<Server>, stream: TcpStream, _held: (OwnedSemaphore
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = server.closing.cancelled() => {
+        () = server.shutdown.stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = server.closed.cancelled() => return,
+                () = nothing_to_answer(&requests) => return,
+                () = server.shutdown.abandon.cancelled() => return,
             }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Returns where no request is in progress once a half-sent header had its time, else never.
+async fn nothing_to_answer(requests: &Activity) {
+    tokio::time::sleep(HALF_SENT_MAX).await;
+    if requests.any() {
+        std::future::pending::<()>().await;
     }
 }
 

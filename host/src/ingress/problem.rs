@@ -50,6 +50,8 @@ struct Facts {
 
 /// When to try again after the store could not be used: it may have passed by then, and a second is no storm.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// Somebody has to mend it first.
+const RETRY_AFTER_MENDED_SECONDS: HeaderValue = HeaderValue::from_static("60");
 
 impl Problem {
     fn new(
@@ -208,7 +210,11 @@ impl Problem {
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Problem {
         match error {
-            store::Error::Unavailable { .. } | store::Error::Closed => {
+            store::Error::Unavailable { .. } | store::Error::Unusable { .. } | store::Error::Closed => {
+                let retry_after = match error {
+                    store::Error::Unusable { .. } => RETRY_AFTER_MENDED_SECONDS,
+                    _ => RETRY_AFTER_SECONDS,
+                };
                 let id = failure_id();
                 tracing::error!(failure = %id, %error, "the store could not be used for a request");
                 let mut problem = Problem::new(
@@ -218,10 +224,10 @@ impl From<store::Error> for Problem {
                     "nothing was accepted; send it again later, a repeat is recognised",
                 )
                 .id(id);
-                problem.0.header = Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+                problem.0.header = Some((header::RETRY_AFTER, retry_after));
                 problem
             }
-            store::Error::Unusable { .. } | store::Error::Corrupt(_) => Problem::internal(&error),
+            store::Error::Corrupt(_) => Problem::internal(&error),
         }
     }
 }

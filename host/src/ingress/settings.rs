@@ -107,9 +107,6 @@ pub struct ListenLimits {
     pub http2_streams_max: u32,
     /// All of a request's header.
     pub header_bytes_max: u32,
-    /// How long requests in progress may take once the host stops.
-    #[serde(rename = "grace-ms", with = "millis")]
-    pub grace: Duration,
 }
 
 impl Default for ListenLimits {
@@ -123,7 +120,6 @@ impl Default for ListenLimits {
             connections_per_ip_max: 1024,
             http2_streams_max: 128,
             header_bytes_max: 64 << 10,
-            grace: Duration::from_secs(10),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     domain::{
         customer::Channel,
+        event::reserved,
         message::MediaKind,
         purpose::{Category, Purpose},
         status::DeliveryState,
@@ -424,10 +425,18 @@ fn permissions(table: PermissionsTable, templates: &BTreeMap<String, TemplateSpe
         templates: table.templates.into_iter().collect(),
         customer: table.customer.into_iter().collect(),
         history: names("permissions.history", &table.history, Pattern::parse)?,
-        emits: names("permissions.emits", &table.emits, Pattern::parse)?,
+        emits: names("permissions.emits", &table.emits, emitted)?,
         phone: table.phone,
         secrets: table.secrets.into_iter().collect(),
     })
+}
+
+/// A plugin may listen to what the host raises, and may not pretend to be the host.
+fn emitted(text: &str) -> Result<Pattern, String> {
+    match reserved(text) {
+        Some(why) => Err(format!("`{text}`: {why}")),
+        None => Pattern::parse(text),
+    }
 }
 
 pub(super) fn names<T: Ord>(

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    domain::event::Event,
+    domain::event::{Event, reserved},
     ids::{CustomerId, EventId, PluginName, TenantId},
     secret::Secret,
 };
@@ -218,12 +218,16 @@ impl TriggerSpec {
                 .map_err(|problem| TriggerError::new(name, format!("{problem}."), fit))
         };
         let source_id = self.source_id(headers, &value, body)?;
+        let event_type = fill("type", &self.trigger.event_type)?;
+        if let Some(why) = reserved(&event_type) {
+            return Err(TriggerError::new("type", format!("{why}."), "Change the trigger's type in plugin.toml."));
+        }
         Ok(Event {
             id: EventId::of(tenant, &self.trigger.source, &source_id),
             tenant: tenant.clone(),
             source_id,
             source: self.trigger.source.clone(),
-            event_type: fill("type", &self.trigger.event_type)?,
+            event_type,
             subject: self.trigger.subject.as_ref().map(|template| fill("subject", template)).transpose()?,
             time: now,
             received: now,

@@ -43,10 +43,10 @@ impl Refusal {
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Unreadable(_) => StatusCode::BAD_REQUEST,
             Refusal::Body(rejection) => rejection.status(),
-            Refusal::Store(store::Error::Unavailable { .. } | store::Error::Closed) => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::Store(store::Error::Unusable { .. } | store::Error::Corrupt(_)) | Refusal::Setup(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
+            Refusal::Store(store::Error::Unavailable { .. } | store::Error::Unusable { .. } | store::Error::Closed) => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
+            Refusal::Store(store::Error::Corrupt(_)) | Refusal::Setup(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

@@ -12,11 +12,13 @@
 //! be reached (the run waits in memory and in the store, nothing is lost), the host dies (the run is still in the store).
 //! Nothing in here sends anything: the only way out of a plugin is its outcome.
 
+mod alert;
 mod execute;
 mod executor;
 mod failure;
 mod flows;
 mod lane;
+mod lateness;
 mod reading;
 mod runner;
 mod settings;
@@ -26,16 +28,17 @@ mod window;
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 pub use executor::Executor;
 pub use settings::Settings;
 
 use crate::{
     clock::Clock,
     domain::run::QueuedRun,
+    shutdown::Shutdown,
     store::{Handover, Store, handover::Inlet},
 };
+pub use alert::Alerts;
+pub use lateness::{Lateness, Summary as LatenessSummary};
 use runner::Runner;
 
 /// What the run stage works with.
@@ -44,14 +47,20 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub plugins: Arc<dyn Executor>,
     pub settings: Settings,
+    pub alerts: Alerts,
+    pub lateness: Arc<Lateness>,
 }
 
-/// Runs until `stop`; then takes no new runs, lets those that are executing end, and returns.
-pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, stop: CancellationToken) {
+/// Runs until it is to stop; then takes no new runs, lets those that are executing end while there is time, and returns.
+pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, shutdown: Shutdown) {
     let parts = Arc::new(parts);
-    let timers =
-        tokio::spawn(timers::fire(parts.store.clone(), parts.clock.clone(), handover.timers_due, stop.clone()));
-    Runner::new(parts, inlet).work(stop).await;
+    let timers = tokio::spawn(timers::fire(
+        parts.store.clone(),
+        parts.clock.clone(),
+        handover.timers_due,
+        shutdown.stop.clone(),
+    ));
+    Runner::new(parts, inlet).work(shutdown).await;
     if let Err(error) = timers.await {
         tracing::error!(%error, "the timer loop ended badly");
     }

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Parts,
@@ -17,6 +16,7 @@ use crate::{
         run::{EntityKey, Flow, QueuedRun},
         shard::Shard,
     },
+    shutdown::Shutdown,
     store::{self, Store, handover::Inlet},
 };
 
@@ -62,7 +62,7 @@ impl Runner {
         }
     }
 
-    pub(super) async fn work(mut self, stop: CancellationToken) {
+    pub(super) async fn work(mut self, shutdown: Shutdown) {
         let mut handed = Vec::with_capacity(BATCH);
         let mut ended = Vec::with_capacity(BATCH);
         let missed = self.inlet.missed();
@@ -75,7 +75,7 @@ impl Runner {
             self.start_what_can();
             let wake_at = self.flows.next_wake();
             tokio::select! {
-                _ = stop.cancelled() => break,
+                _ = shutdown.stop.cancelled() => break,
                 _ = self.ended.1.recv_many(&mut ended, BATCH) => {
                     let now = clock.now();
                     ended.drain(..).for_each(|one| self.flows.ended(one, now));
@@ -109,7 +109,12 @@ impl Runner {
             while self.executing.try_join_next().is_some() {}
         }
         // A run that has begun may end and commit; what has not begun is in the store.
-        while self.executing.join_next().await.is_some() {}
+        let ended = async { while self.executing.join_next().await.is_some() {} };
+        let abandoned = shutdown.abandon.run_until_cancelled(ended).await.is_none();
+        if abandoned && !self.executing.is_empty() {
+            let runs = self.executing.len();
+            tracing::warn!(runs, "runs were still being executed and are left; the next start executes them again");
+        }
     }
 
     fn start_what_can(&mut self) {

@@ -18,11 +18,20 @@ pub struct Settings {
     pub lane_in_memory_max: usize,
     /// How often it is looked whether the store has open work that nobody told of.
     pub sweep_s: u64,
+    /// Events of type `relais.run.set-aside` per plugin and minute; what is beyond is counted, and the next one says how many
+    /// were left out. One a second is more than anybody reads, and no load. 0: none.
+    pub alerts_per_minute_max: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { concurrent_max: 48, in_memory_max: 10_000, lane_in_memory_max: 64, sweep_s: 5 }
+        Settings {
+            concurrent_max: 48,
+            in_memory_max: 10_000,
+            lane_in_memory_max: 64,
+            sweep_s: 5,
+            alerts_per_minute_max: 60,
+        }
     }
 }
 

@@ -29,7 +29,11 @@ pub(super) async fn fire(store: Arc<dyn Store>, clock: Arc<dyn Clock>, due: Arc<
             }
             Err(error) => {
                 tracing::warn!(%error, "timers cannot be fired now; trying again in a second");
-                clock.now().plus(TROUBLE_PAUSE)
+                // Not by the clock: it may be set back meanwhile.
+                tokio::select! {
+                    _ = stop.cancelled() => return,
+                    _ = tokio::time::sleep(TROUBLE_PAUSE) => continue,
+                }
             }
         };
         tokio::select! {

@@ -33,7 +33,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SystemClock::new()),
             webhook_base: None,
             meta: MetaOptions::default(),
             cm: CmOptions::default(),

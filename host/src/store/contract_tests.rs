@@ -2,9 +2,11 @@
 //!
 //! An implementation gives a [`Place`] and calls `store_contract!`, which makes a test of every function listed there.
 
+pub(crate) mod aside;
 pub(crate) mod customers;
 pub(crate) mod messages;
 pub(crate) mod open_work;
+pub(crate) mod races;
 pub(crate) mod receipts;
 pub(crate) mod runs;
 pub(crate) mod timers;
@@ -66,6 +68,12 @@ macro_rules! store_contract {
                 a_queued_timer_that_is_cancelled_does_not_fire, a_timer_that_is_too_late_is_dropped,
                 the_timer_goes_when_its_run_commits, setting_a_timer_again_in_its_own_run_fires_again,
             }
+            aside::{
+                many_runs_are_replayed_in_steps_and_handed_over_in_their_order,
+                a_step_takes_so_many_and_says_that_there_are_more, a_filter_takes_what_it_names_and_nothing_else,
+                an_alert_is_there_with_the_mark_that_it_is_about_and_not_without,
+            }
+            races::{ a_timer_set_anew_or_cancelled_while_it_fires_runs_once }
             messages::{
                 a_message_is_taken_once, the_same_dedup_key_is_sent_once, a_change_needs_the_revision_it_was_decided_on,
                 a_message_that_has_to_wait_comes_back_when_it_is_due, a_cancelled_message_is_handed_over_again,

@@ -48,7 +48,7 @@ pub enum Error {
     #[error("the store at {place} cannot be used now: {reason}. {advice}")]
     Unavailable { place: String, reason: String, advice: String },
     /// The file is not ours, damaged, or from a newer version. It will not pass.
-    #[error("the store at {place} cannot be opened: {reason}. {advice}")]
+    #[error("the store at {place} is not usable: {reason}. {advice}")]
     Unusable { place: String, reason: String, advice: String },
     /// A bug: a row that this code cannot have written.
     #[error("the store holds something unreadable: {0}")]
@@ -310,6 +310,37 @@ pub struct Effects {
     pub cancels: Vec<MessageId>,
 }
 
+/// Which runs to list, replay or discard. What is absent is not asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunFilter {
+    pub state: Option<RunState>,
+    pub plugin: Option<PluginName>,
+    pub entity: Option<String>,
+    pub customer: Option<CustomerId>,
+    /// The kind of failure, as [`RunFailure`] writes it: `retry`, `reject`, `fault`, `limit`, `host`.
+    pub failure: Option<String>,
+    /// Ended or last failed at this time or later, and at this time or earlier.
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    /// These and no others, where any are named.
+    pub ids: Vec<RunId>,
+    /// Only what was accepted after the run of this `seq`: where the next of several steps goes on.
+    pub after_seq: i64,
+}
+
+/// What one step of replaying or discarding many runs came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bulk {
+    pub count: u32,
+    /// There are further ones, after `last_seq`.
+    pub more: bool,
+    /// The last run that was looked at.
+    pub last_seq: i64,
+}
+
+/// Runs that are replayed or discarded by one transaction: others write in between.
+pub const BULK_MAX: u32 = 500;
+
 /// One line of a message's story: a receipt that was recorded.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReceiptLine {
@@ -466,13 +497,17 @@ pub trait Store: Send + Sync + 'static {
     async fn event_story(&self, tenant: &TenantId, id: EventId) -> Result<Option<EventStory>>;
     async fn events(&self, tenant: &TenantId, page: Paging) -> Result<Vec<EventStory>>;
     async fn run(&self, tenant: &TenantId, id: RunId) -> Result<Option<RunStory>>;
-    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>>;
+    async fn runs(&self, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Result<Vec<RunStory>>;
     /// The cause of a run that was set aside, to look at or execute elsewhere.
     async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>>;
     /// Opens a run again that was set aside, with its attempts forgotten. `false` where it is not set aside.
     async fn replay_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool>;
     /// Ends a run that was set aside without executing it.
     async fn discard_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool>;
+    /// The same with those that `filter` names of the runs that are set aside, at most `limit` and [`BULK_MAX`] of them, in
+    /// order of acceptance. One transaction: what it answers was done.
+    async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
+    async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
 
     // life ---------------------------------------------------------------------------------------------------------
@@ -484,6 +519,12 @@ pub trait Store: Send + Sync + 'static {
     /// Whether this host is the one that should do the work of a shard now. It decides who tries, never who may commit.
     fn owns(&self, _shard: Shard) -> bool {
         true
+    }
+
+    /// Whether other hosts write to the same store. What they accept is heard of late, or found: so what was heard of an entity
+    /// may not be all there is of it.
+    fn is_shared(&self) -> bool {
+        false
     }
 
     /// Whether it can write now.

@@ -10,15 +10,15 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use super::{clock::MachineClock, plugin::Plugins, provider::Scripted, world::World};
+use super::{plugin::Plugins, provider::Scripted, world::World};
 use crate::{
     channel::{Provider, price},
-    clock::Clock,
+    clock::{AdjustableClock, Clock},
     dispatch,
     domain::{customer::Channel, shard::Shard},
     run,
+    shutdown::Shutdown,
     store::{
         Error, Handover, Result, Store,
         handover::handover,
@@ -32,7 +32,7 @@ pub(super) struct Life {
     pub(super) store: Arc<MemoryStore>,
     pub(super) handover: Handover,
     pub(super) weather: Arc<Weather>,
-    stop: CancellationToken,
+    shutdown: Shutdown,
     tasks: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -46,13 +46,13 @@ pub(super) struct Weather {
 }
 
 impl Life {
-    pub(super) fn begin(world: &Arc<World>, host: usize, clock: Arc<MachineClock>) -> Life {
+    pub(super) fn begin(world: &Arc<World>, host: usize, clock: Arc<AdjustableClock>) -> Life {
         let weather =
             Arc::new(Weather { world: world.clone(), host, alive: AtomicBool::new(true), trouble: AtomicU64::new(0) });
         let mut chance = world.draw(&format!("life of {host}"));
         let (handover, inlets) = handover(*chance.pick(&[1, 3, 100]), 1);
         let store = Arc::new(MemoryStore::open(world.tables.clone(), handover.clone(), weather.clone(), world.flaws));
-        let stop = CancellationToken::new();
+        let shutdown = Shutdown::default();
         let runs = run::Parts {
             store: store.clone(),
             clock: clock.clone(),
@@ -62,26 +62,29 @@ impl Life {
                 in_memory_max: *chance.pick(&[4, 1_000]),
                 lane_in_memory_max: *chance.pick(&[1, 3, 64]),
                 sweep_s: 5,
+                ..run::Settings::default()
             },
+            alerts: run::Alerts::default(),
+            lateness: Arc::default(),
         };
         let messages = dispatching(world, host, store.clone(), clock, *chance.pick(&[2, 1_000]));
         let tasks = vec![
-            tokio::spawn(run::work(runs, inlets.runs, handover.clone(), stop.clone())),
-            tokio::spawn(dispatch::work(messages, inlets.messages, handover.clone(), stop.clone())),
+            tokio::spawn(run::work(runs, inlets.runs, handover.clone(), shutdown.clone())),
+            tokio::spawn(dispatch::work(messages, inlets.messages, handover.clone(), shutdown.clone())),
         ];
-        Life { store, handover, weather, stop, tasks: Arc::new(std::sync::Mutex::new(tasks)) }
+        Life { store, handover, weather, shutdown, tasks: Arc::new(std::sync::Mutex::new(tasks)) }
     }
 
     /// The machine loses its power: whatever its tasks were waiting for, they go no further.
     pub(super) fn kill(&self) {
         self.weather.alive.store(false, Ordering::SeqCst);
         self.tasks.lock().unwrap().iter().for_each(JoinHandle::abort);
-        self.stop.cancel();
+        self.shutdown.stop.cancel();
     }
 
     /// An orderly stop, as on SIGTERM; what does not end in time is killed.
     pub(super) async fn stop(&self) {
-        self.stop.cancel();
+        self.shutdown.stop.cancel();
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
         let grace = tokio::time::Instant::now() + Duration::from_secs(30);
         for mut task in tasks {
@@ -163,6 +166,10 @@ impl Script for Weather {
 
     fn owns(&self, shard: Shard) -> bool {
         self.world.owns(self.host, shard)
+    }
+
+    fn shared(&self) -> bool {
+        self.world.hosts > 1
     }
 
     fn committed(&self, handed: &mut Handed) {

@@ -10,7 +10,6 @@
 
 mod chance;
 mod check;
-mod clock;
 mod machine;
 mod plugin;
 mod provider;
@@ -18,7 +17,10 @@ mod world;
 
 use world::{Played, play};
 
-use crate::store::memory::Flaws;
+use crate::{clock::Timestamp, store::memory::Flaws};
+
+/// When every world begins.
+const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
 
 /// Enough to meet each kind of trouble many times over, within what CI has.
 const SEEDS: u64 = 1_000;

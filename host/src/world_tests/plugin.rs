@@ -102,8 +102,8 @@ pub(super) fn event(
             source_id: label.to_owned(),
             event_type: "world.happened".into(),
             subject: None,
-            time: super::clock::BEGIN,
-            received: super::clock::BEGIN,
+            time: super::BEGIN,
+            received: super::BEGIN,
             customer: None,
             data: Arc::from(data.to_string()),
             attributes: Vec::new(),
@@ -115,7 +115,7 @@ pub(super) fn event(
 
 pub(super) fn route(event: &Arc<Event>) -> Vec<NewRun> {
     let data: Value = serde_json::from_str(&event.data).unwrap();
-    let targets = data["to"].as_array().unwrap().iter().enumerate();
+    let targets = data["to"].as_array().into_iter().flatten().enumerate();
     let run = |(no, target): (usize, &Value)| {
         let plugin = PluginName::from(target[0].as_str().unwrap());
         NewRun {

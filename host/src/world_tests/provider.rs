@@ -112,7 +112,7 @@ impl Scripted {
                     token: (!chance.one_in(3)).then_some(token),
                     provider_id: Some(provider_id(self.name, &token)),
                     state,
-                    time: super::clock::BEGIN.plus(Duration::from_secs(state as u64)),
+                    time: super::BEGIN.plus(Duration::from_secs(state as u64)),
                     failure: (state == AttemptState::Failed).then(|| failure("unreachable", Retry::Never)),
                     pricing: None,
                 };

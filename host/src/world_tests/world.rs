@@ -12,14 +12,14 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    BEGIN,
     chance::Chance,
     check,
-    clock::{BEGIN, MachineClock},
     machine::Life,
     plugin::{self, CUSTOMERS},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{AdjustableClock, Clock, Timestamp},
     domain::{
         customer::{Address, Channel},
         event::Event,
@@ -47,12 +47,13 @@ pub(super) struct World {
     pub(super) tables: Arc<Mutex<Tables>>,
     pub(super) flaws: Flaws,
     epoch: Instant,
-    hosts: usize,
+    pub(super) hosts: usize,
     storm: AtomicBool,
     draws: Mutex<HashMap<String, u64>>,
     /// Which hosts believe that a part is theirs, as bits.
     owners: Mutex<[u8; PARTS]>,
-    clocks: Vec<Arc<MachineClock>>,
+    /// Of each machine, and how far it is ahead of the simulated time.
+    clocks: Vec<(Arc<AdjustableClock>, Mutex<i64>)>,
     lives: Mutex<Vec<Option<Life>>>,
     journal: Mutex<Vec<String>>,
     pub(super) ledger: Mutex<Ledger>,
@@ -99,7 +100,7 @@ pub(super) fn play(seed: u64, flaws: Flaws) -> Played {
             storm: AtomicBool::new(true),
             draws: Mutex::default(),
             owners: Mutex::new([0; PARTS]),
-            clocks: (0..hosts).map(|_| Arc::new(MachineClock::new(epoch))).collect(),
+            clocks: (0..hosts).map(|_| (Arc::new(AdjustableClock::starting_at(BEGIN)), Mutex::new(0))).collect(),
             lives: Mutex::new(vec![None; hosts]),
             journal: Mutex::default(),
             ledger: Mutex::default(),
@@ -152,7 +153,7 @@ impl World {
         let mut lives = self.lives.lock().unwrap();
         if lives[host].is_none() {
             self.note(|| format!("host {host} starts"));
-            lives[host] = Some(Life::begin(self, host, self.clocks[host].clone()));
+            lives[host] = Some(Life::begin(self, host, self.clocks[host].0.clone()));
         }
     }
 
@@ -233,7 +234,8 @@ impl World {
                 3 => {
                     let ahead = *chance.pick(&[3_600_000, -3_600_000, 30_000, -30_000, 0]);
                     self.note(|| format!("the clock of host {host} is set {ahead} ms ahead"));
-                    self.clocks[host].set(ahead);
+                    let (clock, before) = &self.clocks[host];
+                    clock.jump(ahead - std::mem::replace(&mut *before.lock().unwrap(), ahead));
                 }
                 4 | 5 if self.hosts > 1 => {
                     let dice: [u8; PARTS] = std::array::from_fn(|_| *chance.pick(&[1, 1, 2, 2, 3, 0]));

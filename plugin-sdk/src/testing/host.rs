@@ -190,6 +190,12 @@ pub(crate) fn customers_history(id: &str, event_type: &str, limit: u32) -> Vec<E
 
 pub(crate) fn events_emit(new: NewEvent) {
     current(|run| {
+        if new.event_type.starts_with("relais.") {
+            trap(&format!(
+                "events.emit: `{}`: types that begin with `relais.` are of the host's own events",
+                new.event_type
+            ));
+        }
         if !run.manifest.permissions.emits.iter().any(|pattern| type_matches(pattern, &new.event_type)) {
             trap(&format!("permissions.emits: the manifest does not name `{}`", new.event_type));
         }

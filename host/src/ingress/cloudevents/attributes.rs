@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Reader;
 use crate::{
     clock::Timestamp,
-    domain::event::Event,
+    domain::event::{Event, reserved},
     ids::{CustomerId, EventId},
     ingress::problem::{Problem, excerpt},
 };
@@ -80,7 +80,7 @@ impl<'r, 'a> Draft<'r, 'a> {
             "id" => self.id.replace(text).is_some(),
             "source" => self.source.replace(self.uri_reference(text)?).is_some(),
             "specversion" => self.specversion.replace(self.version(text)?).is_some(),
-            "type" => self.event_type.replace(text).is_some(),
+            "type" => self.event_type.replace(self.own_type(text)?).is_some(),
             "subject" => self.subject.replace(text).is_some(),
             "time" => self.time.replace(self.timestamp(&text)?).is_some(),
             "customer" => self.customer.replace(self.customer_id(text)?).is_some(),
@@ -168,6 +168,13 @@ impl<'r, 'a> Draft<'r, 'a> {
         }
         self.others.push((name.to_owned(), text.into_owned()));
         Ok(false)
+    }
+
+    fn own_type(&self, text: Cow<'a, str>) -> Result<Cow<'a, str>, Problem> {
+        match reserved(&text) {
+            None => Ok(text),
+            Some(why) => Err(self.bad("type", why, "use a name of your own, such as com.example.order.ready")),
+        }
     }
 
     fn check_text(&self, name: &str, text: &str) -> Result<(), Problem> {

@@ -39,6 +39,11 @@ impl Activity {
         self.in_progress.fetch_add(1, Ordering::AcqRel);
         InFlight(self.clone())
     }
+
+    /// Whether a request is in progress.
+    pub(super) fn any(&self) -> bool {
+        self.in_progress.load(Ordering::Acquire) > 0
+    }
 }
 
 /// A request in progress, until the last byte of its answer was handed over.
@@ -111,12 +116,12 @@ impl Socket {
 
     /// Whether a request is in progress; if so, the task is woken when that ends, to watch the time again.
     fn busy(&self, context: &Context<'_>) -> bool {
-        if self.activity.in_progress.load(Ordering::Acquire) == 0 {
+        if !self.activity.any() {
             return false;
         }
         self.activity.unwatched.register(context.waker());
         // It may have ended between the two lines above.
-        self.activity.in_progress.load(Ordering::Acquire) > 0
+        self.activity.any()
     }
 
     fn watch_write<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

@@ -8,7 +8,6 @@ use axum::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
     task::JoinHandle,
 };
 
@@ -17,7 +16,7 @@ use crate::ingress::{problem::Problem, request::read_body};
 
 struct Running {
     address: std::net::SocketAddr,
-    stop: oneshot::Sender<()>,
+    shutdown: Shutdown,
     ended: JoinHandle<io::Result<()>>,
 }
 
@@ -29,11 +28,9 @@ async fn start(limits: ListenLimits) -> Running {
     let router = Router::new().route("/echo", post(echo)).route("/", get(async || "here"));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel();
-    let ended = tokio::spawn(serve(listener, router, limits, async {
-        let _ = stopped.await;
-    }));
-    Running { address, stop, ended }
+    let shutdown = Shutdown::default();
+    let ended = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+    Running { address, shutdown, ended }
 }
 
 /// Everything until the other side closes.
@@ -64,14 +61,9 @@ async fn read_answer(stream: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
-fn brief() -> ListenLimits {
-    // All others are so long that the test would fail by its own patience.
-    ListenLimits { grace: Duration::from_millis(50), ..ListenLimits::default() }
-}
-
 #[tokio::test]
 async fn a_header_that_comes_too_slowly_ends_the_connection() {
-    let limits = ListenLimits { header_timeout: Duration::from_millis(30), ..brief() };
+    let limits = ListenLimits { header_timeout: Duration::from_millis(30), ..ListenLimits::default() };
     let running = start(limits).await;
     let mut silent = TcpStream::connect(running.address).await.unwrap();
     assert_eq!(rest(&mut silent).await, "");
@@ -81,8 +73,11 @@ async fn a_header_that_comes_too_slowly_ends_the_connection() {
 
 #[tokio::test]
 async fn an_idle_connection_outlives_the_header_deadline_and_ends_at_its_own() {
-    let limits =
-        ListenLimits { header_timeout: Duration::from_millis(20), idle_timeout: Duration::from_millis(400), ..brief() };
+    let limits = ListenLimits {
+        header_timeout: Duration::from_millis(20),
+        idle_timeout: Duration::from_millis(400),
+        ..ListenLimits::default()
+    };
     let running = start(limits).await;
     let mut stream = ask(running.address, GET).await;
     read_answer(&mut stream).await;
@@ -94,7 +89,7 @@ async fn an_idle_connection_outlives_the_header_deadline_and_ends_at_its_own() {
 
 #[tokio::test]
 async fn a_body_that_comes_too_slowly_is_answered_408() {
-    let limits = ListenLimits { body_timeout: Duration::from_millis(30), ..brief() };
+    let limits = ListenLimits { body_timeout: Duration::from_millis(30), ..ListenLimits::default() };
     let running = start(limits).await;
     let mut stream = ask(running.address, "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf").await;
     let answer = rest(&mut stream).await;
@@ -103,7 +98,7 @@ async fn a_body_that_comes_too_slowly_is_answered_408() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_answered_413_announced_or_not() {
-    let running = start(brief()).await;
+    let running = start(ListenLimits::default()).await;
     let announced = "POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 101\r\n\r\n".to_owned();
     let chunked = format!(
         "POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n65\r\n{}\r\n0\r\n\r\n",
@@ -118,7 +113,7 @@ async fn a_body_over_the_limit_is_answered_413_announced_or_not() {
 
 #[tokio::test]
 async fn a_connection_over_the_cap_waits_until_another_ends() {
-    let running = start(ListenLimits { connections_max: 1, ..brief() }).await;
+    let running = start(ListenLimits { connections_max: 1, ..ListenLimits::default() }).await;
     let mut first = ask(running.address, GET).await;
     read_answer(&mut first).await;
     let mut second = ask(running.address, GET).await;
@@ -131,7 +126,7 @@ async fn a_connection_over_the_cap_waits_until_another_ends() {
 
 #[tokio::test]
 async fn an_address_over_its_own_cap_is_closed() {
-    let running = start(ListenLimits { connections_per_ip_max: 1, ..brief() }).await;
+    let running = start(ListenLimits { connections_per_ip_max: 1, ..ListenLimits::default() }).await;
     let mut first = ask(running.address, GET).await;
     read_answer(&mut first).await;
     let mut second = TcpStream::connect(running.address).await.unwrap();
@@ -139,13 +134,17 @@ async fn an_address_over_its_own_cap_is_closed() {
 }
 
 #[tokio::test]
-async fn stopping_ends_idle_connections_and_waits_no_longer_than_the_grace_for_busy_ones() {
-    let running = start(brief()).await;
+async fn stopping_ends_idle_and_half_sent_requests_and_busy_ones_when_they_are_abandoned() {
+    let running = start(ListenLimits::default()).await;
     let mut idle = ask(running.address, GET).await;
     read_answer(&mut idle).await;
     let mut busy = ask(running.address, "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf").await;
-    running.stop.send(()).unwrap();
+    let mut half = ask(running.address, "POST /echo HTTP/1.1\r\nhost:").await;
+    running.shutdown.stop.cancel();
     assert_eq!(rest(&mut idle).await, "");
+    assert_eq!(rest(&mut half).await, "");
+    assert!(!running.ended.is_finished(), "a request in progress is waited for");
+    running.shutdown.abandon.cancel();
     running.ended.await.unwrap().unwrap();
     assert_eq!(rest(&mut busy).await, "");
     assert!(TcpStream::connect(running.address).await.is_err());

@@ -2,7 +2,7 @@
 
 use super::{Misuse, RunState};
 use crate::{
-    domain::run::EmittedEvent,
+    domain::{event::reserved, run::EmittedEvent},
     plugin::{bindings::events, limiter::LimitReached},
 };
 
@@ -18,6 +18,9 @@ impl events::Host for RunState {
         if let Err(why) = self.may().emit(&event_type) {
             // The call has no answer to carry a refusal, and going on as if it had worked would lose the event.
             return Err(Misuse(self.denied("events.emit", why)).into());
+        }
+        if let Some(why) = reserved(&event_type) {
+            return Err(Misuse(format!("events.emit: `{event_type}`: {why}")).into());
         }
         self.json(&format!("event `{event_type}`"), &data)?;
         let allowed = self.shared.limits.events;

@@ -14,9 +14,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange, MessageFilter,
-        NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed, RunState,
-        RunStory, Store,
+        Accepted, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
+        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
+        RunFilter, RunStory, Store,
     },
 };
 
@@ -173,7 +173,7 @@ impl Store for OneCustomer {
     async fn run(&self, _: &TenantId, _: RunId) -> Result<Option<RunStory>> {
         Err(Error::Closed)
     }
-    async fn runs(&self, _: &TenantId, _: Option<RunState>, _: Paging) -> Result<Vec<RunStory>> {
+    async fn runs(&self, _: &TenantId, _: &RunFilter, _: Paging) -> Result<Vec<RunStory>> {
         Err(Error::Closed)
     }
     async fn set_aside_cause(&self, _: &TenantId, _: RunId) -> Result<Option<Cause>> {
@@ -183,6 +183,12 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn discard_run(&self, _: &TenantId, _: RunId, _: Timestamp) -> Result<bool> {
+        Err(Error::Closed)
+    }
+    async fn replay_runs(&self, _: &TenantId, _: &RunFilter, _: u32, _: Timestamp) -> Result<Bulk> {
+        Err(Error::Closed)
+    }
+    async fn discard_runs(&self, _: &TenantId, _: &RunFilter, _: u32, _: Timestamp) -> Result<Bulk> {
         Err(Error::Closed)
     }
     async fn figures(&self, _: &TenantId) -> Result<Figures> {

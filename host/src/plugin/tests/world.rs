@@ -49,7 +49,7 @@ impl World {
     pub(super) async fn start(&self) -> Arc<Plugins> {
         let store = Arc::new(OneCustomer { broken: self.broken_store });
         let rules = rules::allowed::Settings::default();
-        Plugins::start(&self.settings, rules, [7; 32], store, Arc::new(SystemClock)).await.unwrap()
+        Plugins::start(&self.settings, rules, [7; 32], store, Arc::new(SystemClock::new())).await.unwrap()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events come in: once each, with the runs that they set off, in one transaction.
 
-use super::{Outcome, Tx, source::Sequence};
+use super::{Outcome, Tx, each, source::Sequence};
 use crate::{
     clock::Timestamp,
     domain::run::{NewRun, QueuedRun},
@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub(in crate::store) fn accept_events(tx: &mut Tx<'_>, events: &[RoutedEvent]) -> Outcome<Vec<Accepted>> {
-    events.iter().map(|routed| accept_event(tx, routed)).collect()
+    each(events, |routed| accept_event(tx, routed))
 }
 
 pub(super) fn accept_event(tx: &mut Tx<'_>, routed: &RoutedEvent) -> Outcome<Accepted> {

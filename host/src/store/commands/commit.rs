@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{HeldEntity, Outcome, Tx, accept, messages, runs, tx::earlier};
+use super::{HeldEntity, Outcome, Tx, accept, each, messages, runs, tx::earlier};
 use crate::{
     domain::run::{Cause, EntityKey, EntitySnapshot, FiredTimer, StateChange, TimerChange},
     ids::RunId,
@@ -133,12 +133,8 @@ pub(super) fn remove_timer(tx: &mut Tx<'_>, key: &EntityKey, timer: &str) -> Out
 fn write_effects(tx: &mut Tx<'_>, commit: &RunCommit) -> Outcome<Effects> {
     let outcome = &commit.outcome;
     let key = &commit.run.run.key;
-    for message in &outcome.messages {
-        messages::insert_new(tx, message, commit.now)?;
-    }
-    for routed in &commit.emitted {
-        accept::accept_event(tx, routed)?;
-    }
+    each(&outcome.messages, |message| messages::insert_new(tx, message, commit.now))?;
+    each(&commit.emitted, |routed| accept::accept_event(tx, routed))?;
     for message in &outcome.cancels {
         let own = tx
             .held_message(&key.tenant, *message)?

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Outcome, Trouble, Tx, source::OwnedAddress};
+use super::{Outcome, Trouble, Tx, each, source::OwnedAddress};
 use crate::{
     clock::Timestamp,
     domain::customer::{Address, Channel, Consent, Customer},
@@ -61,7 +61,7 @@ fn put_addresses(
             tx.source.delete_address(tenant, old.channel, &old.address)?;
         }
     }
-    for (position, address) in given.iter().enumerate() {
+    each(given.iter().enumerate(), |(position, address)| {
         let old = tx.source.address(tenant, address.channel, &address.address)?;
         let known = old.as_ref().map(|old| &old.address);
         let heard = match address.last_incoming {
@@ -81,7 +81,8 @@ fn put_addresses(
         if let Some(old) = old.filter(|old| old.owner != *id) {
             tx.customer_changed(tenant, &old.owner)?;
         }
-    }
+        Ok(())
+    })?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! What stays: that there was an event, a run, a message, in which state and at which price; and, where the customer had
 //! refused something, a keyed hash of the address that keeps refusing it.
 
-use super::{Outcome, Tx, commit, customers, incoming::customer_entity, messages};
+use super::{Outcome, Tx, commit, customers, each, incoming::customer_entity, messages};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -73,15 +73,9 @@ pub(in crate::store) fn redact(tx: &mut Tx<'_>, names: &Names, found: &Found, no
     for seq in &found.events {
         tx.source.erase_event(*seq)?;
     }
-    for seq in &found.runs {
-        redact_run(tx, &names.tenant, *seq, now)?;
-    }
-    for id in &found.messages {
-        redact_message(tx, names, *id, now)?;
-    }
-    for seq in &found.incoming {
-        redact_incoming(tx, *seq)?;
-    }
+    each(&found.runs, |seq| redact_run(tx, &names.tenant, *seq, now))?;
+    each(&found.messages, |id| redact_message(tx, names, *id, now))?;
+    each(&found.incoming, |seq| redact_incoming(tx, *seq))?;
     redact_entities(tx, found)
 }
 
@@ -171,13 +165,9 @@ fn redact_entities(tx: &mut Tx<'_>, found: &Found) -> Outcome<()> {
         tx.source.remove_state(key, name)?;
         touched.insert(key);
     }
-    for (key, name) in &found.timers {
-        commit::remove_timer(tx, key, name)?;
-        touched.insert(key);
-    }
-    for key in touched {
-        tx.source.bump_version(key)?;
-    }
+    each(&found.timers, |(key, name)| commit::remove_timer(tx, key, name))?;
+    touched.extend(found.timers.iter().map(|(key, _)| key));
+    each(touched, |key| tx.source.bump_version(key))?;
     // Those that are named after the customer go altogether: all their runs have been ended.
     for key in &found.entities {
         tx.source.delete_entity(key)?;

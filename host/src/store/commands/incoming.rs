@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Outcome, Tx, accept, customers, source::Sequence};
+use super::{Outcome, Tx, accept, customers, each, source::Sequence};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -23,7 +23,7 @@ pub(in crate::store) fn record_incoming(
     incoming: &[NewIncoming],
     now: Timestamp,
 ) -> Outcome<Vec<bool>> {
-    incoming.iter().map(|new| record(tx, new, now)).collect()
+    each(incoming, |new| record(tx, new, now))
 }
 
 fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {

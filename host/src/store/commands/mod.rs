@@ -58,6 +58,23 @@ impl From<serde_json::Error> for Trouble {
     }
 }
 
+/// Does the same to each. Where a row is missing the others are tried all the same, so that everything that is missing is found
+/// out in one round and not one by one; what they did is forgotten with the round.
+fn each<I, T>(items: impl IntoIterator<Item = I>, mut one: impl FnMut(I) -> Outcome<T>) -> Outcome<Vec<T>> {
+    let mut done = Vec::new();
+    let mut missed = false;
+    for item in items {
+        match one(item) {
+            Ok(result) => done.push(result),
+            Err(Trouble::Miss) => missed = true,
+            // What comes after something that is missing is not to be believed.
+            Err(_) if missed => {}
+            Err(other) => return Err(other),
+        }
+    }
+    if missed { Err(Trouble::Miss) } else { Ok(done) }
+}
+
 /// What commands are told about how to decide.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {

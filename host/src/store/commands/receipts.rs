@@ -1,6 +1,6 @@
 //! What providers report: late, repeated, batched and out of order, and by way of what is stored always the same in the end.
 
-use super::{Held, Outcome, Tx, customers, messages, source::receipt_code};
+use super::{Held, Outcome, Tx, customers, each, messages, source::receipt_code};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -17,7 +17,7 @@ pub(in crate::store) fn record_receipts(
     receipts: &[Receipt],
     now: Timestamp,
 ) -> Outcome<Vec<Recorded>> {
-    receipts.iter().map(|receipt| record(tx, receipt, now)).collect()
+    each(receipts, |receipt| record(tx, receipt, now))
 }
 
 fn record(tx: &mut Tx<'_>, receipt: &Receipt, now: Timestamp) -> Outcome<Recorded> {

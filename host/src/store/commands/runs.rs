@@ -1,6 +1,6 @@
 //! Runs that failed, were set aside, and what an operator does about them.
 
-use super::{HeldEntity, Outcome, Tx, accept, commit};
+use super::{HeldEntity, Outcome, Tx, accept, commit, each};
 use crate::{
     clock::Timestamp,
     domain::run::{Cause, EntityKey, FiredTimer, QueuedRun, RunFailure, RunReport},
@@ -84,6 +84,33 @@ fn set_aside(tx: &mut Tx<'_>, tenant: &TenantId, id: RunId) -> Outcome<Option<Qu
     Ok(found.filter(|(run, state)| run.run.key.tenant == *tenant && *state == RunState::SetAside).map(|(run, _)| run))
 }
 
+/// Runs that were set aside when they were looked for, by their numbers and ids.
+pub(in crate::store) type SetAside = Vec<(i64, RunId)>;
+
+/// How many of them were set aside still, and are open again.
+pub(in crate::store) fn replay_each(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    runs: &SetAside,
+    now: Timestamp,
+) -> Outcome<u32> {
+    each(runs, |(_, id)| replay_run(tx, tenant, *id, now)).map(count)
+}
+
+/// The same, ended.
+pub(in crate::store) fn discard_each(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    runs: &SetAside,
+    now: Timestamp,
+) -> Outcome<u32> {
+    each(runs, |(_, id)| discard_run(tx, tenant, *id, now)).map(count)
+}
+
+fn count(done: Vec<bool>) -> u32 {
+    done.into_iter().map(u32::from).sum()
+}
+
 /// How a run stands, for its story.
 pub(in crate::store) struct Ended<'a> {
     pub(in crate::store) state: RunState,
@@ -103,7 +130,7 @@ impl Ended<'_> {
             entity: run.run.key.entity.to_string(),
             customer: run.run.customer.clone(),
             kind: run.run.cause.kind().to_owned(),
-            cause: cause_name(&run.run.cause),
+            cause: run.run.cause.name(),
             state: self.state,
             attempts: self.attempts,
             accepted: run.accepted,
@@ -112,14 +139,5 @@ impl Ended<'_> {
             report: self.report.cloned(),
             effects: self.effects.cloned(),
         }
-    }
-}
-
-pub(in crate::store) fn cause_name(cause: &Cause) -> String {
-    match cause {
-        Cause::Event(event) => event.id.to_string(),
-        Cause::Timer(timer) => timer.key.clone(),
-        Cause::Delivery(delivery) => delivery.message.to_string(),
-        Cause::Message(incoming) => incoming.id.to_string(),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A timer stays until its run commits, marked as queued, so that an earlier run of the entity still sees it and can cancel it.
 
-use super::{Outcome, Tx, accept, runs};
+use super::{Outcome, Tx, accept, each, runs};
 use crate::{
     clock::Timestamp,
     domain::run::{Cause, EntityKey, FiredTimer, NewRun},
@@ -13,14 +13,12 @@ use crate::{
 pub(in crate::store) fn fire(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Outcome<Fired> {
     let (due, next_due) = tx.source.due_timers(now, limit)?;
     let mut fired = Fired { next_due, ..Fired::default() };
-    for (key, timer) in due {
-        if timer.expires.is_some_and(|expires| expires < now) {
-            runs::forget_timer(tx, &key, &timer)?;
-            fired.expired += 1;
-        } else if queue(tx, key, timer, now)? {
-            fired.runs += 1;
-        }
-    }
+    let (queued, expired): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|(_, timer)| timer.expires.is_none_or(|expires| expires >= now));
+    fired.expired = expired.len();
+    each(&expired, |(key, timer)| runs::forget_timer(tx, key, timer))?;
+    let made = each(queued, |(key, timer)| queue(tx, key, timer, now))?;
+    fired.runs = made.into_iter().filter(|made| *made).count();
     Ok(fired)
 }
 

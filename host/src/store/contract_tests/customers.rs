@@ -221,7 +221,7 @@ pub(crate) async fn an_erased_customer_is_gone_and_stays_suppressed(place: &dyn 
     let everything = format!(
         "{:?} {:?} {:?}",
         store.events(&tenant(), page).await.unwrap(),
-        store.runs(&tenant(), None, page).await.unwrap(),
+        store.runs(&tenant(), &Default::default(), page).await.unwrap(),
         store.messages(&tenant(), &Default::default(), page).await.unwrap()
     );
     for gone in ["\"ann\"", "customer/ann", "+336", "wamid", "on its way"] {

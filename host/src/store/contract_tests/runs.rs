@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     domain::run::{EmittedEvent, RunFailure, StateChange, StateEntry, TimerChange},
-    store::{FailureVerdict, Paging, RunFailed, RunState},
+    store::{FailureVerdict, Paging, RunFailed, RunFilter, RunState},
 };
 
 pub(crate) async fn an_event_is_accepted_once(place: &dyn Place) {
@@ -142,7 +142,8 @@ pub(crate) async fn a_failed_run_waits_or_is_set_aside_and_can_be_replayed(place
     assert_eq!(store.commit_run(commit(&waiting, 0, everything())).await.unwrap(), Committed::Gone);
     assert_eq!(store.set_aside_cause(&tenant(), run.run.id).await.unwrap(), Some(run.run.cause.clone()));
     let page = Paging { before: None, limit: 10 };
-    assert_eq!(store.runs(&tenant(), Some(RunState::SetAside), page).await.unwrap().len(), 1);
+    let set_aside = RunFilter { state: Some(RunState::SetAside), ..RunFilter::default() };
+    assert_eq!(store.runs(&tenant(), &set_aside, page).await.unwrap().len(), 1);
     assert_eq!(store.figures(&tenant()).await.unwrap().set_aside_runs, 1);
 
     assert!(store.replay_run(&tenant(), run.run.id, at(600)).await.unwrap());

@@ -3,10 +3,7 @@
 use super::{EARLY, MemorySource, tables::Tables, tables::TimerRow, twice};
 use crate::{
     clock::Timestamp,
-    domain::{
-        run::{EntityKey, EntitySnapshot, FiredTimer, StateEntry},
-        shard::Shard,
-    },
+    domain::run::{EntityKey, EntitySnapshot, FiredTimer, StateEntry},
     store::commands::{
         HeldEntity, Outcome,
         source::{DueTimers, Kept},
@@ -69,8 +66,7 @@ impl Kept for MemorySource<'_> {
 
     fn due_timers(&mut self, now: Timestamp, limit: u32) -> Outcome<DueTimers> {
         let now = if self.flaws.early_timers { now.plus(EARLY) } else { now };
-        let waiting =
-            self.tables.timers.iter().filter(|((key, _), row)| !row.queued && self.script.owns(Shard::of_entity(key)));
+        let waiting = self.tables.timers.iter().filter(|(_, row)| !row.queued);
         let mut waiting: Vec<_> = waiting.map(|((key, _), row)| (key.clone(), row.timer.clone())).collect();
         waiting.sort_by_key(|(_, timer)| timer.due);
         let due = waiting.iter().take(limit as usize).take_while(|(_, timer)| timer.due <= now).count();

@@ -49,6 +49,10 @@ pub(crate) trait Script: Send + Sync + 'static {
     fn owns(&self, _shard: Shard) -> bool {
         true
     }
+    /// Whether there are other hosts.
+    fn shared(&self) -> bool {
+        false
+    }
     /// What a commit newly made to be done, before it is handed over: what is others' is taken out.
     fn committed(&self, _pending: &mut Handed) {}
 }
@@ -94,7 +98,6 @@ pub(crate) struct MemoryStore {
 pub(super) struct MemorySource<'a> {
     pub(super) tables: &'a mut Tables,
     pub(super) flaws: Flaws,
-    pub(super) script: &'a dyn Script,
 }
 
 impl MemoryStore {
@@ -141,7 +144,7 @@ impl MemoryStore {
         let mut held = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         // Copied where it is written to, table by table; numbers that were drawn stay drawn, as in a database.
         let mut tables = held.clone();
-        let mut source = MemorySource { tables: &mut tables, flaws: self.flaws, script: &*self.script };
+        let mut source = MemorySource { tables: &mut tables, flaws: self.flaws };
         let mut tx = Tx::new(&mut source, &self.terms, self.handover.watched());
         let done = work(&mut tx);
         let (pending, counts) = tx.finish();

@@ -8,8 +8,8 @@ use crate::{
     domain::event::Event,
     ids::{CustomerId, MessageId, TenantId},
     store::{
-        EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunState, RunStory,
-        commands::{messages::STATE_COUNTER, runs::cause_name},
+        BULK_MAX, EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+        commands::{messages::STATE_COUNTER, runs::SetAside},
     },
 };
 
@@ -22,7 +22,7 @@ pub(super) fn run(tables: &Tables, row: &RunRow) -> RunStory {
     };
     let cause = match row.erased && row.event.is_none() {
         true => String::new(),
-        false => cause_name(&queued.run.cause),
+        false => queued.run.cause.name(),
     };
     RunStory {
         seq: queued.seq,
@@ -42,10 +42,36 @@ pub(super) fn run(tables: &Tables, row: &RunRow) -> RunStory {
     }
 }
 
-pub(super) fn runs(tables: &Tables, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Vec<RunStory> {
+fn fits(row: &RunRow, tenant: &TenantId, filter: &RunFilter) -> bool {
+    let run = &row.queued.run;
+    let result = row.result.as_ref();
+    let kind = || serde_json::to_value(result?.failure.as_ref()?).ok()?.get("kind")?.as_str().map(str::to_owned);
+    run.key.tenant == *tenant
+        && row.queued.seq > filter.after_seq
+        && filter.state.is_none_or(|state| row.state == state)
+        && filter.plugin.as_ref().is_none_or(|plugin| run.key.plugin == *plugin)
+        && filter.entity.as_ref().is_none_or(|entity| run.key.entity.as_str() == entity)
+        && filter.customer.as_ref().is_none_or(|customer| run.customer.as_ref() == Some(customer))
+        && filter.failure.as_ref().is_none_or(|failure| kind().as_ref() == Some(failure))
+        && filter.since.is_none_or(|since| result.is_some_and(|result| result.at >= since))
+        && filter.until.is_none_or(|until| result.is_some_and(|result| result.at <= until))
+        && (filter.ids.is_empty() || filter.ids.contains(&run.id))
+}
+
+pub(super) fn runs(tables: &Tables, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Vec<RunStory> {
     let rows = tables.runs.range(..page.before.unwrap_or(i64::MAX)).rev().map(|(_, row)| row);
-    let rows = rows.filter(|row| row.queued.run.key.tenant == *tenant && state.is_none_or(|state| row.state == state));
-    rows.take(page.limit as usize).map(|row| run(tables, row)).collect()
+    rows.filter(|row| fits(row, tenant, filter)).take(page.limit as usize).map(|row| run(tables, row)).collect()
+}
+
+/// Runs that are set aside and that the filter names, in order of acceptance, and whether there are more.
+pub(super) fn set_aside(tables: &Tables, tenant: &TenantId, filter: &RunFilter, limit: u32) -> (SetAside, bool) {
+    let wanted = RunFilter { state: Some(RunState::SetAside), ..filter.clone() };
+    let rows = tables.runs.iter().filter(|(_, row)| fits(row, tenant, &wanted));
+    let mut found: SetAside = rows.map(|(seq, row)| (*seq, row.queued.run.id)).collect();
+    let limit = limit.min(BULK_MAX) as usize;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    (found, more)
 }
 
 pub(super) fn event(tables: &Tables, seq: i64, row: &EventRow) -> EventStory {

@@ -16,9 +16,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange, MessageFilter,
-        NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed, RunState,
-        RunStory, Store,
+        self, Accepted, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
+        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
+        RunFilter, RunState, RunStory, Store,
         commands::{accept, change, commit, customers, erase, incoming, messages, receipts, runs, timers},
     },
 };
@@ -221,8 +221,8 @@ impl Store for MemoryStore {
         found.await
     }
 
-    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>> {
-        self.read("runs", |tables| stories::runs(tables, tenant, state, page)).await
+    async fn runs(&self, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Result<Vec<RunStory>> {
+        self.read("runs", |tables| stories::runs(tables, tenant, filter, page)).await
     }
 
     async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>> {
@@ -242,12 +242,32 @@ impl Store for MemoryStore {
         self.write("discard_run", |tx| runs::discard_run(tx, tenant, id, now)).await
     }
 
+    async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let (found, more) =
+            self.read("replay_runs", |tables| stories::set_aside(tables, tenant, filter, limit)).await?;
+        let last_seq = found.last().map_or(filter.after_seq, |(seq, _)| *seq);
+        let count = self.write("replay_runs", |tx| runs::replay_each(tx, tenant, &found, now)).await?;
+        Ok(Bulk { count, more, last_seq })
+    }
+
+    async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let (found, more) =
+            self.read("discard_runs", |tables| stories::set_aside(tables, tenant, filter, limit)).await?;
+        let last_seq = found.last().map_or(filter.after_seq, |(seq, _)| *seq);
+        let count = self.write("discard_runs", |tx| runs::discard_each(tx, tenant, &found, now)).await?;
+        Ok(Bulk { count, more, last_seq })
+    }
+
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read("figures", |tables| stories::figures(tables, tenant)).await
     }
 
     fn host_secret(&self) -> [u8; 32] {
         store::host_secret(&self.terms.address_key)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.script.shared()
     }
 
     fn owns(&self, shard: Shard) -> bool {

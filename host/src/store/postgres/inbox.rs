@@ -19,7 +19,7 @@ use crate::{
         event::Event,
         run::{Cause, EntityKey, NewRun, QueuedRun},
     },
-    ids::{EventId, PluginName, RunId, TenantId},
+    ids::{EventId, RunId},
     store::RunState,
 };
 

@@ -13,6 +13,7 @@
 //! Nothing that is held in memory here decides anything: rows are compared with the database before a commit. Times that matter
 //! between hosts (leases, due timers) are the database's.
 
+mod aside;
 mod connect;
 mod erasing;
 mod error;
@@ -121,6 +122,7 @@ impl PgStore {
             part: i64::from(id[0]),
             settings,
         });
+        let listener = notify::begin(&shared).await.map_err(at)?;
         lease::round(&shared).await.map_err(at)?;
         let (queue, jobs) = mpsc::channel(shared.settings.queue_max.max(1));
         let stop = CancellationToken::new();
@@ -128,7 +130,7 @@ impl PgStore {
         let tasks = vec![
             tokio::spawn(writer.run()),
             tokio::spawn(lease::keep(shared.clone(), stop.clone())),
-            tokio::spawn(notify::listen(shared.clone(), stop.clone())),
+            tokio::spawn(notify::listen(shared.clone(), listener, stop.clone())),
         ];
         Ok(PgStore { shared, queue: Mutex::new(Some(queue)), tasks: Mutex::new(tasks), stop })
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use deadpool_postgres::ClientWrapper;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -89,19 +91,37 @@ pub(super) async fn tell_of_shards(client: &ClientWrapper, from: String) -> Outc
     tell(client, &Notice { from, shards: true, ..Notice::default() }).await
 }
 
-/// Listens until `stop`, on a connection of its own that is made anew when it is lost.
-pub(super) async fn listen(shared: Arc<Shared>, stop: CancellationToken) {
+/// A connection that hears hints.
+pub(super) type Listener = (Client, mpsc::Receiver<String>);
+
+/// From here on nothing is missed.
+pub(super) async fn begin(shared: &Shared) -> Outcome<Listener> {
+    let (client, notices) = connect::listener(shared).await?;
+    client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
+    Ok((client, notices))
+}
+
+/// Listens until `stop`; a connection that is lost is made anew.
+pub(super) async fn listen(shared: Arc<Shared>, first: Listener, stop: CancellationToken) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+    let mut listener = Some(first);
     loop {
-        let ended = tokio::select! {
-            _ = stop.cancelled() => return,
-            ended = hear(&shared) => ended,
+        let trouble = match listener.take() {
+            Some(heard) => tokio::select! {
+                _ = stop.cancelled() => return,
+                trouble = hear(&shared, heard) => trouble,
+            },
+            None => match begin(&shared).await {
+                Ok(new) => {
+                    // What was said while nobody listened is found by reading.
+                    shared.handover.read_the_store();
+                    listener = Some(new);
+                    continue;
+                }
+                Err(trouble) => trouble,
+            },
         };
-        if let Err(trouble) = ended {
-            tracing::warn!(%trouble, "hints of other hosts are not heard now; the sweep finds their work meanwhile");
-        }
-        // What was said while nobody listened is found by reading.
-        shared.handover.read_the_store();
+        tracing::warn!(%trouble, "hints of other hosts are not heard now; the sweep finds their work meanwhile");
         tokio::select! {
             _ = stop.cancelled() => return,
             _ = tokio::time::sleep(PAUSE) => {}
@@ -109,12 +129,8 @@ pub(super) async fn listen(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-/// Hears hints until the connection ends.
-async fn hear(shared: &Arc<Shared>) -> Outcome<()> {
-    let (client, mut notices) = connect::listener(shared).await?;
-    client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
-    // From here on nothing is missed; what was said before is read.
-    shared.handover.read_the_store();
+/// Hears hints until the connection ends, and says why it did.
+async fn hear(shared: &Arc<Shared>, (_client, mut notices): Listener) -> Trouble {
     while let Some(payload) = notices.recv().await {
         let notice: Notice = match serde_json::from_str(&payload) {
             Ok(notice) => notice,
@@ -124,11 +140,13 @@ async fn hear(shared: &Arc<Shared>) -> Outcome<()> {
                 Notice { more: true, ..Notice::default() }
             }
         };
-        if notice.from != shared.leases.name() {
-            take(shared, notice).await?;
+        if notice.from != shared.leases.name()
+            && let Err(trouble) = take(shared, notice).await
+        {
+            tracing::warn!(%trouble, "what a hint names cannot be read now; the sweep finds it");
         }
     }
-    Err(Trouble::Pool("the connection was closed".to_owned()))
+    Trouble::Pool("the connection was closed".to_owned())
 }
 
 /// Hands over what a hint names, as far as it is this host's.

@@ -115,8 +115,8 @@ pub(super) async fn message_seqs(
     limit: u32,
     shards: &[i16],
 ) -> Outcome<Vec<i64>> {
-    let sql = "SELECT seq FROM message_states WHERE step = 1 AND tenant >= $1 AND (tenant, seq) <= ($1, $2) \
-               AND shard = ANY($3) ORDER BY tenant, seq LIMIT $4";
+    let sql = "SELECT seq FROM message_states WHERE step = 1 AND tenant = $1 AND seq > $2 AND seq <= $3 \
+               AND shard = ANY($4) ORDER BY seq LIMIT $5";
     let params: Params<'_> = &[&tenant.as_str(), &after, &through, &shards, &i64::from(limit)];
     read::all(client, sql, params, |row| Ok(row.try_get(0)?)).await
 }

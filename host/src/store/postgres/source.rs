@@ -85,7 +85,6 @@ pub(super) enum Want {
     Entity(EntityKey),
     Message(MessageId),
     Dedup(DedupKey),
-    RunExists(RunId),
     /// The receipts of an attempt of a message, whose number is found with the message.
     Parked(TenantId, String),
 }
@@ -163,9 +162,6 @@ impl PgSource {
             }
             Want::Dedup(key) => {
                 self.wanted.dedup.insert(key.clone());
-            }
-            Want::RunExists(id) => {
-                self.wanted.run_exists.insert(*id);
             }
             Want::Parked(tenant, token) => {
                 self.wanted.parked_by_token.insert((tenant.clone(), token.clone()));

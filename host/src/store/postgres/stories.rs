@@ -9,8 +9,9 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 
 use super::{
+    aside::Condition,
     error::{Outcome, Trouble},
-    inbox::{self, EVENT_COLUMN_COUNT, EVENT_COLUMNS, KINDS, state_number, state_of_number},
+    inbox::{self, EVENT_COLUMN_COUNT, EVENT_COLUMNS, KINDS, state_of_number},
     outbox,
     read::{self, Params},
     rows,
@@ -19,8 +20,8 @@ use crate::{
     domain::{event::Event, message::MessageRecord, run::Cause, status::AttemptState},
     ids::{CustomerId, EventId, MessageId, RunId, TenantId},
     store::{
-        EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunState, RunStory,
-        commands::{messages::STATE_COUNTER, runs::cause_name},
+        EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+        commands::messages::STATE_COUNTER,
     },
 };
 
@@ -95,35 +96,31 @@ async fn stories(
 
 const RUN_COLUMNS: &str = "r.seq, r.id, r.plugin, r.entity, r.customer, r.kind, r.payload, e.id, r.state, r.attempts, \
                            r.accepted, r.not_before, s.at, s.failure, s.report, s.effects";
-const RUN_DETAILS: &str = "LEFT JOIN run_results s ON s.seq = r.seq LEFT JOIN events e ON e.seq = r.event";
+pub(super) const RUN_TABLES: &str =
+    "runs r LEFT JOIN run_results s ON s.seq = r.seq LEFT JOIN events e ON e.seq = r.event";
 
 pub(super) async fn run(client: &ClientWrapper, tenant: &TenantId, id: RunId) -> Outcome<Option<RunStory>> {
     Ok(runs_of_ids(client, tenant, &[id.0.as_slice()]).await?.pop())
 }
 
 async fn runs_of_ids(client: &ClientWrapper, tenant: &TenantId, ids: &[&[u8]]) -> Outcome<Vec<RunStory>> {
-    let sql = format!("SELECT {RUN_COLUMNS} FROM runs r {RUN_DETAILS} WHERE r.id = ANY($1) AND r.tenant = $2");
+    let sql = format!("SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE r.id = ANY($1) AND r.tenant = $2");
     read::all(client, &sql, &[&ids, &tenant.as_str()], run_story).await
 }
 
 pub(super) async fn runs(
     client: &ClientWrapper,
     tenant: &TenantId,
-    state: Option<RunState>,
+    filter: &RunFilter,
     page: Paging,
 ) -> Outcome<Vec<RunStory>> {
-    // The two states that are rare among all the others have indexes of their own, which a parameter would hide.
-    let condition = match state {
-        None => String::new(),
-        Some(state) => format!("AND state = {}", state_number(state)),
-    };
-    // The page first, so that no more than its details are looked up.
+    let condition = Condition::of(tenant, filter);
+    let before = page.before.unwrap_or(i64::MAX);
     let sql = format!(
-        "SELECT {RUN_COLUMNS} FROM (SELECT * FROM runs WHERE tenant = $1 AND seq < $2 {condition} \
-         ORDER BY seq DESC LIMIT $3) r {RUN_DETAILS} ORDER BY r.seq DESC"
+        "SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE {} AND r.seq < {before} ORDER BY r.seq DESC LIMIT {}",
+        condition.sql, page.limit
     );
-    let (before, limit) = (page.before.unwrap_or(i64::MAX), i64::from(page.limit));
-    read::all(client, &sql, &[&tenant.as_str(), &before, &limit], run_story).await
+    read::all(client, &sql, &condition.params(), run_story).await
 }
 
 fn run_story(row: &Row) -> Outcome<RunStory> {
@@ -140,7 +137,7 @@ fn run_story(row: &Row) -> Outcome<RunStory> {
     // What set off a run of an erased customer is no longer known.
     let cause = match (rows::id_or_none(row, 7)?, rows::json_or_none::<Cause>(row, 6)?) {
         (Some(event), _) => EventId(event).to_string(),
-        (None, Some(cause)) => cause_name(&cause),
+        (None, Some(cause)) => cause.name(),
         (None, None) => String::new(),
     };
     Ok(RunStory {

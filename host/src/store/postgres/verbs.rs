@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::{PgStore, erasing, heard, kept, lease, open_work, outbox, people, source::Want, stories};
+use super::{PgStore, aside, erasing, heard, kept, lease, open_work, outbox, people, source::Want, stories};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -17,9 +17,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
+        self, Accepted, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
         MessageChangeKind, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent,
-        RunCommit, RunFailed, RunState, RunStory, Store,
+        RunCommit, RunFailed, RunFilter, RunStory, Store,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs,
             source::{Sequence, author_name},
@@ -271,8 +271,8 @@ impl Store for PgStore {
         self.read(async |client| stories::run(client, tenant, id).await).await
     }
 
-    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>> {
-        self.read(async |client| stories::runs(client, tenant, state, page).await).await
+    async fn runs(&self, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Result<Vec<RunStory>> {
+        self.read(async |client| stories::runs(client, tenant, filter, page).await).await
     }
 
     async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>> {
@@ -289,12 +289,34 @@ impl Store for PgStore {
         self.write(Vec::new(), move |tx| runs::discard_run(tx, &tenant, id, now)).await
     }
 
+    async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let found = self.read(async |client| aside::find(client, tenant, filter, limit).await).await?;
+        let (found, more) = found;
+        let last_seq = found.last().map_or(filter.after_seq, |(seq, _)| *seq);
+        let tenant = tenant.clone();
+        let count = self.write(Vec::new(), move |tx| runs::replay_each(tx, &tenant, &found, now)).await?;
+        Ok(Bulk { count, more, last_seq })
+    }
+
+    async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let found = self.read(async |client| aside::find(client, tenant, filter, limit).await).await?;
+        let (found, more) = found;
+        let last_seq = found.last().map_or(filter.after_seq, |(seq, _)| *seq);
+        let tenant = tenant.clone();
+        let count = self.write(Vec::new(), move |tx| runs::discard_each(tx, &tenant, &found, now)).await?;
+        Ok(Bulk { count, more, last_seq })
+    }
+
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read(async |client| stories::figures(client, tenant).await).await
     }
 
     fn host_secret(&self) -> [u8; 32] {
         store::host_secret(&self.shared.terms.address_key)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.leases.shared_with_others()
     }
 
     fn owns(&self, shard: Shard) -> bool {

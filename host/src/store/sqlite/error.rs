@@ -68,7 +68,7 @@ impl Trouble {
         let reason = self.to_string();
         match (self.code(), advice(self.code())) {
             (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), Some(advice)) => {
-                Error::Unusable { place, reason, advice: advice.into() }
+                Error::Unusable { place, reason: format!("it is damaged: {reason}"), advice: advice.into() }
             }
             (_, Some(advice)) => Error::Unavailable { place, reason, advice: advice.into() },
             _ => Error::Corrupt(format!("{place}: {reason}")),
@@ -92,7 +92,7 @@ fn advice(code: Option<ErrorCode>) -> Option<&'static str> {
         ErrorCode::OutOfMemory => "Give the host more memory or smaller caches",
         ErrorCode::OperationInterrupted => "Try again",
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-            "Stop the host, keep a copy of the file with its `-wal`, and restore the latest backup"
+            "Look at the kernel's log: a disk that cannot be read looks the same. Else stop the host, keep a copy of the file with its `-wal`, and restore the latest backup"
         }
         _ => return None,
     })

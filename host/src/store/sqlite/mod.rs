@@ -6,16 +6,20 @@
 //! [`Handover`].
 //!
 //! What can go wrong: a full disk or an I/O error fails the commands of one transaction, all of which are told so, and the store
-//! goes on by itself; a file that is not ours, damaged, newer or in use is refused at the start ([`open`]).
+//! goes on by itself; a file that is not ours, damaged, newer or in use is refused at the start ([`open`]); one that is found
+//! damaged later is written no more, and is still read where it can be.
 //!
 //! It never acknowledges what is not on disk, never holds a transaction open while anybody waits, and never begins an empty
 //! store where there was another.
 
+mod aside;
+mod damage;
 mod erasing;
 mod error;
 mod heard;
 mod inbox;
 mod kept;
+mod log;
 mod open;
 mod open_work;
 mod outbox;
@@ -42,6 +46,7 @@ use std::{
 pub use settings::Settings;
 
 use self::{
+    damage::Damage,
     error::Trouble,
     readers::Readers,
     source::Seqs,
@@ -60,6 +65,7 @@ struct Shared {
     handover: Handover,
     terms: Terms,
     caches: Caches,
+    damage: Arc<Damage>,
 }
 
 pub struct SqliteStore {
@@ -77,6 +83,7 @@ impl SqliteStore {
         let lock = open::lock(path)?;
         let conn = open::writer(path, &settings.sqlite, now)?;
         let at = |trouble: Trouble| trouble.at(path);
+        let damage = Arc::new(Damage::default());
         let shared = Arc::new(Shared {
             terms: Terms {
                 address_key: open::address_key(&conn, path)?,
@@ -90,6 +97,7 @@ impl SqliteStore {
             },
             settings: settings.clone(),
             handover,
+            damage: damage.clone(),
         });
         let seqs = Seqs::read(&conn).map_err(Trouble::from).map_err(at)?;
         let writer =
@@ -104,7 +112,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             place: path.display().to_string(),
             shared,
-            readers: Arc::new(Readers::new(path.to_owned(), settings.sqlite)),
+            readers: Arc::new(Readers::new(path.to_owned(), settings.sqlite, damage)),
             queue: Mutex::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
         })
@@ -146,6 +154,7 @@ impl SqliteStore {
     fn stop(&self) -> Option<JoinHandle<()>> {
         self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         self.readers.close();
+        self.shared.damage.close();
         self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
     }
 }

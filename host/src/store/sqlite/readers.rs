@@ -1,11 +1,14 @@
 //! Connections that only read, each used by one query at a time, off the threads that serve requests.
 
-use std::{path::PathBuf, sync::Mutex};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{Settings, error::Outcome, open};
+use super::{Settings, damage::Damage, error::Outcome, open};
 use crate::store::{Error, Result};
 
 pub(super) struct Readers {
@@ -13,12 +16,13 @@ pub(super) struct Readers {
     settings: Settings,
     free: Mutex<Vec<Connection>>,
     permits: Semaphore,
+    damage: Arc<Damage>,
 }
 
 impl Readers {
-    pub(super) fn new(place: PathBuf, settings: Settings) -> Readers {
+    pub(super) fn new(place: PathBuf, settings: Settings, damage: Arc<Damage>) -> Readers {
         let permits = Semaphore::new(settings.readers.max(1));
-        Readers { place, settings, free: Mutex::new(Vec::new()), permits }
+        Readers { place, settings, free: Mutex::new(Vec::new()), permits, damage }
     }
 
     /// No query after this one; connections that are in use are closed when they come back.
@@ -29,7 +33,7 @@ impl Readers {
 
     /// Runs `query` on one state of the database: what is committed meanwhile is not seen by half.
     pub(super) async fn read<T: Send + 'static>(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         query: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         let permit = self.permits.acquire().await.map_err(|_| Error::Closed)?;
@@ -54,7 +58,9 @@ impl Readers {
         };
         let answer = in_one_state(&conn, query).map_err(|trouble| trouble.at(&self.place));
         // One that is in trouble is not used again.
-        if answer.is_ok() && !self.permits.is_closed() {
+        if let Err(error) = &answer {
+            self.damage.note(error, &self.place, &self.settings);
+        } else if !self.permits.is_closed() {
             self.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(conn);
         }
         answer

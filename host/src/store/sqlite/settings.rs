@@ -13,11 +13,14 @@ pub struct Settings {
     pub page_cache_bytes: usize,
     /// How long to wait for another program that has the file locked (a backup), before a command fails.
     pub busy_timeout_ms: u64,
+    /// A store up to this size is read through at each start, at some hundred MiB a second; damage in a larger one is found
+    /// when it is come upon.
+    pub check_bytes_max: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { readers: 4, page_cache_bytes: 64 << 20, busy_timeout_ms: 5_000 }
+        Settings { readers: 4, page_cache_bytes: 64 << 20, busy_timeout_ms: 5_000, check_bytes_max: 64 << 20 }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 
 use super::{
+    aside,
     error::{Outcome, Trouble},
-    inbox::{self, EVENT_COLUMNS, KINDS, state_number, state_of_number},
+    inbox::{self, EVENT_COLUMNS, KINDS, state_of_number},
     outbox, rows,
 };
 use crate::{
@@ -14,8 +15,8 @@ use crate::{
     domain::{event::Event, message::MessageRecord, run::Cause, status::AttemptState},
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunState, RunStory,
-        commands::{messages::STATE_COUNTER, runs::cause_name},
+        EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+        commands::messages::STATE_COUNTER,
     },
 };
 
@@ -86,7 +87,8 @@ fn stories(conn: &Connection, condition: &str, params: impl Params) -> Outcome<V
 
 const RUN_COLUMNS: &str = "r.seq, r.id, r.plugin, r.entity, r.customer, r.kind, r.payload, e.id, r.state, r.attempts, \
                            r.accepted, r.not_before, s.at, s.failure, s.report, s.effects";
-const RUN_TABLES: &str = "runs r LEFT JOIN run_results s ON s.seq = r.seq LEFT JOIN events e ON e.seq = r.event";
+pub(super) const RUN_TABLES: &str =
+    "runs r LEFT JOIN run_results s ON s.seq = r.seq LEFT JOIN events e ON e.seq = r.event";
 
 pub(super) fn run(conn: &Connection, tenant: &TenantId, id: RunId) -> Outcome<Option<RunStory>> {
     let sql = format!("SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE r.id = ?1 AND r.tenant = ?2");
@@ -94,21 +96,14 @@ pub(super) fn run(conn: &Connection, tenant: &TenantId, id: RunId) -> Outcome<Op
     Ok(statement.query_row(params![id.0, tenant.as_str()], run_story).optional()?)
 }
 
-pub(super) fn runs(
-    conn: &Connection,
-    tenant: &TenantId,
-    state: Option<RunState>,
-    page: Paging,
-) -> Outcome<Vec<RunStory>> {
-    // The two states that are rare among all the others have an index of their own.
-    let condition = match state {
-        None => "".to_owned(),
-        Some(state) => format!("AND r.state = {}", state_number(state)),
-    };
+pub(super) fn runs(conn: &Connection, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Outcome<Vec<RunStory>> {
+    let (condition, params) = aside::condition(tenant, filter)?;
+    let before = page.before.unwrap_or(i64::MAX);
     let sql = format!(
-        "SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE r.tenant = ?1 AND r.seq < ?2 {condition} ORDER BY r.seq DESC LIMIT ?3"
+        "SELECT {RUN_COLUMNS} FROM {RUN_TABLES} WHERE {condition} AND r.seq < {before} ORDER BY r.seq DESC LIMIT {}",
+        page.limit
     );
-    collect(conn, &sql, params![tenant.as_str(), page.before.unwrap_or(i64::MAX), page.limit], run_story)
+    collect(conn, &sql, params_from_iter(params), run_story)
 }
 
 fn run_story(row: &Row<'_>) -> rusqlite::Result<RunStory> {
@@ -124,7 +119,7 @@ fn run_story(row: &Row<'_>) -> rusqlite::Result<RunStory> {
     // What set off a run of an erased customer is no longer known.
     let cause = match (row.get::<_, Option<[u8; 16]>>(7)?, rows::json_or_none::<Cause>(row, 6)?) {
         (Some(event), _) => EventId(event).to_string(),
-        (None, Some(cause)) => cause_name(&cause),
+        (None, Some(cause)) => cause.name(),
         (None, None) => String::new(),
     };
     Ok(RunStory {
@@ -149,12 +144,6 @@ pub(super) fn set_aside_cause(conn: &Connection, tenant: &TenantId, id: RunId) -
     let found = inbox::run_by_id(conn, id)?;
     let found = found.filter(|(run, state)| run.run.key.tenant == *tenant && *state == RunState::SetAside);
     Ok(found.map(|(run, _)| run.run.cause))
-}
-
-pub(super) fn open_messages(conn: &Connection, after: i64, limit: u32) -> Outcome<Vec<MessageRecord>> {
-    let from = "message_states s INDEXED BY messages_now JOIN messages m ON m.seq = s.seq \
-                WHERE s.step = 1 AND s.seq > ?1 ORDER BY s.seq LIMIT ?2";
-    outbox::select(conn, from, params![after, limit])
 }
 
 pub(super) fn due_messages(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, erasing, heard, kept, open_work, outbox, people, stories};
+use super::{SqliteStore, aside, erasing, heard, kept, open_work, outbox, people, stories};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -15,9 +15,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
+        self, Accepted, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
         MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RoutedEvent, RunCommit, RunFailed,
-        RunState, RunStory, Store,
+        RunFilter, RunStory, Store,
         commands::{accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, timers},
     },
 };
@@ -244,9 +244,9 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| stories::run(conn, &tenant, id)).await
     }
 
-    async fn runs(&self, tenant: &TenantId, state: Option<RunState>, page: Paging) -> Result<Vec<RunStory>> {
-        let tenant = tenant.clone();
-        self.readers.read(move |conn| stories::runs(conn, &tenant, state, page)).await
+    async fn runs(&self, tenant: &TenantId, filter: &RunFilter, page: Paging) -> Result<Vec<RunStory>> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.readers.read(move |conn| stories::runs(conn, &tenant, &filter, page)).await
     }
 
     async fn set_aside_cause(&self, tenant: &TenantId, id: RunId) -> Result<Option<Cause>> {
@@ -262,6 +262,24 @@ impl Store for SqliteStore {
     async fn discard_run(&self, tenant: &TenantId, id: RunId, now: Timestamp) -> Result<bool> {
         let tenant = tenant.clone();
         self.write(move |tx| runs::discard_run(tx, &tenant, id, now)).await
+    }
+
+    async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let (of, wanted) = (tenant.clone(), filter.clone());
+        let (found, more) = self.readers.read(move |conn| aside::find(conn, &of, &wanted, limit)).await?;
+        let last_seq = found.last().map_or(filter.after_seq, |(seq, _)| *seq);
+        let tenant = tenant.clone();
+        let count = self.write(move |tx| runs::replay_each(tx, &tenant, &found, now)).await?;
+        Ok(Bulk { count, more, last_seq })
+    }
+
+    async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk> {
+        let (of, wanted) = (tenant.clone(), filter.clone());
+        let (found, more) = self.readers.read(move |conn| aside::find(conn, &of, &wanted, limit)).await?;
+        let last_seq = found.last().map_or(filter.after_seq, |(seq, _)| *seq);
+        let tenant = tenant.clone();
+        let count = self.write(move |tx| runs::discard_each(tx, &tenant, &found, now)).await?;
+        Ok(Bulk { count, more, last_seq })
     }
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {

@@ -127,6 +127,9 @@ impl Writer {
     }
 
     fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        if let Some(error) = self.shared.damage.known() {
+            return jobs.into_iter().for_each(|job| job.answer(Some(&error)));
+        }
         match self.transaction(&mut jobs) {
             Ok(pending) => {
                 // What is erased is still in the log.
@@ -143,6 +146,7 @@ impl Writer {
             }
             Err(trouble) => {
                 let error = trouble.at(&self.place);
+                self.shared.damage.note(&error, &self.place, &self.shared.settings.sqlite);
                 tracing::error!(commands = jobs.len(), %error, "nothing of these commands was written");
                 jobs.into_iter().for_each(|job| job.answer(Some(&error)));
             }
