@@ -37,3 +37,6 @@ pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod simulator;
+
+#[cfg(test)]
+mod world_tests;

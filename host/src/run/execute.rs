@@ -30,6 +30,8 @@ pub(super) enum What {
     Over,
     /// To be executed again, not before its `not_before`.
     Again(Box<QueuedRun>),
+    /// Not its turn yet: these are to be executed before it.
+    After(Vec<QueuedRun>, Box<QueuedRun>),
 }
 
 /// How long a run waits in memory when the store or the host itself is in trouble.
@@ -38,6 +40,9 @@ const HOST_TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const PLUGIN_MISSING_PAUSE: Duration = Duration::from_secs(30);
 /// How often a run is executed anew at once because its entity changed under it. More than this, and it waits a moment.
 const STALE_MAX: u32 = 3;
+
+/// Of those that are older than a run, so many are looked at: of an entity that lets later runs pass, some may wait.
+const EARLIER_MAX: u32 = 64;
 
 /// Executes `queued` and makes durable what came of it.
 pub(super) async fn execute(parts: &Parts, queued: QueuedRun) -> Ended {
@@ -75,6 +80,11 @@ impl Trouble {
 }
 
 async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
+    if parts.store.is_shared()
+        && let Some(what) = out_of_turn(parts, &queued).await?
+    {
+        return Ok(what);
+    }
     for _ in 0..STALE_MAX {
         let now = parts.clock.now();
         let snapshot = parts.store.load_entity(&queued.run.key, now).await?;
@@ -89,7 +99,7 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
             }
         }
         let work = Work { run: queued.clone(), snapshot, now };
-        if parts.plugins.get(&queued.run.key.plugin).is_none() {
+        if parts.plugins.retry(&queued.run.key.plugin).is_none() {
             return Err(Trouble::PluginMissing);
         }
         let Execution { result, report, retry } = parts.plugins.execute(work).await;
@@ -109,6 +119,20 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
         }
     }
     Err(Trouble::Stale)
+}
+
+/// What another host accepted, or made by a commit, is heard of late, and a shard that changes hands takes its runs with it. So
+/// where there are others the store is asked whether it is this run's turn: every execution begins only when nothing older of
+/// its entity is open, which keeps the order whoever executes what.
+async fn out_of_turn(parts: &Parts, queued: &QueuedRun) -> Result<Option<What>, Trouble> {
+    let (now, seq) = (parts.clock.now(), queued.seq);
+    let mut open = parts.store.open_runs_of(&queued.run.key, 0, EARLIER_MAX).await?;
+    // It has ended, or belongs to somebody else now.
+    if open.len() < EARLIER_MAX as usize && open.iter().all(|run| run.seq != seq) {
+        return Ok(Some(What::Over));
+    }
+    open.retain(|run| run.seq < seq && (run.run.hold_up || run.not_before <= now));
+    Ok((!open.is_empty()).then(|| What::After(open, Box::new(queued.clone()))))
 }
 
 /// A timer that says until when it is of use is not given to the plugin after that.

@@ -14,6 +14,7 @@
 
 mod alert;
 mod execute;
+mod executor;
 mod failure;
 mod flows;
 mod lane;
@@ -27,12 +28,12 @@ mod window;
 
 use std::sync::Arc;
 
+pub use executor::Executor;
 pub use settings::Settings;
 
 use crate::{
     clock::Clock,
     domain::run::QueuedRun,
-    plugin::Plugins,
     shutdown::Shutdown,
     store::{Handover, Store, handover::Inlet},
 };
@@ -44,7 +45,7 @@ use runner::Runner;
 pub struct Parts {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
-    pub plugins: Arc<Plugins>,
+    pub plugins: Arc<dyn Executor>,
     pub settings: Settings,
     pub alerts: Alerts,
     pub lateness: Arc<Lateness>,

@@ -49,7 +49,7 @@ enum Heard {
 impl Runner {
     pub(super) fn new(parts: Arc<Parts>, inlet: Inlet<QueuedRun>) -> Runner {
         let plugins = parts.plugins.clone();
-        let longest = move |name: &_| failure::longest(plugins.get(name).map(|plugin| plugin.manifest.retry));
+        let longest = move |name: &_| failure::longest(plugins.retry(name));
         Runner {
             flows: Flows::new(parts.settings.clone(), Box::new(longest)),
             parts,

@@ -215,6 +215,15 @@ impl Window {
             }
             // Back to the front: later runs about the entity wait for it.
             What::Again(run) if run.run.hold_up => lane.queue.push_front(*run),
+            What::After(earlier, run) => {
+                lane.queue.push_front(*run);
+                for run in earlier {
+                    if self.known.insert(run.seq, entity.clone()).is_none() {
+                        self.held += 1;
+                        lane.insert(run);
+                    }
+                }
+            }
             What::Again(run) => {
                 lane.beside += 1;
                 self.put_beside(*run);

@@ -88,12 +88,6 @@ macro_rules! store_contract {
                 a_message_that_was_given_up_can_still_arrive, a_failed_attempt_is_planned_again,
                 a_stop_that_a_provider_reports_is_a_refusal,
             }
-            retention::{
-                what_is_old_and_ended_is_emptied_and_later_gone, an_event_that_is_gone_is_known_until_its_key_goes,
-                an_event_that_a_timer_refers_to_stays,
-                settled_messages_are_emptied_and_later_gone_with_what_belongs_to_them,
-                receipts_that_never_found_their_attempt_go,
-            }
             customers::{
                 an_address_names_one_customer, an_older_consent_does_not_overrule_a_newer_one,
                 a_profile_sent_again_does_not_undo_a_stop, a_number_is_its_customer_or_a_stranger_with_refusals,
@@ -105,6 +99,21 @@ macro_rules! store_contract {
     };
 }
 pub(crate) use store_contract;
+
+/// What a store has to do as well that is kept for longer than a test.
+macro_rules! retention_contract {
+    ($place:expr) => {
+        $crate::store::contract_tests::store_contract! { $place;
+            retention::{
+                what_is_old_and_ended_is_emptied_and_later_gone, an_event_that_is_gone_is_known_until_its_key_goes,
+                an_event_that_a_timer_refers_to_stays,
+                settled_messages_are_emptied_and_later_gone_with_what_belongs_to_them,
+                receipts_that_never_found_their_attempt_go,
+            }
+        }
+    };
+}
+pub(crate) use retention_contract;
 
 /// A store with what it hands over.
 struct World {

@@ -13,6 +13,8 @@ mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 pub mod handover;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod migrate;
 pub mod postgres;
 mod retention;
@@ -560,6 +562,12 @@ pub trait Store: Send + Sync + 'static {
         _now: Timestamp,
     ) -> Result<Option<i64>> {
         Ok(None)
+    }
+
+    /// Whether other hosts write to the same store. What they accept is heard of late, or found: so what was heard of an entity
+    /// may not be all there is of it.
+    fn is_shared(&self) -> bool {
+        false
     }
 
     /// Whether it can write now.

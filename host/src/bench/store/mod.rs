@@ -156,8 +156,8 @@ fn shared(cost: &Cost) -> f64 {
 }
 
 /// Of all rounds. `of` says what of a verb.
-fn median(variant: &Variant, of: impl Fn(&Vec<Cost>) -> f64) -> f64 {
-    let mut values: Vec<f64> = variant.rounds.iter().map(of).collect();
+fn median(variant: &Variant, of: impl Fn(&[Cost]) -> f64) -> f64 {
+    let mut values: Vec<f64> = variant.rounds.iter().map(|costs| of(costs)).collect();
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
@@ -188,13 +188,13 @@ fn report(variant: &Variant) {
     ));
 }
 
-fn events_a_second(costs: &Vec<Cost>) -> f64 {
+fn events_a_second(costs: &[Cost]) -> f64 {
     let took: f64 = costs.iter().take(EACH).map(|cost| 1.0 / rate(cost)).sum();
     1.0 / took.max(1e-9)
 }
 
 fn compare(first: &Variant, other: &Variant) {
-    let whole = |costs: &Vec<Cost>| of_event(costs).0 + of_event(costs).1;
+    let whole = |costs: &[Cost]| of_event(costs).0 + of_event(costs).1;
     let run = |cost: &Cost| of_call(cost).0 + of_call(cost).1;
     let ratio = |of: &dyn Fn(&Variant) -> f64| of(other) / of(first).max(1e-9);
     say(format_args!(

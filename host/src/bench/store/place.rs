@@ -44,10 +44,10 @@ impl Host {
 
     async fn open(url: &StoreUrl, settings: Settings, capacity: usize) -> anyhow::Result<Host> {
         let (hand, inlets) = handover::handover(capacity, 1);
-        let now = SystemClock::new().now();
+        let clock = Arc::new(SystemClock::new());
         let opened = match url {
-            StoreUrl::Sqlite(path) => Opened::Sqlite(Arc::new(SqliteStore::open(path, settings, hand, now)?)),
-            StoreUrl::Postgres(url) => Opened::Postgres(Arc::new(PgStore::open(url, settings, hand).await?)),
+            StoreUrl::Sqlite(path) => Opened::Sqlite(Arc::new(SqliteStore::open(path, settings, hand, clock.now())?)),
+            StoreUrl::Postgres(url) => Opened::Postgres(Arc::new(PgStore::open(url, settings, hand, clock).await?)),
         };
         let store: Arc<dyn Store> = match &opened {
             Opened::Sqlite(store) => store.clone(),

@@ -327,7 +327,7 @@ mod tests {
         let text = |text: &str| Value::Text(text.to_owned());
         let fits = vec![text("t"), text("sms"), text("+33"), text("paul"), Value::Int(1), Value::Null, Value::Null];
         assert_eq!(table.misfits(&table.columns(), &fits), Vec::<String>::new());
-        let mut row = fits.clone();
+        let mut row = fits;
         (row[3], row[4]) = (text("pa\0ul"), Value::Int(1 << 40));
         let found = table.misfits(&table.columns(), &row);
         let place = "addresses (tenant \"t\", channel \"sms\", address \"+33\")";

@@ -31,7 +31,7 @@ pub(super) fn config(url: &str, settings: &Settings) -> Outcome<Config> {
         .keepalives_interval(Duration::from_secs(5))
         .keepalives_retries(3)
         .tcp_user_timeout(Duration::from_millis(limit))
-        .options(&format!(
+        .options(format!(
             "-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit} -c synchronous_commit=on \
              -c default_transaction_isolation=read\\ committed -c plan_cache_mode=force_generic_plan"
         ));

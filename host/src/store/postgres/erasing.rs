@@ -83,7 +83,9 @@ pub(super) async fn find(client: &ClientWrapper, names: &Names) -> Outcome<Found
 
 async fn parked(client: &ClientWrapper, names: &Names, messages: &[MessageId]) -> Outcome<Vec<i64>> {
     let sql = "SELECT id, token, provider_id, failure FROM parked_receipts WHERE tenant = $1";
-    let all = read::all(client, sql, &[&names.tenant.as_str()], |row| {
+    let tenant = names.tenant.as_str();
+    let params: read::Params<'_> = &[&tenant];
+    let all = read::all(client, sql, params, |row| {
         Ok(ParkedNames {
             id: row.try_get(0)?,
             token: row.try_get(1)?,

@@ -32,8 +32,12 @@ pub(super) async fn load(client: &ClientWrapper, source: &mut PgSource, caches: 
     let (base, ids) = (&mut source.base, &mut source.message_ids);
     let mut others: [Tables; 4] = Default::default();
     let [runs, keys, heard, people] = &mut others;
+    if !wanted.messages.is_empty() {
+        // It is prepared by now, or what is to be read under the lock could be asked for while the lock is being prepared.
+        outbox::prepare_lock(client).await?;
+    }
     // Sent in this order, which `try_join` keeps to: what is read of a message's attempts is read under the message's lock.
-    let ((drawn, events, exist), (open, entities, messages), _) = try_join3(
+    let ((drawn, events, exist), (open, entities, messages), _) = Box::pin(try_join3(
         try_join3(draw(client, &wanted), load_events(client, &wanted), run_exists(client, &wanted)),
         try_join3(open_runs(client, &wanted), load_entities(client, &wanted, caches), load_messages(client, &wanted)),
         try_join4(
@@ -42,7 +46,7 @@ pub(super) async fn load(client: &ClientWrapper, source: &mut PgSource, caches: 
             load_heard(client, &wanted, heard),
             load_people(client, &wanted, people),
         ),
-    )
+    ))
     .await?;
     for (sequence, numbers) in drawn {
         source.drawn.entry(sequence).or_default().extend(numbers);

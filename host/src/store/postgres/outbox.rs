@@ -56,14 +56,22 @@ fn read(row: &Row) -> Outcome<Held> {
     Ok(Held { record, ended })
 }
 
+/// What reads messages, and locks them.
+fn by_ids(lock: bool) -> String {
+    // Locked in one order by everybody, or two transactions could wait for each other.
+    let locking = if lock { "ORDER BY s.seq FOR UPDATE OF s" } else { "ORDER BY s.seq" };
+    format!("SELECT {COLUMNS} FROM messages m JOIN message_states s ON s.seq = m.seq WHERE m.id = ANY($1) {locking}")
+}
+
+pub(super) async fn prepare_lock(client: &ClientWrapper) -> Outcome<()> {
+    client.prepare_cached(&by_ids(true)).await?;
+    Ok(())
+}
+
 /// Those of the messages that are there. Locked, nobody else can change how they stand before the transaction ends.
 pub(super) async fn load_messages(client: &ClientWrapper, ids: &[MessageId], lock: bool) -> Outcome<Vec<Arc<Held>>> {
     let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
-    // Locked in one order by everybody, or two transactions could wait for each other.
-    let locking = if lock { "ORDER BY s.seq FOR UPDATE OF s" } else { "ORDER BY s.seq" };
-    let sql = format!(
-        "SELECT {COLUMNS} FROM messages m JOIN message_states s ON s.seq = m.seq WHERE m.id = ANY($1) {locking}"
-    );
+    let sql = by_ids(lock);
     let params: Params<'_> = &[&ids];
     // Sent one behind the other: the server reads the attempts once it has the locks, and the answers come together.
     let held = read::all(client, &sql, params, read);

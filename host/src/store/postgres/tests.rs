@@ -8,7 +8,7 @@ use super::PgStore;
 use crate::clock::{AdjustableClock, Timestamp};
 use crate::store::{
     Handover, Settings, Store,
-    contract_tests::{Place, erasure, store_contract},
+    contract_tests::{Place, erasure, retention_contract, store_contract},
     handover::handover,
 };
 
@@ -40,6 +40,7 @@ impl Place for Database {
 }
 
 store_contract!(Database::new().await);
+retention_contract!(Database::new().await);
 
 /// Every row of every table, as text.
 async fn everything(url: &str) -> String {
@@ -51,7 +52,7 @@ async fn everything(url: &str) -> String {
         let table: String = table.get(0);
         // Bytes as they are read: `encode` leaves what is text as it is.
         let columns = "SELECT coalesce(string_agg(CASE WHEN data_type = 'bytea' THEN format('encode(%I, ''escape'')', column_name) \
-                       ELSE format('%I::text', column_name) END, ', '), ) FROM information_schema.columns \
+                       ELSE format('%I::text', column_name) END, ', '), '''''') FROM information_schema.columns \
                        WHERE table_name = $1 AND table_schema = current_schema()";
         let columns: String = client.query_one(columns, &[&table]).await.unwrap().get(0);
         for row in client.query(&format!("SELECT concat_ws(' | ', {columns}) FROM {table}"), &[]).await.unwrap() {

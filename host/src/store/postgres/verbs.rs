@@ -340,6 +340,10 @@ impl Store for PgStore {
         store::host_secret(&self.shared.terms.address_key)
     }
 
+    fn is_shared(&self) -> bool {
+        self.shared.leases.shared_with_others()
+    }
+
     fn owns(&self, shard: Shard) -> bool {
         self.shared.leases.owns(shard)
     }

@@ -158,7 +158,7 @@ impl Writer {
             _ => super::connect::writer(&self.shared).await?,
         };
         let limit = self.shared.settings.postgres.statement_timeout();
-        let done = tokio::time::timeout(limit, transact(&client, &self.shared, jobs)).await;
+        let done = tokio::time::timeout(limit, Box::pin(transact(&client, &self.shared, jobs))).await;
         match done {
             Ok(Ok(pending)) => {
                 self.client = Some(client);
@@ -186,7 +186,7 @@ async fn transact(client: &ClientWrapper, shared: &Shared, jobs: &mut Jobs) -> O
     }
     let begin = async { Ok(client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?) };
     // Sent one behind the other, without waiting for the first answer.
-    futures_util::future::try_join(begin, load::load(client, &mut source, &shared.caches)).await?;
+    futures_util::future::try_join(begin, Box::pin(load::load(client, &mut source, &shared.caches))).await?;
     for _ in 0..ROUNDS_MAX {
         match apply(&mut source, shared, jobs)? {
             Some((mut pending, counts)) => {
@@ -198,7 +198,7 @@ async fn transact(client: &ClientWrapper, shared: &Shared, jobs: &mut Jobs) -> O
                 notify::keep_own(shared, &mut pending);
                 return Ok(pending);
             }
-            None => load::load(client, &mut source, &shared.caches).await?,
+            None => Box::pin(load::load(client, &mut source, &shared.caches)).await?,
         }
     }
     Err(Trouble::Unreadable(format!("the commands still ask for rows after {ROUNDS_MAX} rounds")))

@@ -137,7 +137,7 @@ mod tests {
         open::MIGRATIONS.iter().for_each(|migration| conn.execute_batch(migration).unwrap());
         let list = |sql: &str| -> BTreeSet<String> {
             let mut statement = conn.prepare(sql).unwrap();
-            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+            statement.query_map([], |row| row.get(0)).unwrap().map(|name| name.unwrap()).collect()
         };
         // Of `meta` the address key is moved, by itself.
         let tables =

@@ -20,7 +20,7 @@ use crate::{
     ids::{CustomerId, EventId, TenantId},
     store::{
         CustomerProfile, Error, Handover, RoutedEvent, Settings, Store, commands,
-        contract_tests::{Place, erasure, store_contract},
+        contract_tests::{Place, erasure, retention_contract, store_contract},
         handover::handover,
     },
 };
@@ -63,6 +63,7 @@ mod contract {
     use super::*;
 
     store_contract!(Directory::new());
+    retention_contract!(Directory::new());
 }
 
 fn open(path: &Path) -> crate::store::Result<SqliteStore> {

@@ -1,0 +1,39 @@
+//! Who executes runs, as the run stage sees them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    domain::event::Event,
+    ids::PluginName,
+    plugin::{Execution, Plugins, RetryPolicy, Routing, Work},
+};
+
+/// What the stage needs of plugins. A host has [`Plugins`]; a test of the stage has a script instead of a sandbox.
+#[async_trait]
+pub trait Executor: Send + Sync + 'static {
+    /// How a plugin's runs are tried again; `None` where it is not loaded.
+    fn retry(&self, plugin: &PluginName) -> Option<RetryPolicy>;
+
+    /// Which runs an event sets off. Fast, and changes nothing.
+    fn route(&self, event: &Arc<Event>) -> Routing;
+
+    /// Executes a run. Nothing of what it asks for has happened yet.
+    async fn execute(&self, work: Work) -> Execution;
+}
+
+#[async_trait]
+impl Executor for Plugins {
+    fn retry(&self, plugin: &PluginName) -> Option<RetryPolicy> {
+        self.get(plugin).map(|plugin| plugin.manifest.retry)
+    }
+
+    fn route(&self, event: &Arc<Event>) -> Routing {
+        Plugins::route(self, event)
+    }
+
+    async fn execute(&self, work: Work) -> Execution {
+        Plugins::execute(self, work).await
+    }
+}

@@ -1,0 +1,86 @@
+//! Open work of the shards that this host owns, by whose it is.
+
+use super::{Script, tables::Tables};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        message::{MessageRecord, Next},
+        run::{EntityKey, Flow, QueuedRun},
+        shard::Shard,
+    },
+    ids::TenantId,
+    store::RunState,
+};
+
+/// The flows that have open runs, whoever's shards those are in.
+pub(super) fn flows(tables: &Tables) -> Vec<Flow> {
+    let open = tables.runs.values().filter(|row| row.state == RunState::Open);
+    let mut flows: Vec<Flow> = open.map(|row| Flow::of(&row.queued.run.key)).collect();
+    flows.sort();
+    flows.dedup();
+    flows
+}
+
+fn open<'t>(tables: &'t Tables, script: &'t dyn Script, after: i64) -> impl Iterator<Item = QueuedRun> + 't {
+    let rows = tables.runs.range(after.saturating_add(1)..).map(|(_, row)| row);
+    rows.filter(|row| row.state == RunState::Open && script.owns(Shard::of_entity(&row.queued.run.key)))
+        .map(|row| tables.queued(row))
+}
+
+pub(super) fn runs(tables: &Tables, script: &dyn Script, flow: &Flow, after: i64, limit: u32) -> Vec<QueuedRun> {
+    let of_flow = open(tables, script, after).filter(|run| Flow::of(&run.run.key) == *flow);
+    of_flow.take(limit as usize).collect()
+}
+
+pub(super) fn runs_of(tables: &Tables, script: &dyn Script, key: &EntityKey, after: i64, limit: u32) -> Vec<QueuedRun> {
+    open(tables, script, after).filter(|run| run.run.key == *key).take(limit as usize).collect()
+}
+
+pub(super) fn message_tenants(tables: &Tables) -> Vec<TenantId> {
+    let mut tenants: Vec<TenantId> = now(tables).map(|record| record.message.tenant).collect();
+    tenants.sort();
+    tenants.dedup();
+    tenants
+}
+
+fn now(tables: &Tables) -> impl Iterator<Item = MessageRecord> + '_ {
+    let planned =
+        tables.messages.iter().filter(|(_, row)| row.state.as_ref().is_some_and(|(state, _)| state.next == Next::Now));
+    planned.filter_map(|(seq, _)| tables.record(*seq))
+}
+
+fn ours(script: &dyn Script, record: &MessageRecord) -> bool {
+    script.owns(Shard::of_lane(&record.message.tenant, record.message.to.lane()))
+}
+
+pub(super) fn messages(
+    tables: &Tables,
+    script: &dyn Script,
+    tenant: &TenantId,
+    after: i64,
+    limit: u32,
+) -> Vec<MessageRecord> {
+    let open = now(tables).filter(|record| record.message.tenant == *tenant && record.seq > after);
+    open.filter(|record| ours(script, record)).take(limit as usize).collect()
+}
+
+pub(super) fn due_messages(
+    tables: &Tables,
+    script: &dyn Script,
+    now: Timestamp,
+    limit: u32,
+) -> (Vec<MessageRecord>, Option<Timestamp>) {
+    let mut waiting: Vec<(Timestamp, i64)> = Vec::new();
+    for (seq, row) in tables.messages.iter() {
+        if let Some((state, _)) = &row.state
+            && let Next::At(at) = state.next
+            && ours(script, state)
+        {
+            waiting.push((at, *seq));
+        }
+    }
+    waiting.sort_unstable();
+    let due = waiting.iter().take(limit as usize).take_while(|(at, _)| *at <= now).count();
+    let next = waiting.get(due).map(|(at, _)| *at);
+    (waiting.iter().take(due).filter_map(|(_, seq)| tables.record(*seq)).collect(), next)
+}

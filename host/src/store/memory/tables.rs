@@ -1,0 +1,189 @@
+//! The rows, as maps in the order of their keys.
+
+use std::{
+    collections::BTreeMap,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use crate::{
+    clock::Timestamp,
+    domain::{
+        customer::{Channel, Consent, ConsentScope},
+        event::Event,
+        message::{Attempt, MessageRecord, NewMessage},
+        run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
+        status::{AttemptState, MessageState},
+    },
+    ids::{CustomerId, EventId, MessageId, RunId, TenantId},
+    store::{
+        CustomerProfile, Effects, Receipt, RunState,
+        commands::{
+            source::{OwnedAddress, Parked, Sequence},
+            tx::Counts,
+        },
+    },
+};
+
+/// A map that is copied when it is written to while somebody holds what it was before.
+#[derive(Debug)]
+pub(crate) struct Table<K, V>(Arc<BTreeMap<K, V>>);
+
+impl<K, V> Clone for Table<K, V> {
+    fn clone(&self) -> Self {
+        Table(self.0.clone())
+    }
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Table(Arc::new(BTreeMap::new()))
+    }
+}
+
+impl<K, V> Deref for Table<K, V> {
+    type Target = BTreeMap<K, V>;
+    fn deref(&self) -> &BTreeMap<K, V> {
+        &self.0
+    }
+}
+
+impl<K: Clone + Ord, V: Clone> DerefMut for Table<K, V> {
+    fn deref_mut(&mut self) -> &mut BTreeMap<K, V> {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+pub(super) type StateKey = (EntityKey, String);
+pub(super) type AddressKey = (TenantId, Channel, String);
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tables {
+    pub(super) seqs: [i64; 4],
+    pub(super) counters: Table<(TenantId, String), i64>,
+    pub(super) events: Table<i64, Arc<EventRow>>,
+    pub(super) event_keys: Table<EventId, i64>,
+    pub(crate) runs: Table<i64, Arc<RunRow>>,
+    pub(super) run_ids: Table<RunId, i64>,
+    pub(super) entities: Table<EntityKey, i64>,
+    pub(crate) state: Table<StateKey, StateEntry>,
+    pub(crate) timers: Table<StateKey, TimerRow>,
+    pub(super) messages: Table<i64, Arc<MessageRow>>,
+    pub(super) message_ids: Table<MessageId, i64>,
+    pub(super) attempts: Table<(i64, u32), Attempt>,
+    pub(super) receipts: Table<(i64, u32, AttemptState, String), ReceiptRow>,
+    pub(super) parked: Table<i64, ParkedRow>,
+    pub(super) parked_last: i64,
+    pub(super) dedup: Table<(TenantId, String, String, String), MessageId>,
+    pub(super) incoming: Table<i64, Arc<Incoming>>,
+    pub(super) incoming_ids: Table<MessageId, i64>,
+    pub(super) customers: Table<(TenantId, CustomerId), CustomerRow>,
+    pub(super) addresses: Table<AddressKey, OwnedAddress>,
+    pub(super) consents: Table<(TenantId, CustomerId, Channel, ConsentScope), Consent>,
+    pub(super) suppressed: Table<(TenantId, Channel, [u8; 32], ConsentScope), Consent>,
+    pub(super) touched: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct EventRow {
+    pub(super) event: Arc<Event>,
+    pub(super) notes: Vec<String>,
+    pub(super) runs: Vec<RunId>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RunRow {
+    /// Its cause is the event's row where there is one.
+    pub(crate) queued: QueuedRun,
+    pub(super) event: Option<i64>,
+    pub(crate) state: RunState,
+    pub(super) erased: bool,
+    pub(super) result: Option<ResultRow>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ResultRow {
+    pub(super) at: Timestamp,
+    pub(super) failure: Option<RunFailure>,
+    pub(super) report: Option<RunReport>,
+    pub(super) effects: Option<Effects>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TimerRow {
+    pub(crate) timer: FiredTimer,
+    pub(crate) queued: bool,
+}
+
+/// What was asked for, and how it stands but for its attempts.
+#[derive(Clone, Debug)]
+pub(crate) struct MessageRow {
+    pub(super) message: NewMessage,
+    pub(super) lane: String,
+    pub(super) state: Option<(MessageRecord, Option<MessageState>)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ReceiptRow {
+    pub(super) receipt: Receipt,
+    pub(super) received: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ParkedRow {
+    pub(super) code: String,
+    pub(super) token: String,
+    pub(super) parked: Parked,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CustomerRow {
+    pub(super) profile: CustomerProfile,
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+}
+
+impl Tables {
+    pub(super) fn next(&mut self, sequence: Sequence) -> i64 {
+        let [events, runs, messages, incoming] = &mut self.seqs;
+        let last = match sequence {
+            Sequence::Events => events,
+            Sequence::Runs => runs,
+            Sequence::Messages => messages,
+            Sequence::Incoming => incoming,
+        };
+        *last += 1;
+        *last
+    }
+
+    pub(super) fn count(&mut self, counts: Counts) {
+        for ((tenant, name), by) in counts {
+            *self.counters.entry((tenant, name.to_owned())).or_default() += by;
+        }
+    }
+
+    /// A run as it would be read.
+    pub(crate) fn queued(&self, row: &RunRow) -> QueuedRun {
+        let mut queued = row.queued.clone();
+        if let Some(event) = row.event.and_then(|seq| self.events.get(&seq)) {
+            queued.run.cause = crate::domain::run::Cause::Event(event.event.clone());
+        }
+        queued
+    }
+
+    /// A message as it would be read.
+    pub(crate) fn record(&self, seq: i64) -> Option<MessageRecord> {
+        let row = self.messages.get(&seq)?;
+        let (state, _) = row.state.as_ref()?;
+        Some(MessageRecord { message: row.message.clone(), attempts: self.attempts_of(seq), ..state.clone() })
+    }
+
+    pub(super) fn attempts_of(&self, seq: i64) -> Vec<Attempt> {
+        self.attempts.range((seq, 0)..=(seq, u32::MAX)).map(|(_, attempt)| attempt.clone()).collect()
+    }
+
+    /// Every message, in order of commit.
+    pub(crate) fn records(&self) -> Vec<MessageRecord> {
+        self.messages.keys().filter_map(|seq| self.record(*seq)).collect()
+    }
+}
