@@ -83,7 +83,7 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 }
 
 /// In the order in which they are moved.
-pub(in crate::store) const TABLES: [Table; 19] = [
+pub(in crate::store) const TABLES: [Table; 20] = [
     // PostgreSQL keeps a part for each host, which are added up.
     Table {
         instead: &[("part", "0")],
@@ -96,6 +96,7 @@ pub(in crate::store) const TABLES: [Table; 19] = [
          customer text?, data text, attributes text?, cause bytea?, notes text?, runs bytea",
     ),
     table("event_keys", &["id"], "id bytea, seq int8"),
+    table("old_event_keys", &["seq"], "seq int8, id bytea, received int8"),
     Table {
         instead: &[("shard", "NULL")],
         shard: Some(|table, row| {

@@ -152,9 +152,9 @@ pub(super) async fn due_timers(
     database_time: bool,
 ) -> Outcome<DueTimers> {
     let sql = format!(
-        "SELECT x.tenant, x.plugin, x.entity, {TIMER_COLUMNS} FROM timers x WHERE NOT x.queued AND x.due <= $1 \
-         AND x.due <= CASE WHEN $3 THEN (extract(epoch FROM now()) * 1000)::int8 ELSE $1 END \
-         ORDER BY x.due LIMIT $2 FOR UPDATE SKIP LOCKED"
+        "SELECT x.tenant, x.plugin, x.entity, {TIMER_COLUMNS} FROM timers x WHERE NOT x.queued AND x.due <= $1::int8 \
+         AND x.due <= CASE WHEN $3::bool THEN (extract(epoch FROM now()) * 1000)::int8 ELSE $1::int8 END \
+         ORDER BY x.due LIMIT $2::int8 FOR UPDATE SKIP LOCKED"
     );
     let due = read::all(client, &sql, &[&now_ms, &i64::from(limit), &database_time], |row| {
         let key = EntityKey {
@@ -170,8 +170,8 @@ pub(super) async fn due_timers(
         return Ok((due, Some(Timestamp(now_ms))));
     }
     // One that is due by this host's clock and not yet by the database's is a few milliseconds early: it is asked for again.
-    let sql = "SELECT GREATEST(due, $1 + 1) FROM timers WHERE NOT queued AND due > CASE WHEN $2 \
-               THEN LEAST($1, (extract(epoch FROM now()) * 1000)::int8) ELSE $1 END ORDER BY due LIMIT 1";
+    let sql = "SELECT GREATEST(due, $1::int8 + 1) FROM timers WHERE NOT queued AND due > CASE WHEN $2::bool \
+               THEN LEAST($1::int8, (extract(epoch FROM now()) * 1000)::int8) ELSE $1::int8 END ORDER BY due LIMIT 1";
     let next = read::one(client, sql, &[&now_ms, &database_time], |row| rows::must_time(row, 0)).await?;
     Ok((due, next))
 }
