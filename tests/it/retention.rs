@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Db, Host, PAUL, Setup, Shown, both_databases, event, relais_with, steps};
+use crate::harness::{Db, Host, LEA, PAUL, Setup, Shown, both_databases, event, relais_with, steps};
 
 both_databases! {
     what_is_old_is_emptied_and_later_gone_and_what_waits_stays,
@@ -30,6 +30,7 @@ async fn what_is_old_is_emptied_and_later_gone_and_what_waits_stays(db: Db) {
     let mut host = Host::start(setup(db)).await;
     host.sim.phone(PAUL, |_| {});
     host.customer("paul", PAUL).await;
+    host.customer("lea", LEA).await;
     let old = host.event(steps("paul", "old", json!([{"send": {"text": "long ago"}}]))).await;
     let sent = host.only_message("paul", "read").await;
     // Rows of each kind behind it, more than a step takes.
@@ -37,6 +38,8 @@ async fn what_is_old_is_emptied_and_later_gone_and_what_waits_stays(db: Db) {
         host.event(event("com.example.nobody.listens", "paul", json!({"no": no}))).await;
     }
     let aside = host.event(steps("", "aside", json!([{"reject": {"why": "told to"}}]))).await;
+    // The latest row of a kind stays, so that no number is given twice.
+    host.event(steps("lea", "later", json!([{"send": {"text": "the latest"}}]))).await;
     let (old, aside) = (old["id"].as_str().unwrap(), aside["id"].as_str().unwrap());
     let (event_path, message_path) =
         (format!("/v1/events/{old}"), format!("/v1/messages/{}", sent["id"].as_str().unwrap()));
