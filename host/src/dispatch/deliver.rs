@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -171,11 +172,17 @@ async fn attempt(
     let provider = planned.provider.clone();
     let (attempt, body) = written(planned, no, now);
     let outgoing = outgoing(parts, record, &attempt, body, now).await?;
+    let began = Instant::now();
     let mut record = match change(parts, record, MessageChangeKind::Begin { attempt, look_again }, now).await? {
         Changed::Done(record) => record,
         Changed::Stale(record) => return Ok(Step::Goes(record)),
         Changed::Gone => return Ok(Step::Rests(settled(record))),
     };
+    if began.elapsed() > parts.attempt_timeout {
+        // The host was stopped in between: by now others may take the attempt for one in doubt, and make another.
+        tracing::warn!(message = %record.message.id, "an attempt was written down too long ago to be made; it is in doubt");
+        return Ok(Step::Rests(record));
+    }
     let answer = provider.send(&outgoing).await;
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);

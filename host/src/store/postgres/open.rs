@@ -48,12 +48,24 @@ pub(super) async fn prepare(client: &ClientWrapper, place: &str) -> Result<[u8; 
 pub(super) async fn bring_up_to_date(client: &ClientWrapper, place: &str) -> Result<[u8; 32]> {
     let at = |trouble: Trouble| trouble.at(place);
     check_server(client, place).await?;
-    client.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})")).await.map_err(Trouble::Sql).map_err(at)?;
+    // A change of large tables takes as long as it takes, and so does waiting for another host that makes it.
+    client.batch_execute("SET statement_timeout = 0").await.map_err(Trouble::Sql).map_err(at)?;
+    lock(client).await.map_err(at)?;
     let prepared = under_lock(client, place).await;
-    let unlocked = client.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})")).await;
+    let end = format!("SELECT pg_advisory_unlock({LOCK}); RESET statement_timeout");
+    let unlocked = client.batch_execute(&end).await;
     let key = prepared?;
     unlocked.map_err(Trouble::Sql).map_err(at)?;
     Ok(key)
+}
+
+async fn lock(client: &ClientWrapper) -> Outcome<()> {
+    let tried = read::one(client, "SELECT pg_try_advisory_lock($1)", &[&LOCK], |row| Ok(row.try_get::<_, bool>(0)?));
+    if tried.await? != Some(true) {
+        tracing::info!("another host is preparing the database; this one waits for it");
+        client.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})")).await?;
+    }
+    Ok(())
 }
 
 async fn check_server(client: &ClientWrapper, place: &str) -> Result<()> {

@@ -173,13 +173,17 @@ impl Store for SqliteStore {
     }
 
     async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool> {
-        let (tenant, id) = (tenant.clone(), id.clone());
-        let names = self.readers.read(move |conn| erasing::names(conn, &tenant, &id)).await?;
-        let Some(names) = names else { return Ok(false) };
+        let (of, who) = (tenant.clone(), id.clone());
+        let names = self.readers.read(move |conn| erasing::names(conn, &of, &who)).await?;
+        let Some(names) = names else {
+            self.sweep(&erase::Names::without_profile(tenant, id), now).await?;
+            return Ok(false);
+        };
         self.sweep(&names, now).await?;
         let finished = names.clone();
         let erased = self.write(move |tx| erase::finish(tx, &finished)).await?;
-        // What a run in flight wrote between the last look and the end of the profile.
+        // What a run in flight wrote between the last look and the end of the profile. Where this fails, it is done when the
+        // erasure is asked for again: without a profile, what bears the customer's name is looked for.
         self.sweep(&names, now).await?;
         Ok(erased)
     }
