@@ -33,8 +33,8 @@ use crate::{clock::Timestamp, store::memory::Flaws};
 /// When every world begins.
 const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
 
-/// Enough to meet each kind of trouble many times over, at about a tenth of a second of computing each.
-const SEEDS: u64 = 250;
+/// Enough to meet each kind of trouble many times over, at about a fifth of a second of computing each.
+const SEEDS: u64 = 200;
 /// How often one seed is played where it is asked for.
 const REPLAYS: usize = 200;
 /// Worlds that may go wrong before no more are played.
