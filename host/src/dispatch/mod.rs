@@ -170,6 +170,8 @@ impl Dispatcher {
                 _ = sweep.tick() => {
                     self.queue.sweep();
                     self.list = true;
+                    // Nobody may have told of a message that waits, either.
+                    self.look_at = Timestamp(0);
                 }
             }
             while self.making.try_join_next().is_some() {}
