@@ -139,7 +139,7 @@ async fn attempt(
         Changed::Stale(record) => return Ok(Step::Goes(record)),
         Changed::Gone => return Ok(Step::Rests(settled(record))),
     };
-    let answer = provider.send(&outgoing).await;
+    let answer = provider.send(&outgoing).await.kept();
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);
     // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.
