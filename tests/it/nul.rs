@@ -53,11 +53,11 @@ async fn a_plugin_that_gives_a_nul_is_told_where(db: Db) {
         ("events.emit type", emit("com.example.test.emi\0tted", json!({}))),
         ("events.emit subject", emit(emitted, json!({"subject": "s\0"}))),
         ("events.emit dedup-key", emit(emitted, json!({"dedup_key": "k\0"}))),
-        ("draft.dedup-key", send(json!({"dedup_key": "k\0"}))),
+        ("draft.dedup-key", send(json!({"dedup-key": "k\0"}))),
         ("to-customer", send(json!({"to": "pa\0ul"}))),
         ("because", send(json!({"because": "e\0"}))),
         ("tag", send(json!({"tag": "t\0"}))),
-        ("text", send(json!({"text": "hel\0lo", "no_template": true}))),
+        ("text", send(json!({"text": "hel\0lo", "no-template": true}))),
     ];
     for (no, (field, step)) in given.into_iter().enumerate() {
         let run = executed(&host, &format!("n{no}"), json!([step])).await;
@@ -73,7 +73,11 @@ async fn a_text_in_which_a_nul_does_no_harm_is_kept(db: Db) {
     // The value of an entry is bytes, and so is a log line's place in a report JSON.
     let script = json!([{"append": {"key": "list", "word": "a\0b"}}, {"tell": {"key": "list"}}]);
     let run = executed(&host, "e", script).await;
-    assert_eq!((&run["state"], &run["log"][0]["message"]), (&json!("done"), &json!("list is a\0b")), "{run:#}");
+    assert_eq!(
+        (&run["state"], &run["report"]["log"][0]["message"]),
+        (&json!("done"), &json!("list is a\0b")),
+        "{run:#}"
+    );
     let run = executed(&host, "f", json!([{"reject": {"why": "no\0t this"}}])).await;
     assert_eq!((&run["state"], &run["failure"]["message"]), (&json!("set-aside"), &json!("no\0t this")), "{run:#}");
 }
@@ -150,5 +154,5 @@ async fn what_a_provider_says_loses_it(db: Db) {
         })
         .await;
     let run = host.run(run["id"].as_str().unwrap()).await;
-    assert!(run["log"].to_string().contains("answer yes, please"), "{run:#}");
+    assert!(run["report"]["log"].to_string().contains("answer yes, please"), "{run:#}");
 }
