@@ -32,6 +32,7 @@ mod order;
 mod plugins;
 mod postgres;
 mod receipts;
+mod retention;
 mod rules;
 mod runs;
 mod shutdown;

@@ -61,7 +61,7 @@ fn next(queue: &mut Queue) -> Option<MessageRecord> {
 }
 
 fn left(queue: &mut Queue, record: MessageRecord) {
-    queue.left(Left { record: Box::new(record), wait_until: None });
+    queue.left(Left { record: Box::new(record), wait_until: None, earlier: Vec::new() });
 }
 
 /// What is next after a message was planned and rests with revision 2, where this was handed over meanwhile.
@@ -175,4 +175,22 @@ fn a_lane_that_belongs_to_another_host_is_dropped() {
     let theirs = now("a", 1).message.to.lane().to_owned();
     assert_eq!(queue.next(|_, lane| lane != theirs).map(|taken| taken.seq), Some(2));
     assert_eq!(held(&queue), 1);
+}
+
+#[test]
+fn what_has_to_be_sent_before_a_message_goes_before_it() {
+    let mut queue = queue(100);
+    // Three of one lane, of which the first was not told of.
+    for seq in [41, 81] {
+        queue.hand_over(now("a", seq));
+    }
+    let taken = next(&mut queue).unwrap();
+    assert_eq!(taken.seq, 41);
+    queue.left(Left { record: Box::new(taken), wait_until: None, earlier: vec![now("a", 1)] });
+    let mut order = Vec::new();
+    while let Some(taken) = next(&mut queue) {
+        order.push(taken.seq);
+        left(&mut queue, record("a", taken.seq, 2, Next::Nothing));
+    }
+    assert_eq!(order, [1, 41, 81]);
 }

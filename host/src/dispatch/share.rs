@@ -186,7 +186,7 @@ impl Share {
 
     pub(super) fn left(&mut self, left: Left) {
         self.running = self.running.saturating_sub(1);
-        let Left { record, wait_until } = left;
+        let Left { record, wait_until, earlier } = left;
         let name = record.message.to.lane().to_owned();
         let handed_meanwhile = self.known.remove(&record.message.id).flatten();
         self.seqs.remove(&record.seq);
@@ -202,6 +202,13 @@ impl Share {
             self.waiting.push(Reverse((until, self.waits)));
             self.paced.insert(self.waits, name);
             return;
+        }
+        if !earlier.is_empty() {
+            self.known.insert(record.message.id, handed_meanwhile);
+            self.seqs.insert(record.seq, record.message.id);
+            lane.queue.push_front(*record);
+            self.ready.push_back(name);
+            return earlier.into_iter().for_each(|earlier| self.push(earlier));
         }
         if self.asked.is_some() {
             self.left_meanwhile.insert(record.seq);

@@ -89,6 +89,10 @@ impl Store for MemoryStore {
         Ok(records.into_iter().map(|record| record.seq).filter(|seq| *seq <= through).collect())
     }
 
+    async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>> {
+        self.read("earlier_messages", |tables| open_work::earlier_messages(tables, tenant, lane, seq)).await
+    }
+
     async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
         self.read("due_messages", |tables| open_work::due_messages(tables, &*self.script, now, limit)).await
     }

@@ -144,6 +144,10 @@ impl Store for PgStore {
         self.read(async |client| open_work::message_seqs(client, tenant, after, through, limit, &shards).await).await
     }
 
+    async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>> {
+        self.read(async |client| open_work::earlier_messages(client, tenant, lane, seq).await).await
+    }
+
     async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
         let shards = self.shared.leases.owned();
         self.read(async |client| outbox::due_messages(client, now, limit, &shards).await).await

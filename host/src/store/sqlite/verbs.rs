@@ -105,6 +105,11 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| open_work::message_seqs(conn, &tenant, after, through, limit)).await
     }
 
+    async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>> {
+        let (tenant, lane) = (tenant.clone(), lane.to_owned());
+        self.readers.read(move |conn| open_work::earlier_messages(conn, &tenant, &lane, seq)).await
+    }
+
     async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
         self.readers.read(move |conn| stories::due_messages(conn, now, limit)).await
     }
