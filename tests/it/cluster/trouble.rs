@@ -78,6 +78,10 @@ async fn a_database_that_restarts_or_crashes_is_waited_for(db: Db) {
         } else {
             scene.server.stop()
         }
+        for host in scene.cluster.running() {
+            refused(host).await;
+        }
+        // What was answered before the database went has been heard by now.
         let safe = load.ledger.acknowledged_count();
         for host in scene.cluster.running() {
             refused(host).await;
