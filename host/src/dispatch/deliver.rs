@@ -183,7 +183,7 @@ async fn attempt(
         tracing::warn!(message = %record.message.id, "an attempt was written down too long ago to be made; it is in doubt");
         return Ok(Step::Rests(record));
     }
-    let answer = provider.send(&outgoing).await;
+    let answer = provider.send(&outgoing).await.kept();
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);
     // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.
