@@ -78,7 +78,7 @@ impl Queue {
     /// Everything has to be read anew: hand-overs were missed, or what is ours has changed.
     pub(super) fn missed(&mut self) {
         self.listed = false;
-        self.each(|share| share.rewind(0));
+        self.each(Share::read_anew);
     }
 
     /// Tenants that have messages to plan: all of them, unless something was missed since they were asked for.

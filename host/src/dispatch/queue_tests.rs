@@ -194,3 +194,22 @@ fn what_has_to_be_sent_before_a_message_goes_before_it() {
     }
     assert_eq!(order, [1, 41, 81]);
 }
+
+#[test]
+fn a_page_that_was_asked_for_before_something_was_missed_does_not_count() {
+    let mut queue = queue(100);
+    let tenant = now("a", 1).message.tenant.clone();
+    queue.listed(vec![tenant.clone()], true);
+    let page = |queue: &mut Queue| {
+        let (_, read) = queue.ask().unwrap();
+        assert!(matches!(read, Read::Page { after: 0, .. }), "{read:?}");
+    };
+    page(&mut queue);
+    // What another host had becomes ours, and the oldest is in it.
+    queue.missed();
+    queue.answered(&tenant, Some(Answer::Messages(vec![now("a", 2)])));
+    assert!(next(&mut queue).is_none());
+    page(&mut queue);
+    queue.answered(&tenant, Some(Answer::Messages(vec![now("a", 1), now("a", 2)])));
+    assert_eq!(next(&mut queue).map(|taken| taken.seq), Some(1));
+}

@@ -39,6 +39,8 @@ pub(super) struct Share {
     /// The tenant is in the line of those that ask.
     pub in_line: bool,
     missed: bool,
+    /// The page that was asked for last does not count: it was asked for before what has to be read was there.
+    stale: bool,
     sweep_due: bool,
     swept: i64,
     /// What left memory while the store was being read, and may be in the answer all the same.
@@ -82,6 +84,7 @@ impl Share {
             asked: None,
             in_line: false,
             missed: false,
+            stale: false,
             sweep_due: false,
             swept: 0,
             left_meanwhile: HashSet::new(),
@@ -124,6 +127,12 @@ impl Share {
     pub(super) fn rewind(&mut self, to: i64) {
         self.cursor = self.cursor.min(to);
         self.behind = true;
+    }
+
+    /// Everything has to be read, and a page that is on its way may have been read too early.
+    pub(super) fn read_anew(&mut self) {
+        self.rewind(0);
+        self.stale = true;
     }
 
     /// Takes a message in, once: it may come from a hand-over, from reading the store, or from both.
@@ -291,6 +300,7 @@ impl Share {
             Read::Sweep { after: self.swept, through: self.cursor, limit: SWEEP }
         } else {
             self.missed = false;
+            self.stale = false;
             let limit = u32::try_from(PAGE.min(self.most.max(16))).unwrap_or(u32::MAX);
             Read::Page { after: self.cursor, limit }
         };
@@ -314,7 +324,7 @@ impl Share {
 
     fn take_page(&mut self, after: i64, limit: u32, records: Vec<MessageRecord>) {
         // It was sent back meanwhile.
-        if self.cursor != after {
+        if self.cursor != after || self.stale {
             return;
         }
         let all = records.len() < limit as usize;

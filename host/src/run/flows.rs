@@ -60,7 +60,7 @@ impl Flows {
         let flows: Vec<Flow> = self.windows.keys().cloned().collect();
         for flow in flows {
             if let Some(window) = self.windows.get_mut(&flow) {
-                window.rewind(0);
+                window.read_anew();
             }
             self.touched(&flow);
         }

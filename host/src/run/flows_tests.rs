@@ -453,3 +453,19 @@ fn a_store_that_cannot_be_read_is_asked_again() {
     world.work(|_| false);
     assert_eq!(world.order["a/x/e"], (1..=50).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_page_that_was_asked_for_before_something_was_missed_does_not_count() {
+    let mut script = Script::of(3, |_| ("a", "x", "e".to_owned()));
+    script.open[0] = false;
+    let mut world = World::new(settings(100, 8), script).listed();
+    let (flow, read) = world.flows.ask().unwrap();
+    let answer = world.script.answer(&flow, &read);
+    // What another host had becomes ours, and the oldest is in it.
+    world.script.open[0] = true;
+    world.flows.missed();
+    world.flows.answered(&flow, Some(answer), world.now);
+    assert_eq!(world.begin(), 0);
+    world.work(|_| false);
+    assert_eq!(world.order["a/x/e"], [1, 2, 3]);
+}

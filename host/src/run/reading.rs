@@ -45,6 +45,8 @@ pub(super) struct Reading {
     swept: i64,
     /// Something was left in the store that the answer may not have.
     pub missed: bool,
+    /// The page that was asked for last does not count: it was asked for before what has to be read was there.
+    pub stale: bool,
     pub ended_meanwhile: EndedMeanwhile,
 }
 
@@ -117,6 +119,7 @@ impl Window {
 
     fn page(&mut self) -> Read {
         self.reading.missed = false;
+        self.reading.stale = false;
         let limit = PAGE.min(self.limits.share.max(16));
         Read::Page { after: self.cursor, limit: u32::try_from(limit).unwrap_or(u32::MAX) }
     }
@@ -175,7 +178,7 @@ impl Window {
 
     fn take_page(&mut self, after: i64, limit: u32, runs: Vec<QueuedRun>, now: Timestamp) {
         // It was sent back meanwhile.
-        if self.cursor != after {
+        if self.cursor != after || self.reading.stale {
             return;
         }
         let all = runs.len() < limit as usize;

@@ -147,6 +147,12 @@ impl Window {
         self.behind = true;
     }
 
+    /// Everything has to be read, and a page that is on its way may have been read too early.
+    pub(super) fn read_anew(&mut self) {
+        self.rewind(0);
+        self.reading.stale = true;
+    }
+
     /// Takes in a run that is not known, unless its lane is full.
     pub(super) fn insert(&mut self, run: QueuedRun, now: Timestamp) {
         let entity = run.run.key.entity.clone();
