@@ -198,7 +198,7 @@ fn what_has_to_be_sent_before_a_message_goes_before_it() {
 #[test]
 fn a_page_that_was_asked_for_before_something_was_missed_does_not_count() {
     let mut queue = queue(100);
-    let tenant = now("a", 1).message.tenant.clone();
+    let tenant = now("a", 1).message.tenant;
     queue.listed(vec![tenant.clone()], true);
     let page = |queue: &mut Queue| {
         let (_, read) = queue.ask().unwrap();
