@@ -100,18 +100,14 @@ async fn a_host_that_joins_is_posted_to_and_one_that_stops_under_load_leaves_no_
 /// Nothing else comes of it.
 async fn clocks_that_are_apart_break_nothing(db: Db) {
     let cluster = Cluster::start(load::setup().on(db), HOSTS).await;
-    cluster.hosts[1].advance("30s").await;
-    cluster.hosts[2].advance("60s").await;
+    cluster.hosts[1].advance("15s").await;
+    cluster.hosts[2].advance("30s").await;
     let load = Load::on(&cluster, CUSTOMERS).await;
-    *load.ledger.apart.lock().unwrap() = Duration::from_secs(62);
+    *load.ledger.apart.lock().unwrap() = Duration::from_secs(32);
     load.release(300);
     load.until_acknowledged(cluster.any(), 300).await;
-    cluster
-        .any()
-        .until_eq("every run has ended", json!(0), async || cluster.any().stats().await["open_runs"].clone())
-        .await;
     // A timer that was set by the one ahead, and is fired by the one behind.
-    cluster.advance("61s").await;
+    cluster.advance("31s").await;
     load.finish(&cluster).await;
     check_attempts(cluster.any()).await;
 }

@@ -24,6 +24,9 @@ use super::{Shared, connect, error::Outcome, notify, read};
 use crate::domain::shard::{SHARDS, Shard};
 
 const WORDS: usize = SHARDS as usize / 64;
+/// How long after the others went a host still asks the store whose turn it is: far longer than it takes to notice that there
+/// is work of theirs to be read.
+const ALONE_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct Leases {
     /// A number that no other start of a host has, so that a host that comes back is not taken for the one that died.
@@ -34,6 +37,8 @@ pub(super) struct Leases {
     /// Until when they are ours without asking again.
     until: Mutex<Option<Instant>>,
     hosts: AtomicUsize,
+    /// When others were last there.
+    shared: Mutex<Option<Instant>>,
     /// Another host said that shards changed hands.
     pub(super) changed: Notify,
     leaving: AtomicBool,
@@ -48,6 +53,7 @@ impl Leases {
             owned: std::array::from_fn(|_| AtomicU64::new(0)),
             until: Mutex::new(None),
             hosts: AtomicUsize::new(1),
+            shared: Mutex::new(None),
             changed: Notify::new(),
             leaving: AtomicBool::new(false),
         }
@@ -88,8 +94,19 @@ impl Leases {
         self.hosts.load(Ordering::Acquire)
     }
 
+    /// A host that has just become the only one does not know yet what the others have left: what it accepts from then on is
+    /// younger than work that it has still to read.
     pub(super) fn shared_with_others(&self) -> bool {
-        self.hosts() > 1 || self.count() < usize::from(SHARDS)
+        let shared = *self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hosts() > 1 || self.count() < usize::from(SHARDS) || shared.is_some_and(|at| at.elapsed() < ALONE_AFTER)
+    }
+
+    /// How many live, this one included.
+    fn count_hosts(&self, hosts: usize) {
+        let known = self.hosts.swap(hosts, Ordering::AcqRel);
+        if hosts > 1 || known > 1 {
+            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
     }
 
     /// Takes note of what the database says is ours. `true` where there is something new.
@@ -159,7 +176,7 @@ pub(super) async fn round(shared: &Shared) -> Outcome<Option<Duration>> {
     leases.keep_until(asked + leases.lease);
     let (hosts, left): (Vec<_>, Vec<_>) = living(&client).await?.into_iter().unzip();
     let next_end = hosts.iter().zip(left).filter(|(host, _)| **host != leases.id).map(|(_, left)| left).min();
-    leases.hosts.store(hosts.len(), Ordering::Release);
+    leases.count_hosts(hosts.len());
     let (mine, others): (Vec<i16>, Vec<i16>) = (0..i16::try_from(SHARDS).unwrap_or(i16::MAX))
         .partition(|shard| u16::try_from(*shard).is_ok_and(|shard| rightful(&hosts, shard) == Some(&leases.id)));
     let sql = "UPDATE shards SET host = NULL, since = now() WHERE host = $1 AND shard = ANY($2)";
@@ -241,6 +258,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_host_that_was_one_of_several_is_not_alone_at_once() {
+        let leases = Leases::new([1; 16], "one".to_owned(), Duration::from_secs(30));
+        let all: Vec<i16> = (0..i16::try_from(SHARDS).unwrap()).collect();
+        leases.keep_until(Instant::now() + Duration::from_secs(30));
+        leases.own(&all);
+        leases.count_hosts(1);
+        assert!(!leases.shared_with_others(), "it was never anything else");
+        leases.count_hosts(2);
+        leases.count_hosts(1);
+        assert!(leases.shared_with_others());
+    }
 
     fn shares(hosts: &[[u8; 16]]) -> Vec<usize> {
         let count = |host| (0..SHARDS).filter(|shard| rightful(hosts, *shard) == Some(host)).count();
