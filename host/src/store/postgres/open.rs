@@ -24,6 +24,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_begin.sql"), oldest_host: 1 },
     Migration { sql: include_str!("migrations/0002_retention.sql"), oldest_host: 1 },
+    Migration { sql: include_str!("migrations/0003_due_by_tenant.sql"), oldest_host: 1 },
 ];
 
 /// One host at a time changes the schema. The number means nothing but must never change.
