@@ -73,8 +73,9 @@ pub(super) async fn run_seqs(
     limit: u32,
     shards: &[i16],
 ) -> Outcome<Vec<(i64, Entity)>> {
-    let sql = "SELECT seq, entity FROM runs WHERE state = 0 AND tenant = $1 AND plugin = $2 AND seq > $3 AND seq <= $4 \
-               AND shard = ANY($5) ORDER BY seq LIMIT $6";
+    // A range of the index, as for [`runs`]: where others' runs are open by the million, the primary key leads through them all.
+    let sql = "SELECT seq, entity FROM runs WHERE state = 0 AND (tenant, plugin, seq) > ($1, $2, $3) \
+               AND (tenant, plugin, seq) <= ($1, $2, $4) AND shard = ANY($5) ORDER BY tenant, plugin, seq LIMIT $6";
     let params: Params<'_> =
         &[&flow.tenant.as_str(), &flow.plugin.as_str(), &after, &through, &shards, &i64::from(limit)];
     read::all(client, sql, params, |row| Ok((row.try_get(0)?, rows::must_name(row, 1)?))).await
@@ -158,8 +159,8 @@ pub(super) async fn message_seqs(
     limit: u32,
     shards: &[i16],
 ) -> Outcome<Vec<i64>> {
-    let sql = "SELECT seq FROM message_states WHERE step = 1 AND tenant = $1 AND seq > $2 AND seq <= $3 \
-               AND shard = ANY($4) ORDER BY seq LIMIT $5";
+    let sql = "SELECT seq FROM message_states WHERE step = 1 AND (tenant, seq) > ($1, $2) AND (tenant, seq) <= ($1, $3) \
+               AND shard = ANY($4) ORDER BY tenant, seq LIMIT $5";
     let params: Params<'_> = &[&tenant.as_str(), &after, &through, &shards, &i64::from(limit)];
     read::all(client, sql, params, |row| Ok(row.try_get(0)?)).await
 }
