@@ -169,7 +169,7 @@ impl Dispatcher {
                 _ = sweep.tick() => {
                     self.queue.sweep();
                     self.list = true;
-                    // Hints of times may be lost as well as others.
+                    // Nobody may have told of a message that waits, either.
                     self.look_at = Timestamp(0);
                 }
             }

@@ -61,7 +61,7 @@ fn next(queue: &mut Queue) -> Option<MessageRecord> {
 }
 
 fn left(queue: &mut Queue, record: MessageRecord) {
-    queue.left(Left { record: Box::new(record), wait_until: None });
+    queue.left(Left { record: Box::new(record), wait_until: None, earlier: Vec::new() });
 }
 
 /// What is next after a message was planned and rests with revision 2, where this was handed over meanwhile.
@@ -210,7 +210,7 @@ fn due_messages_that_are_held_back_hide_neither_later_ones_nor_those_of_other_te
             others += 1;
             left(&mut queue, record("other", COUNT, 2, Next::Nothing));
         } else {
-            queue.left(Left { record: Box::new(taken), wait_until: Some(Timestamp(COUNT)) });
+            queue.left(Left { record: Box::new(taken), wait_until: Some(Timestamp(COUNT)), earlier: Vec::new() });
         }
     }
     assert_eq!(others, 1, "it was read beside five thousand that are due before it");
@@ -248,4 +248,70 @@ fn a_message_that_is_written_as_due_before_what_was_read_is_read_as_well() {
     queue.sweep();
     read(&mut queue, 0, &|_, _| true);
     assert_eq!(come(&mut queue, &|seq| seq == 5), [5], "and a sweep finds what no hint told of");
+}
+
+#[test]
+fn what_has_to_be_sent_before_a_message_goes_before_it() {
+    let mut queue = queue(100);
+    // Three of one lane, of which the first was not told of.
+    for seq in [41, 81] {
+        queue.hand_over(now("a", seq));
+    }
+    let taken = next(&mut queue).unwrap();
+    assert_eq!(taken.seq, 41);
+    queue.left(Left { record: Box::new(taken), wait_until: None, earlier: vec![now("a", 1)] });
+    let mut order = Vec::new();
+    while let Some(taken) = next(&mut queue) {
+        order.push(taken.seq);
+        left(&mut queue, record("a", taken.seq, 2, Next::Nothing));
+    }
+    assert_eq!(order, [1, 41, 81]);
+}
+
+#[test]
+fn a_message_of_which_nobody_told_is_found_beyond_the_last_that_was_told_of() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 1));
+    // It waits for its sender's pace, so its tenant is never idle.
+    let paced = next(&mut queue).unwrap();
+    queue.left(Left { record: Box::new(paced), wait_until: Some(Timestamp::NEVER), earlier: Vec::new() });
+    for _ in 0..2 {
+        queue.sweep();
+        read(&mut queue, 3, &|_, seq| seq == 2);
+    }
+    assert_eq!(next(&mut queue).map(|taken| taken.seq), Some(3));
+}
+
+#[test]
+fn a_page_that_was_asked_for_before_everything_is_to_be_read_anew_is_not_taken() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 9));
+    queue.missed();
+    let (tenant, asked) = queue.ask().unwrap();
+    assert!(matches!(asked, Read::Page { after: 0, .. }), "{asked:?}");
+    queue.missed();
+    queue.answered(&tenant, Some(Answer::Messages(Vec::new())));
+    read(&mut queue, 9, &|_, _| false);
+    assert_eq!(held(&queue), 9);
+}
+
+#[test]
+fn a_message_that_changes_in_memory_says_nothing_of_those_that_are_to_be_read() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 9));
+    queue.missed();
+    queue.hand_over(record("a", 9, 2, Next::Now));
+    read(&mut queue, 9, &|_, _| false);
+    assert_eq!(held(&queue), 9);
+}
+
+#[test]
+fn a_message_that_waits_for_its_pace_does_not_overtake_an_older_one() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 41));
+    let paced = next(&mut queue).unwrap();
+    queue.hand_over(now("a", 1));
+    queue.left(Left { record: Box::new(paced), wait_until: Some(Timestamp(1)), earlier: Vec::new() });
+    queue.wake(Timestamp(1));
+    assert_eq!(next(&mut queue).map(|taken| taken.seq), Some(1));
 }

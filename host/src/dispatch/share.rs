@@ -42,6 +42,11 @@ pub(super) struct Share {
     missed: bool,
     sweep_due: bool,
     swept: i64,
+    /// The latest message beyond the cursor that the last sweep saw. It was on its way to be handed over then; at the next
+    /// sweep it is here, or was lost.
+    beyond: i64,
+    /// The page that is being read was asked for before everything was to be read anew, and may lack some of it.
+    void: bool,
     /// What left memory while the store was being read, and may be in the answer all the same.
     left_meanwhile: HashSet<i64>,
 }
@@ -51,6 +56,15 @@ struct Lane {
     queue: VecDeque<MessageRecord>,
     busy: bool,
     waits: bool,
+}
+
+impl Lane {
+    /// Into its place in the order: a message that falls back, or whose commit was heard of late, is older than those that are
+    /// there and goes before them.
+    fn insert(&mut self, record: MessageRecord) {
+        let place = self.queue.iter().rposition(|other| other.seq <= record.seq).map_or(0, |last| last + 1);
+        self.queue.insert(place, record);
+    }
 }
 
 /// A question to the store.
@@ -99,6 +113,8 @@ impl Share {
             missed: false,
             sweep_due: false,
             swept: 0,
+            beyond: 0,
+            void: false,
             left_meanwhile: HashSet::new(),
         }
     }
@@ -132,13 +148,17 @@ impl Share {
             self.missed = true;
             return self.rewind(record.seq - 1);
         }
-        self.cursor = self.cursor.max(record.seq);
+        // Where some is still to be read, one that is in memory already says nothing of those before it.
+        if !self.behind {
+            self.cursor = self.cursor.max(record.seq);
+        }
         self.push(record);
     }
 
     pub(super) fn rewind(&mut self, to: i64) {
         self.cursor = self.cursor.min(to);
         self.behind = true;
+        self.void |= matches!(self.asked, Some(Read::Page { .. }));
     }
 
     /// Takes a message in, once: it may come from a hand-over, from reading the store, or from both.
@@ -153,9 +173,7 @@ impl Share {
         self.seqs.insert(record.seq, record.message.id);
         let name = record.message.to.lane().to_owned();
         let lane = self.lanes.entry(name.clone()).or_default();
-        // A message that falls back is older than those behind it and goes before them.
-        let place = lane.queue.iter().rposition(|other| other.seq <= record.seq).map_or(0, |last| last + 1);
-        lane.queue.insert(place, record);
+        lane.insert(record);
         if lane.queue.len() == 1 && !lane.busy && !lane.waits {
             self.ready.push_back(name);
         }
@@ -201,22 +219,27 @@ impl Share {
 
     pub(super) fn left(&mut self, left: Left) {
         self.running = self.running.saturating_sub(1);
-        let Left { record, wait_until } = left;
+        let Left { record, wait_until, earlier } = left;
         let name = record.message.to.lane().to_owned();
         let handed_meanwhile = self.known.remove(&record.message.id).flatten();
         self.seqs.remove(&record.seq);
         let Some(lane) = self.lanes.get_mut(&name) else { return };
         lane.busy = false;
-        if let Some(until) = wait_until {
-            // The pace: the whole lane waits, or a later message would overtake.
+        if wait_until.is_some() || !earlier.is_empty() {
             self.known.insert(record.message.id, handed_meanwhile);
             self.seqs.insert(record.seq, record.message.id);
-            lane.queue.push_front(*record);
-            lane.waits = true;
-            self.waits += 1;
-            self.waiting.push(Reverse((until, self.waits)));
-            self.paced.insert(self.waits, name);
-            return;
+            lane.insert(*record);
+            match wait_until {
+                // The pace: the whole lane waits, or a later message would overtake.
+                Some(until) => {
+                    lane.waits = true;
+                    self.waits += 1;
+                    self.waiting.push(Reverse((until, self.waits)));
+                    self.paced.insert(self.waits, name);
+                }
+                None => self.ready.push_back(name),
+            }
+            return earlier.into_iter().for_each(|earlier| self.push(earlier));
         }
         if self.asked.is_some() {
             self.left_meanwhile.insert(record.seq);
@@ -303,7 +326,9 @@ impl Share {
         }
         let limit = u32::try_from(PAGE.min(self.most.max(16))).unwrap_or(u32::MAX);
         let read = if std::mem::take(&mut self.sweep_due) {
-            Read::Sweep { after: self.swept, through: self.cursor, limit: SWEEP }
+            // Who is level reads no further by itself: what nobody told of may be anywhere.
+            let through = if self.behind { self.cursor } else { i64::MAX };
+            Read::Sweep { after: self.swept, through, limit: SWEEP }
         } else if self.wants_due()
             && let Some((after, until)) = self.due.ask()
         {
@@ -319,6 +344,7 @@ impl Share {
     /// `None` where the store could not be read: the question is open again.
     pub(super) fn answered(&mut self, answer: Option<Answer>) {
         match (self.asked.take(), answer) {
+            (Some(Read::Page { .. }), _) if std::mem::take(&mut self.void) => {}
             (Some(Read::Page { after, limit }), Some(Answer::Messages(records))) => {
                 self.take_page(after, limit, records);
             }
@@ -368,7 +394,9 @@ impl Share {
         let all = seqs.len() < limit as usize;
         self.swept = if all { 0 } else { seqs.last().copied().unwrap_or(0) };
         let is_here = |seq: &i64| self.seqs.contains_key(seq) || self.left_meanwhile.contains(seq);
-        let lost = seqs.iter().filter(|seq| **seq <= self.cursor).find(|seq| !is_here(seq)).copied();
+        let through = self.cursor.max(self.beyond);
+        let lost = seqs.iter().filter(|seq| **seq <= through).find(|seq| !is_here(seq)).copied();
+        self.beyond = seqs.last().copied().unwrap_or(0);
         if let Some(seq) = lost {
             tracing::info!(seq, "a message was found by sweeping");
             self.rewind(seq - 1);

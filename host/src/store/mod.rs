@@ -391,6 +391,9 @@ pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key("relais: the randomness of runs", store_key)
 }
 
+/// Messages of a lane that [`Store::earlier_messages`] looks at.
+pub(in crate::store) const EARLIER_LOOKED_AT: u32 = 16;
+
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     // ingress ------------------------------------------------------------------------------------------------------
@@ -441,6 +444,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which messages of a tenant are to be planned now, after `after` and up to `through`, in order.
     async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>>;
+
+    /// The messages of a lane that were committed before `seq` and have to be sent before it: those that are to be planned now,
+    /// and those whose attempt was written down and has no answer yet. Of the last few of the lane, in order.
+    async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>>;
 
     /// Who has messages to look at again because their time has come, and when the next comes whose has not. Cheap however
     /// many there are, as [`Store::open_flows`].

@@ -94,6 +94,9 @@ impl Store for OneCustomer {
     async fn open_message_seqs(&self, _: &TenantId, _: i64, _: i64, _: u32) -> Result<Vec<i64>> {
         Err(Error::Closed)
     }
+    async fn earlier_messages(&self, _: &TenantId, _: &str, _: i64) -> Result<Vec<MessageRecord>> {
+        Err(Error::Closed)
+    }
     async fn due_tenants(&self, _: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)> {
         Err(Error::Closed)
     }

@@ -7,9 +7,10 @@ use crate::{
         message::{MessageRecord, Next},
         run::{EntityKey, Flow, QueuedRun},
         shard::Shard,
+        status::AttemptState,
     },
     ids::TenantId,
-    store::RunState,
+    store::{EARLIER_LOOKED_AT, RunState},
 };
 
 /// The flows that have open runs, whoever's shards those are in.
@@ -99,4 +100,18 @@ pub(super) fn due_messages(
     let waiting = waiting(tables, script, |other| other == tenant).into_iter();
     let due = waiting.filter(|(at, seq, _)| (*at, *seq) > after && *at <= until).take(limit as usize);
     due.filter_map(|(_, seq, _)| tables.record(seq)).collect()
+}
+
+pub(super) fn earlier_messages(tables: &Tables, tenant: &TenantId, lane: &str, seq: i64) -> Vec<MessageRecord> {
+    let of_lane =
+        tables.messages.range(..seq).rev().filter(|(_, row)| row.message.tenant == *tenant && row.lane == lane);
+    let looked_at = of_lane.take(EARLIER_LOOKED_AT as usize).filter_map(|(seq, _)| tables.record(*seq));
+    let mut earlier: Vec<MessageRecord> = looked_at
+        .filter(|record| {
+            let under_way = record.attempts.iter().any(|attempt| attempt.state == AttemptState::Planned);
+            !record.settled && (record.next == Next::Now || under_way)
+        })
+        .collect();
+    earlier.reverse();
+    earlier
 }

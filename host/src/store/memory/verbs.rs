@@ -89,6 +89,10 @@ impl Store for MemoryStore {
         Ok(records.into_iter().map(|record| record.seq).filter(|seq| *seq <= through).collect())
     }
 
+    async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>> {
+        self.read("earlier_messages", |tables| open_work::earlier_messages(tables, tenant, lane, seq)).await
+    }
+
     async fn due_tenants(&self, now: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)> {
         self.read("due_tenants", |tables| open_work::due_tenants(tables, &*self.script, now)).await
     }

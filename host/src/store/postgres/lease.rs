@@ -123,24 +123,33 @@ pub(super) fn rightful(hosts: &[[u8; 16]], shard: u16) -> Option<&[u8; 16]> {
 
 /// Renews until `stop`; the first round has been made already.
 pub(super) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
+    const AFTER_THE_END: Duration = Duration::from_millis(20);
     let every = shared.leases.lease / 4;
+    let mut next = every;
     loop {
         tokio::select! {
             _ = stop.cancelled() => return,
             _ = shared.leases.changed.notified() => {}
-            _ = tokio::time::sleep(every) => {}
+            _ = tokio::time::sleep(next) => {}
         }
-        if let Err(trouble) = round(&shared).await {
-            tracing::warn!(%trouble, "the lease cannot be renewed now; without it other hosts take over this one's work");
-        }
+        next = match round(&shared).await {
+            // Who is not heard of any more is looked for when its lease ends, and not at the next renewal.
+            Ok(Some(end)) => every.min(end + AFTER_THE_END),
+            Ok(None) => every,
+            Err(trouble) => {
+                tracing::warn!(%trouble, "the lease cannot be renewed now; without it other hosts take over this one's work");
+                every
+            }
+        };
     }
 }
 
-/// Renews the lease, gives back what others should have, takes what is free and should be ours.
-pub(super) async fn round(shared: &Shared) -> Outcome<()> {
+/// Renews the lease, gives back what others should have, takes what is free and should be ours. In how much time the first of
+/// the others' leases ends.
+pub(super) async fn round(shared: &Shared) -> Outcome<Option<Duration>> {
     let leases = &shared.leases;
     if leases.leaving.load(Ordering::Acquire) {
-        return Ok(());
+        return Ok(None);
     }
     let client = connect::reader(&shared.pool).await?;
     set_clock(&client, shared).await?;
@@ -148,7 +157,8 @@ pub(super) async fn round(shared: &Shared) -> Outcome<()> {
     let asked = Instant::now();
     let came = renew(&client, shared).await?;
     leases.keep_until(asked + leases.lease);
-    let hosts = living(&client).await?;
+    let (hosts, left): (Vec<_>, Vec<_>) = living(&client).await?.into_iter().unzip();
+    let next_end = hosts.iter().zip(left).filter(|(host, _)| **host != leases.id).map(|(_, left)| left).min();
     leases.hosts.store(hosts.len(), Ordering::Release);
     let (mine, others): (Vec<i16>, Vec<i16>) = (0..i16::try_from(SHARDS).unwrap_or(i16::MAX))
         .partition(|shard| u16::try_from(*shard).is_ok_and(|shard| rightful(&hosts, shard) == Some(&leases.id)));
@@ -169,7 +179,7 @@ pub(super) async fn round(shared: &Shared) -> Outcome<()> {
     if came || given > 0 {
         notify::tell_of_shards(&client, leases.name()).await?;
     }
-    Ok(())
+    Ok(next_end)
 }
 
 /// Hosts agree on the time by going by the database's.
@@ -203,9 +213,15 @@ async fn renew(client: &ClientWrapper, shared: &Shared) -> Outcome<bool> {
     Ok(true)
 }
 
-async fn living(client: &ClientWrapper) -> Outcome<Vec<[u8; 16]>> {
-    let sql = "SELECT id FROM hosts WHERE expires > now() ORDER BY id";
-    read::all(client, sql, &[], |row| super::rows::id(row, 0)).await
+/// Who lives, and how much is left of their lease.
+async fn living(client: &ClientWrapper) -> Outcome<Vec<([u8; 16], Duration)>> {
+    let sql =
+        "SELECT id, (extract(epoch FROM expires - now()) * 1000)::int8 FROM hosts WHERE expires > now() ORDER BY id";
+    read::all(client, sql, &[], |row| {
+        let left_ms = u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or(0);
+        Ok((super::rows::id(row, 0)?, Duration::from_millis(left_ms)))
+    })
+    .await
 }
 
 /// Gives everything back at once.

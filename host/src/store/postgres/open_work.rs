@@ -19,6 +19,7 @@ use crate::{
         run::{EntityKey, Flow, QueuedRun},
     },
     ids::{Entity, TenantId},
+    store::EARLIER_LOOKED_AT,
 };
 
 /// The flows that have open runs, whoever's shards those are in: the index is skipped through, one step for each flow, however
@@ -163,4 +164,19 @@ pub(super) async fn message_seqs(
                AND shard = ANY($4) ORDER BY tenant, seq LIMIT $5";
     let params: Params<'_> = &[&tenant.as_str(), &after, &through, &shards, &i64::from(limit)];
     read::all(client, sql, params, |row| Ok(row.try_get(0)?)).await
+}
+
+/// Of the last few before `seq`: what is to be sent before it has been left behind by at most a few, and a long history costs
+/// nothing.
+pub(super) async fn earlier_messages(
+    client: &ClientWrapper,
+    tenant: &TenantId,
+    lane: &str,
+    seq: i64,
+) -> Outcome<Vec<MessageRecord>> {
+    let from = "(SELECT seq FROM messages WHERE tenant = $1 AND lane = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4) l \
+                JOIN message_states s ON s.seq = l.seq JOIN messages m ON m.seq = l.seq WHERE NOT s.settled \
+                AND (s.step = 1 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = l.seq AND a.state = 'planned')) \
+                ORDER BY s.seq";
+    select(client, from, &[&tenant.as_str(), &lane, &seq, &i64::from(EARLIER_LOOKED_AT)]).await
 }

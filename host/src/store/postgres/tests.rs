@@ -138,3 +138,23 @@ async fn no_table_is_read_from_end_to_end_for_an_event_or_for_a_look_at_open_wor
     assert!(read["runs"] > 0 && read["messages"] > 0, "it was counted: {read:?}");
     assert!(read.values().all(|rows| *rows < 2_000), "a tenth of a table or more was read: {read:?}");
 }
+
+#[tokio::test]
+async fn receipts_about_unknown_attempts_are_bounded() {
+    let database = Database::new().await;
+    let settings = Settings { parked_receipts_max: 3, ..Settings::default() };
+    let clock = Arc::new(AdjustableClock::starting_at(Timestamp(0)));
+    let store = PgStore::open(&database.0.url, settings, handover(100, 100).0, clock).await.unwrap();
+    for no in 0..10 {
+        store.record_receipts(vec![erasure::unknown_receipt(no)], Timestamp(1)).await.unwrap();
+    }
+    let (client, connection) = tokio_postgres::connect(&database.0.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let kept: Vec<String> =
+        (client.query("SELECT provider_id FROM parked_receipts ORDER BY id", &[]).await.unwrap().iter())
+            .map(|row| row.get(0))
+            .collect();
+    // The one that makes room is the latest, and comes on top.
+    assert_eq!(kept, ["unknown-6", "unknown-7", "unknown-8", "unknown-9"]);
+    store.close().await.unwrap();
+}

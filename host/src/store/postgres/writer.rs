@@ -180,7 +180,7 @@ impl Writer {
 
 async fn transact(client: &ClientWrapper, shared: &Shared, jobs: &mut Jobs) -> Outcome<Pending> {
     let database_time = shared.database_time.load(std::sync::atomic::Ordering::Acquire);
-    let mut source = PgSource::new(database_time);
+    let mut source = PgSource::new(database_time, shared.settings.parked_receipts_max);
     for job in jobs.iter() {
         job.wants().iter().for_each(|want| source.expect(want));
     }

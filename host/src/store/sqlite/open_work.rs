@@ -16,6 +16,7 @@ use crate::{
         run::{EntityKey, Flow, QueuedRun},
     },
     ids::{Entity, TenantId},
+    store::EARLIER_LOOKED_AT,
 };
 
 /// One step into the index for each flow, however many runs it has: from each flow to the first row of the next one.
@@ -142,4 +143,19 @@ pub(super) fn message_seqs(
     let mut statement = conn.prepare_cached(sql)?;
     let found = statement.query_map(params![tenant.as_str(), after, through, limit], |row| row.get(0))?;
     found.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
+}
+
+/// Of the last few before `seq`: what is to be sent before it has been left behind by at most a few, and a long history costs
+/// nothing.
+pub(super) fn earlier_messages(
+    conn: &Connection,
+    tenant: &TenantId,
+    lane: &str,
+    seq: i64,
+) -> Outcome<Vec<MessageRecord>> {
+    let from = "(SELECT seq FROM messages WHERE tenant = ?1 AND lane = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4) l \
+                JOIN message_states s ON s.seq = l.seq JOIN messages m ON m.seq = l.seq WHERE s.settled = 0 \
+                AND (s.step = 1 OR EXISTS (SELECT 1 FROM attempts a WHERE a.message = l.seq AND a.state = 'planned')) \
+                ORDER BY s.seq";
+    outbox::select(conn, from, params![tenant.as_str(), lane, seq, EARLIER_LOOKED_AT])
 }
