@@ -91,8 +91,8 @@ pub(crate) async fn a_message_that_has_to_wait_comes_back_when_it_is_due(place: 
     assert_eq!(world.store.due_tenants(at(2 * HOUR)).await.unwrap(), (both, Some(at(3 * HOUR))));
     assert_eq!(due(first, HOUR - 1, 10).await.0, []);
     assert_eq!(due(first, 2 * HOUR, 10).await.0, [b, a], "and none of another tenant's");
-    let (read, seqs) = due(first, 2 * HOUR, 1).await;
-    assert_eq!(read, [b]);
+    let (first_read, seqs) = due(first, 2 * HOUR, 1).await;
+    assert_eq!(first_read, [b]);
     assert_eq!(due((at(HOUR), seqs[0]), 2 * HOUR, 10).await.0, [a], "it goes on after what was read");
     assert_eq!(due((at(HOUR), seqs[0] - 1), 2 * HOUR, 10).await.0, [b, a]);
     let held = read(&*world.store, a).await;
