@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque},
 };
 
-use super::deliver::Left;
+use super::{deliver::Left, due::Due};
 use crate::{
     clock::Timestamp,
     domain::message::{MessageRecord, Next},
@@ -35,6 +35,7 @@ pub(super) struct Share {
     seqs: BTreeMap<i64, MessageId>,
     pub(super) cursor: i64,
     pub(super) behind: bool,
+    pub(super) due: Due,
     asked: Option<Read>,
     /// The tenant is in the line of those that ask.
     pub in_line: bool,
@@ -69,8 +70,21 @@ impl Lane {
 /// A question to the store.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Read {
-    Page { after: i64, limit: u32 },
-    Sweep { after: i64, through: i64, limit: u32 },
+    Page {
+        after: i64,
+        limit: u32,
+    },
+    Sweep {
+        after: i64,
+        through: i64,
+        limit: u32,
+    },
+    /// Those whose time has come, after the time and number of one.
+    Due {
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    },
 }
 
 /// Its answer.
@@ -93,6 +107,7 @@ impl Share {
             seqs: BTreeMap::new(),
             cursor,
             behind: false,
+            due: Due::default(),
             asked: None,
             in_line: false,
             missed: false,
@@ -118,7 +133,7 @@ impl Share {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.known.is_empty() && !self.behind && self.asked.is_none()
+        self.known.is_empty() && !self.behind && self.asked.is_none() && !self.due.has_question()
     }
 
     fn has_room(&self) -> bool {
@@ -287,10 +302,16 @@ impl Share {
 
     pub(super) fn sweep(&mut self) {
         self.sweep_due = true;
+        self.due.rewind();
     }
 
     pub(super) fn has_question(&self) -> bool {
-        self.asked.is_none() && (self.sweep_due || self.wants_page())
+        self.asked.is_none() && (self.sweep_due || self.wants_due() || self.wants_page())
+    }
+
+    /// They have room of their own beside the share: they were committed long ago, and must not wait for what came after.
+    fn wants_due(&self) -> bool {
+        self.due.has_question() && self.len() < self.most.max(1) * 2
     }
 
     /// Not for a handful: a page is read for what it costs, whatever of it can be taken.
@@ -303,13 +324,17 @@ impl Share {
         if !self.has_question() {
             return None;
         }
+        let limit = u32::try_from(PAGE.min(self.most.max(16))).unwrap_or(u32::MAX);
         let read = if std::mem::take(&mut self.sweep_due) {
             // Who is level reads no further by itself: what nobody told of may be anywhere.
             let through = if self.behind { self.cursor } else { i64::MAX };
             Read::Sweep { after: self.swept, through, limit: SWEEP }
+        } else if self.wants_due()
+            && let Some((after, until)) = self.due.ask()
+        {
+            Read::Due { after, until, limit }
         } else {
             self.missed = false;
-            let limit = u32::try_from(PAGE.min(self.most.max(16))).unwrap_or(u32::MAX);
             Read::Page { after: self.cursor, limit }
         };
         self.asked = Some(read.clone());
@@ -322,6 +347,9 @@ impl Share {
             (Some(Read::Page { .. }), _) if std::mem::take(&mut self.void) => {}
             (Some(Read::Page { after, limit }), Some(Answer::Messages(records))) => {
                 self.take_page(after, limit, records);
+            }
+            (Some(Read::Due { until, limit, .. }), Some(Answer::Messages(records))) => {
+                self.take_due(until, limit, records);
             }
             (Some(Read::Sweep { limit, .. }), Some(Answer::Seqs(seqs))) => self.take_sweep(limit, &seqs),
             (Some(Read::Sweep { .. }), _) => self.sweep_due = true,
@@ -347,6 +375,18 @@ impl Share {
             }
         }
         self.behind = !all || self.missed;
+    }
+
+    /// One that left memory while they were being read may have come due again: to plan it in vain costs little, to drop it
+    /// would lose it.
+    fn take_due(&mut self, until: Timestamp, limit: u32, records: Vec<MessageRecord>) {
+        let all = records.len() < limit as usize;
+        let last = records.last().and_then(|last| match last.next {
+            Next::At(at) => Some((at, last.seq)),
+            _ => None,
+        });
+        records.into_iter().for_each(|record| self.push(record));
+        self.due.read(until, last, all);
     }
 
     /// Whatever should be in memory and is not was made by a commit of which nobody told: it is read now.

@@ -7,6 +7,7 @@ pub(crate) mod customers;
 pub(crate) mod erasure;
 pub(crate) mod messages;
 pub(crate) mod open_work;
+pub(crate) mod plans;
 pub(crate) mod races;
 pub(crate) mod receipts;
 pub(crate) mod retention;
