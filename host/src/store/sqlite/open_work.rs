@@ -21,8 +21,11 @@ use crate::{
 
 /// One step into the index for each flow, however many runs it has: from each flow to the first row of the next one.
 pub(super) fn flows(conn: &Connection) -> Outcome<Vec<Flow>> {
-    let sql = "SELECT tenant, plugin FROM runs INDEXED BY runs_open WHERE state = 0 AND (tenant, plugin) > (?1, ?2) \
-               ORDER BY tenant, plugin LIMIT 1";
+    // Two questions and not `(tenant, plugin) > (?1, ?2)`, for which SQLite walks through all that are equal: a flow's backlog.
+    let sql = "SELECT * FROM (SELECT tenant, plugin FROM runs INDEXED BY runs_open \
+               WHERE state = 0 AND tenant = ?1 AND plugin > ?2 ORDER BY plugin LIMIT 1) \
+               UNION ALL SELECT * FROM (SELECT tenant, plugin FROM runs INDEXED BY runs_open \
+               WHERE state = 0 AND tenant > ?1 ORDER BY tenant, plugin LIMIT 1) LIMIT 1";
     let mut statement = conn.prepare_cached(sql)?;
     let mut flows: Vec<Flow> = Vec::new();
     loop {
