@@ -202,7 +202,7 @@ fn due_messages_that_are_held_back_hide_neither_later_ones_nor_those_of_other_te
     let due =
         |tenant: &str, seq| tenant == "paced" && !sent.borrow().contains(&seq) || tenant == "other" && seq == COUNT;
     read_due(&mut queue, due, COUNT);
-    assert!((600..=1200).contains(&held(&queue)), "{}: memory is bounded", held(&queue));
+    assert!((200..=1200).contains(&held(&queue)), "{}: memory is bounded", held(&queue));
     // Its recipients wait for a pace, so that all of it stays due in the store.
     let mut others = 0;
     while let Some(taken) = next(&mut queue) {
