@@ -159,3 +159,19 @@ async fn receipts_about_unknown_attempts_are_bounded() {
     assert_eq!(kept, ["unknown-7", "unknown-8", "unknown-9"]);
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn of_a_session_that_was_ended_nothing_is_committed_any_more() {
+    let database = Database::new().await;
+    let config = super::connect::config(&database.0.url, &super::settings::Settings::default()).unwrap();
+    let pool = super::connect::pool(config, &super::settings::Settings::default()).unwrap();
+    let (lost, other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    lost.batch_execute("CREATE TABLE things (name text); BEGIN; INSERT INTO things VALUES ('late')").await.unwrap();
+    let session = super::session::Session::of(&lost).await.unwrap().unwrap();
+    session.end(&other).await.unwrap();
+    // Who has gone already is not waited for.
+    session.end(&other).await.unwrap();
+    assert!(lost.batch_execute("COMMIT").await.is_err());
+    let count: i64 = other.query_one("SELECT count(*) FROM things", &[]).await.unwrap().get(0);
+    assert_eq!(count, 0);
+}
