@@ -162,10 +162,15 @@ impl Writer {
 
     async fn attempt(&mut self, jobs: &mut Jobs) -> Outcome<Pending> {
         let limit = self.shared.settings.postgres.statement_timeout();
-        let silent = || Trouble::Silent(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        let connect_limit = self.shared.settings.postgres.connect_timeout();
+        let silent = |limit: Duration| Trouble::Silent(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
         let connection = match self.connection.take() {
             Some(connection) if !connection.client.is_closed() => connection,
-            _ => tokio::time::timeout(limit, self.connect()).await.unwrap_or_else(|_| Err(silent()))?,
+            // Not as long as a statement: whoever posts waits for both.
+            _ => {
+                let connected = tokio::time::timeout(connect_limit, self.connect()).await;
+                connected.unwrap_or_else(|_| Err(silent(connect_limit)))?
+            }
         };
         let client = &connection.client;
         let done = tokio::time::timeout(limit, Box::pin(transact(client, &self.shared, jobs))).await;
@@ -173,7 +178,7 @@ impl Writer {
             Ok(Ok(_)) => true,
             // A connection that cannot even roll back is not used again.
             Ok(Err(_)) => {
-                let rolled_back = tokio::time::timeout(limit, client.batch_execute("ROLLBACK")).await;
+                let rolled_back = tokio::time::timeout(connect_limit, client.batch_execute("ROLLBACK")).await;
                 matches!(rolled_back, Ok(Ok(())))
             }
             // What the server is doing with the transaction is not known.
@@ -184,7 +189,7 @@ impl Writer {
         } else {
             self.lost = connection.session;
         }
-        done.unwrap_or_else(|_| Err(silent()))
+        done.unwrap_or_else(|_| Err(silent(limit)))
     }
 
     /// A connection that is this writer's alone. Nothing of one that was lost happens any more once it is there.
