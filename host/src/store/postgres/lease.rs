@@ -109,24 +109,32 @@ impl Leases {
         }
     }
 
-    /// Takes note of what the database says is ours. `true` where there is something new.
-    fn own(&self, shards: &[i16]) -> bool {
-        let mut words = [0u64; WORDS];
-        for shard in shards.iter().filter_map(|shard| usize::try_from(*shard).ok()) {
-            if let Some(word) = words.get_mut(shard / 64) {
-                *word |= 1 << (shard % 64);
-            }
-        }
-        let mut gained = false;
-        for (word, now) in self.owned.iter().zip(words) {
-            gained |= now & !word.swap(now, Ordering::AcqRel) != 0;
-        }
-        gained
+    /// Takes note of what the database says is ours.
+    fn own(&self, shards: &[i16]) {
+        self.owned.iter().zip(words(shards)).for_each(|(word, now)| word.store(now, Ordering::Release));
+    }
+
+    /// Whether there is work among these shards that this host knows nothing of: it had not got them, or had them no longer,
+    /// because its lease had ended. What it held of them it has dropped since.
+    fn gains(&self, shards: &[i16]) -> bool {
+        let known = self.owned.iter().map(|word| word.load(Ordering::Acquire));
+        known.zip(words(shards)).any(|(known, now)| now & !known != 0) || !self.lives()
     }
 
     fn keep_until(&self, until: Instant) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
+}
+
+/// A bit for each shard.
+fn words(shards: &[i16]) -> [u64; WORDS] {
+    let mut words = [0u64; WORDS];
+    for shard in shards.iter().filter_map(|shard| usize::try_from(*shard).ok()) {
+        if let Some(word) = words.get_mut(shard / 64) {
+            *word |= 1 << (shard % 64);
+        }
+    }
+    words
 }
 
 /// The host that should have a shard: each pair of host and shard draws a number, and the highest has it.
@@ -173,7 +181,6 @@ pub(super) async fn round(shared: &Shared) -> Outcome<Option<Duration>> {
     // Counted from before it is asked for, so that it ends here no later than there.
     let asked = Instant::now();
     let came = renew(&client, shared).await?;
-    leases.keep_until(asked + leases.lease);
     let (hosts, left): (Vec<_>, Vec<_>) = living(&client).await?.into_iter().unzip();
     let next_end = hosts.iter().zip(left).filter(|(host, _)| **host != leases.id).map(|(_, left)| left).min();
     leases.count_hosts(hosts.len());
@@ -189,8 +196,15 @@ pub(super) async fn round(shared: &Shared) -> Outcome<Option<Duration>> {
         Ok(row.try_get::<_, i16>(0)?)
     })
     .await?;
-    if leases.own(&owned) {
+    let gains = leases.gains(&owned);
+    if gains {
         tracing::info!(shards = owned.len(), hosts = hosts.len(), "this host has more shards than before");
+        // Said before they are ours as well: what is handed over from then on is not taken for all that there is.
+        shared.handover.read_the_store();
+    }
+    leases.own(&owned);
+    leases.keep_until(asked + leases.lease);
+    if gains {
         shared.handover.read_the_store();
     }
     if came || given > 0 {
@@ -258,6 +272,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_host_whose_lease_had_ended_reads_anew_what_it_has() {
+        let leases = Leases::new([1; 16], "one".to_owned(), Duration::from_secs(30));
+        assert!(leases.gains(&[1, 2]), "it had nothing");
+        leases.own(&[1, 2]);
+        leases.keep_until(Instant::now() + Duration::from_secs(30));
+        assert!(!leases.gains(&[1, 2]) && leases.gains(&[1, 2, 3]));
+        leases.keep_until(Instant::now());
+        assert!(leases.gains(&[1, 2]), "it has dropped what it held of them");
+    }
 
     #[test]
     fn a_host_that_was_one_of_several_is_not_alone_at_once() {
