@@ -10,7 +10,7 @@ const Settings = { minutes: integer({ min: 0 }), useful_hours: integer({ min: 1 
 const WORDS = {
   en: {
     ask: ({ order, shop }) => `You have collected order ${order} at ${shop}. Was everything right?`,
-    good: 'Everything was right',
+    good: 'All was right',
     bad: 'Something was wrong',
     thanks: 'We are glad to hear it. Thank you!',
     sorry: (shop) => `We are sorry. ${shop} has been told and will get in touch with you.`,
@@ -18,11 +18,11 @@ const WORDS = {
   },
   fr: {
     ask: ({ order, shop }) => `Vous avez retiré la commande ${order} chez ${shop}. Tout était en ordre ?`,
-    good: 'Tout était en ordre',
-    bad: 'Quelque chose n’allait pas',
+    good: 'Tout était bien',
+    bad: 'Il y a un souci',
     thanks: 'Vous nous en voyez ravis. Merci !',
     sorry: (shop) => `Nous sommes désolés. ${shop} est prévenu et va vous contacter.`,
-    again: 'Merci. Tout était en ordre, ou quelque chose n’allait pas ?',
+    again: 'Merci. Tout était bien, ou y a-t-il un souci ?',
   },
 };
 

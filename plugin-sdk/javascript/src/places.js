@@ -11,7 +11,7 @@ export function places(stack) {
 }
 
 function translated(line, { sources, lines }) {
-  return line.replace(/[\w./-]+\.m?js:(\d+)(?::\d+)?/, (whole, at) => {
+  return line.replace(/(?:componentize-qjs:)?[\w./-]+\.m?js:(\d+)(?::\d+)?/, (whole, at) => {
     const found = lines[at - 1];
     return found ? `${sources[found[0]]}:${found[1]}` : whole;
   });
