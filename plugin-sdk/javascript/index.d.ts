@@ -356,8 +356,9 @@ export const run: {
   secret(name: string): string | undefined;
 };
 
-/** The settings: the manifest's defaults with the operator's on top. */
+/** The settings: the manifest's defaults with the operator's on top; checked where a shape is given. */
 export function config<T = any>(): T;
+export function config<S extends ShapeOf>(shape: S): Read<S>;
 
 // ---- Shapes
 

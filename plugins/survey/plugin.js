@@ -28,12 +28,6 @@ const WORDS = {
 
 const wordsFor = (customer) => WORDS[customers.get(customer)?.language('en')] ?? WORDS.en;
 
-const settings = () => {
-  const found = config();
-  // Read here and not at the top: the settings are the host's, and there is a host in a run only.
-  return { minutes: Settings.minutes.read(found.minutes, 'config.minutes'), hours: Settings.useful_hours.read(found.useful_hours, 'config.useful_hours') };
-};
-
 export default plugin({
   onEvent(event) {
     if (event.verb === 'returned') {
@@ -43,7 +37,7 @@ export default plugin({
       return;
     }
     const { order, shop, collected = event.time } = event.read(Order);
-    const { minutes, hours } = settings();
+    const { minutes, useful_hours: hours } = config(Settings);
     timers.at('ask', later(collected, { minutes }), {
       data: { order, shop, customer: event.customerId },
       expires: later(collected, { hours }),
@@ -58,7 +52,7 @@ export default plugin({
       .text(words.ask({ order, shop }))
       .choice('good', words.good)
       .choice('bad', words.bad)
-      .expires(later(timer.due, { hours: settings().hours }))
+      .expires(later(timer.due, { hours: config(Settings).useful_hours }))
       .dedupKey(`survey/${order}`)
       .tag('survey')
       .sendOrSkip();

@@ -1,8 +1,8 @@
-// The smaller interfaces, each as an object with functions: state, timers, customers, events, calendar, run.
+// What a run may use, each interface as an object with functions: state, timers, customers, events, calendar, run.
 
 import { host } from './host.js';
 import { Event, Timer } from './received.js';
-import { parse, write } from './shape.js';
+import { parse, read, write } from './shape.js';
 import { date, instant, later, millis } from './time.js';
 import { decode, encode } from './utf8.js';
 
@@ -131,5 +131,8 @@ export const run = {
   },
 };
 
-/** The settings: the manifest's defaults with the operator's on top. */
-export const config = () => parse(host('run').config(), 'config');
+/** The settings: the manifest's defaults with the operator's on top; checked where a shape is given. */
+export function config(shape) {
+  const settings = parse(host('run').config(), 'config');
+  return shape === undefined ? settings : read(shape, settings, 'config');
+}
