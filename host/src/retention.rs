@@ -8,7 +8,6 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -131,17 +130,19 @@ struct Sweeper {
     stop: CancellationToken,
     /// How far each kind has been looked at.
     places: HashMap<Aged, i64>,
-    began: Instant,
+    began: Timestamp,
 }
 
 /// Sweeps until `stop`.
 pub async fn sweep(settings: Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let every = Duration::from_secs(settings.sweep_s.max(1));
-    let mut sweeper = Sweeper { settings, store, clock, stop, places: HashMap::new(), began: Instant::now() };
+    let began = clock.now();
+    let mut sweeper = Sweeper { settings, store, clock, stop, places: HashMap::new(), began };
     while sweeper.wait(every).await {
-        if sweeper.began.elapsed() >= FROM_THE_START_EVERY {
+        let now = sweeper.clock.now();
+        if now.since(sweeper.began) >= FROM_THE_START_EVERY {
             sweeper.places.clear();
-            sweeper.began = Instant::now();
+            sweeper.began = now;
         }
         if let Err(error) = sweeper.pass().await {
             tracing::warn!(%error, "what is old cannot be removed now; it is tried again");

@@ -91,5 +91,7 @@ async fn no_success_is_answered_before_the_sync_that_covers_the_request() {
     assert_eq!(counted, [8 + 2 + 24, CUSTOMERS as usize, 2], "{order:#?}");
     assert!(count("POST /v1/webhooks/") >= MESSAGES, "each message was reported on: {order:#?}");
     assert!(order.syncs > 10, "{}", order.syncs);
+    host.under.clear();
+    host.launch().await;
     ledger.check(&host, 0).await;
 }

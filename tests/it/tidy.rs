@@ -158,6 +158,7 @@ fn the_time_is_read_in_one_place_and_durations_are_measured_in_few() {
         ("bench/", "what it is for"),
         ("cli/migrate.rs", "how fast rows are moved"),
         ("demo/play.rs", "how long to wait for a story, in the time of whoever watches"),
+        ("dispatch/deliver.rs", "whether the host was stopped between writing an attempt down and making it"),
         ("ingress/listen/", "deadlines of connections"),
         ("ingress/wait.rs", "how long a client waits for an answer"),
         ("plugin/cache.rs", "how long compiling took"),

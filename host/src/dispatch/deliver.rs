@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -26,6 +27,18 @@ pub(super) struct Left {
     pub record: Box<MessageRecord>,
     /// The sender's pace: it stays in memory until then.
     pub wait_until: Option<Timestamp>,
+    /// Not its turn yet: these are to be sent before it.
+    pub earlier: Vec<MessageRecord>,
+}
+
+impl Left {
+    fn rests(record: Box<MessageRecord>) -> Left {
+        Left { record, wait_until: None, earlier: Vec::new() }
+    }
+
+    fn waits(record: Box<MessageRecord>, until: Timestamp) -> Left {
+        Left { record, wait_until: Some(until), earlier: Vec::new() }
+    }
 }
 
 /// Steps taken with one message at a time. A plan that never comes to rest would be a bug; this keeps it from spinning.
@@ -37,24 +50,49 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn deliver(parts: &Parts, record: MessageRecord, stop: &CancellationToken) -> Left {
     let mut record = Box::new(record);
+    if parts.store.is_shared() && record.attempts.is_empty() {
+        match out_of_turn(parts, &record).await {
+            Ok((_, earlier)) if !earlier.is_empty() => return Left { record, wait_until: None, earlier },
+            Ok((Some(until), _)) => return Left::waits(record, until),
+            Ok(_) => {}
+            Err(error) => return wait_for_the_store(parts, record, &error),
+        }
+    }
     for _ in 0..STEPS_MAX {
         if record.settled || record.next == Next::Nothing || stop.is_cancelled() {
-            return Left { record, wait_until: None };
+            return Left::rests(record);
         }
         match step(parts, &record).await {
-            Ok(Step::Rests(record)) => return Left { record, wait_until: None },
+            Ok(Step::Rests(record)) => return Left::rests(record),
             Ok(Step::Goes(changed)) => record = changed,
-            Ok(Step::Paced(until)) => return Left { record, wait_until: Some(until) },
-            Err(error) => {
-                tracing::warn!(message = %record.message.id, %error, "a message waits for the store");
-                let until = parts.clock.now().plus(TROUBLE_PAUSE);
-                return Left { record, wait_until: Some(until) };
-            }
+            Ok(Step::Paced(until)) => return Left::waits(record, until),
+            Err(error) => return wait_for_the_store(parts, record, &error),
         }
     }
     tracing::error!(message = %record.message.id, "a message does not come to rest; it is looked at again in a second");
     let until = parts.clock.now().plus(TROUBLE_PAUSE);
-    Left { record, wait_until: Some(until) }
+    Left::waits(record, until)
+}
+
+fn wait_for_the_store(parts: &Parts, record: Box<MessageRecord>, error: &store::Error) -> Left {
+    tracing::warn!(message = %record.message.id, %error, "a message waits for the store");
+    let until = parts.clock.now().plus(TROUBLE_PAUSE);
+    Left::waits(record, until)
+}
+
+/// What another host committed is heard of late, and a lane that changes hands leaves behind what its host is still sending. So
+/// where there are others the store is asked whether it is this message's turn: until when an earlier one may be on its way to
+/// a provider, and those that nobody has begun.
+async fn out_of_turn(parts: &Parts, record: &MessageRecord) -> store::Result<(Option<Timestamp>, Vec<MessageRecord>)> {
+    let message = &record.message;
+    let mut earlier = parts.store.earlier_messages(&message.tenant, message.to.lane(), record.seq).await?;
+    let now = parts.clock.now();
+    // An attempt of which nothing was heard for longer than a request may take is in doubt, and holds nobody up.
+    let under_way =
+        earlier.iter().filter(|earlier| earlier.next != Next::Now).filter_map(|earlier| earlier.attempts.last());
+    let until = under_way.map(|attempt| attempt.planned.plus(parts.attempt_timeout)).filter(|until| *until > now).max();
+    earlier.retain(|earlier| earlier.next == Next::Now);
+    Ok((until, earlier))
 }
 
 enum Step {
@@ -134,12 +172,19 @@ async fn attempt(
     let provider = planned.provider.clone();
     let (attempt, body) = written(planned, no, now);
     let outgoing = outgoing(parts, record, &attempt, body, now).await?;
+    let began = Instant::now();
     let mut record = match change(parts, record, MessageChangeKind::Begin { attempt, look_again }, now).await? {
         Changed::Done(record) => record,
         Changed::Stale(record) => return Ok(Step::Goes(record)),
         Changed::Gone => return Ok(Step::Rests(settled(record))),
     };
-    let answer = provider.send(&outgoing).await;
+    if began.elapsed() > ANSWER_MARGIN {
+        // The host was stopped in between, or the store was: by the time of an answer others may take the attempt for one in
+        // doubt, and make another.
+        tracing::warn!(message = %record.message.id, "an attempt was written down too long ago to be made; it is in doubt");
+        return Ok(Step::Rests(record));
+    }
+    let answer = provider.send(&outgoing).await.kept();
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);
     // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.

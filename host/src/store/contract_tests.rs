@@ -7,6 +7,7 @@ pub(crate) mod customers;
 pub(crate) mod erasure;
 pub(crate) mod messages;
 pub(crate) mod open_work;
+pub(crate) mod plans;
 pub(crate) mod races;
 pub(crate) mod receipts;
 pub(crate) mod retention;
@@ -64,6 +65,7 @@ macro_rules! store_contract {
             open_work::{
                 the_flows_with_open_runs_are_listed, open_runs_are_read_by_flow_and_by_entity,
                 the_open_runs_of_a_flow_are_numbered, open_messages_are_read_by_tenant,
+                earlier_messages_of_a_lane_are_those_that_nobody_has_sent,
             }
             timers::{
                 a_timer_fires_once_and_not_early, a_timer_that_is_replaced_fires_at_its_new_time,
@@ -204,7 +206,7 @@ fn commit(run: &QueuedRun, version: i64, outcome: Outcome) -> RunCommit {
 }
 
 /// Commits an outcome of a new run on whatever version the entity has.
-async fn done(store: &dyn Store, id: &str, outcome: Outcome) -> QueuedRun {
+pub(crate) async fn done(store: &dyn Store, id: &str, outcome: Outcome) -> QueuedRun {
     let run = accepted(store, id).await;
     let version = store.load_entity(&run.run.key, at(10)).await.unwrap().version;
     let committed = store.commit_run(commit(&run, version, outcome)).await.unwrap();

@@ -391,6 +391,9 @@ pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key("relais: the randomness of runs", store_key)
 }
 
+/// Messages of a lane that [`Store::earlier_messages`] looks at.
+pub(in crate::store) const EARLIER_LOOKED_AT: u32 = 16;
+
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     // ingress ------------------------------------------------------------------------------------------------------
@@ -442,8 +445,22 @@ pub trait Store: Send + Sync + 'static {
     /// Which messages of a tenant are to be planned now, after `after` and up to `through`, in order.
     async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>>;
 
-    /// Messages to look at again because their time has come, and the time of the next.
-    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)>;
+    /// The messages of a lane that were committed before `seq` and have to be sent before it: those that are to be planned now,
+    /// and those whose attempt was written down and has no answer yet. Of the last few of the lane, in order.
+    async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>>;
+
+    /// Who has messages to look at again because their time has come, and when the next comes whose has not. Cheap however
+    /// many there are, as [`Store::open_flows`].
+    async fn due_tenants(&self, now: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)>;
+
+    /// A tenant's messages to look at again, in the order of their times: after the one with this time and number, up to `until`.
+    async fn due_messages(
+        &self,
+        tenant: &TenantId,
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>>;
 
     /// Changes a message if it still has the revision that the change was decided on, and makes the runs of plugins that
     /// asked to be told.

@@ -72,6 +72,11 @@ impl Found {
 }
 
 impl Names {
+    /// What a customer without a profile is called.
+    pub(in crate::store) fn without_profile(tenant: &TenantId, customer: &CustomerId) -> Names {
+        Names { tenant: tenant.clone(), customer: customer.clone(), addresses: Vec::new() }
+    }
+
     /// What messages to the customer, and texts from them, are filed under.
     pub(in crate::store) fn lanes(&self) -> Vec<String> {
         let addresses = self.addresses.iter().map(|address| address.address.clone());

@@ -161,3 +161,12 @@ pub(crate) async fn erase(store: &dyn Store) {
     assert!(!refused.granted, "the number is suppressed still");
     assert_eq!(store.adrift().await.unwrap(), []);
 }
+
+/// About an attempt that nobody has made.
+pub(crate) fn unknown_receipt(no: u32) -> crate::store::Receipt {
+    crate::store::Receipt {
+        token: None,
+        provider_id: Some(format!("unknown-{no}")),
+        ..receipt(message("unknown").id, 1, AttemptState::Delivered)
+    }
+}

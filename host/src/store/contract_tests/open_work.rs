@@ -112,3 +112,29 @@ pub(crate) async fn open_messages_are_read_by_tenant(place: &dyn Place) {
     world.store.change_message(hold).await.unwrap();
     assert_eq!(world.store.open_message_seqs(&a, 0, i64::MAX, 10).await.unwrap(), seqs[1..]);
 }
+
+pub(crate) async fn earlier_messages_of_a_lane_are_those_that_nobody_has_sent(place: &dyn Place) {
+    let world = open(place).await;
+    let store = &*world.store;
+    let mut ids = Vec::new();
+    for name in ["sent", "held", "under-way", "now", "late"] {
+        let message = NewMessage { dedup_key: None, ..message(name) };
+        assert!(store.accept_message(message.clone()).await.unwrap());
+        ids.push(message.id);
+        // Another recipient's is of no interest.
+        let to = Recipient::Phone("+33699999999".into());
+        let id = MessageId::of_request(&tenant(), &format!("other {name}"));
+        assert!(store.accept_message(NewMessage { id, to, dedup_key: None, ..message }).await.unwrap());
+    }
+    begin(store, ids[0], 1, Channel::Whatsapp).await;
+    answer(store, ids[0], 1, Answer::Accepted { provider_id: "wamid.1".into() }, Next::At(at(HOUR))).await;
+    let until = at(HOUR);
+    change(store, ids[1], MessageChangeKind::Hold { code: "quiet-hours".into(), decision: json!({}), until }).await;
+    begin(store, ids[2], 1, Channel::Whatsapp).await;
+    let (now, late) = (read(store, ids[3]).await, read(store, ids[4]).await);
+    let lane = late.message.to.lane();
+    let found = store.earlier_messages(&tenant(), lane, late.seq).await.unwrap();
+    assert_eq!(found, [read(store, ids[2]).await, now]);
+    let first = read(store, ids[0]).await;
+    assert_eq!(store.earlier_messages(&tenant(), lane, first.seq).await.unwrap(), []);
+}

@@ -84,17 +84,21 @@ async fn receipts(client: &ClientWrapper) -> Outcome<Vec<Adrift>> {
     let kind = "receipt-not-matched";
     let why = "a receipt about one of its attempts is kept and was not counted";
     let mut found = read::all(client, sql, &[&max()], |row| message(row, kind, why)).await?;
-    let tokens = read::all(client, "SELECT token FROM parked_receipts WHERE token <> ''", &[], |row| {
-        Ok(row.try_get::<_, &str>(0)?.parse::<AttemptToken>().ok())
+    let tokens = read::all(client, "SELECT tenant, token FROM parked_receipts WHERE token <> ''", &[], |row| {
+        let token = row.try_get::<_, &str>(1)?.parse::<AttemptToken>().ok();
+        token.map(|token| Ok((row.try_get::<_, String>(0)?, token))).transpose()
     });
-    let (mut messages, mut numbers) = (Vec::new(), Vec::new());
-    for token in tokens.await?.into_iter().flatten() {
+    let (mut tenants, mut messages, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+    for (tenant, token) in tokens.await?.into_iter().flatten() {
+        tenants.push(tenant);
         messages.push(token.message.0.to_vec());
         numbers.push(i64::from(token.attempt));
     }
-    let sql = "SELECT m.tenant, m.id FROM unnest($1::bytea[], $2::int8[]) AS p (message, no) \
-               JOIN messages m ON m.id = p.message JOIN attempts a ON a.message = m.seq AND a.no = p.no LIMIT $3";
-    found.extend(read::all(client, sql, &[&messages, &numbers, &max()], |row| message(row, kind, why)).await?);
+    let sql = "SELECT m.tenant, m.id FROM unnest($1::text[], $2::bytea[], $3::int8[]) AS p (tenant, message, no) \
+               JOIN messages m ON m.id = p.message AND m.tenant = p.tenant \
+               JOIN attempts a ON a.message = m.seq AND a.no = p.no LIMIT $4";
+    found
+        .extend(read::all(client, sql, &[&tenants, &messages, &numbers, &max()], |row| message(row, kind, why)).await?);
     Ok(found)
 }
 

@@ -24,6 +24,9 @@ use super::{Shared, connect, error::Outcome, notify, read};
 use crate::domain::shard::{SHARDS, Shard};
 
 const WORDS: usize = SHARDS as usize / 64;
+/// How long after the others went a host still asks the store whose turn it is: far longer than it takes to notice that there
+/// is work of theirs to be read.
+const ALONE_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct Leases {
     /// A number that no other start of a host has, so that a host that comes back is not taken for the one that died.
@@ -34,6 +37,8 @@ pub(super) struct Leases {
     /// Until when they are ours without asking again.
     until: Mutex<Option<Instant>>,
     hosts: AtomicUsize,
+    /// When others were last there.
+    shared: Mutex<Option<Instant>>,
     /// Another host said that shards changed hands.
     pub(super) changed: Notify,
     leaving: AtomicBool,
@@ -48,6 +53,7 @@ impl Leases {
             owned: std::array::from_fn(|_| AtomicU64::new(0)),
             until: Mutex::new(None),
             hosts: AtomicUsize::new(1),
+            shared: Mutex::new(None),
             changed: Notify::new(),
             leaving: AtomicBool::new(false),
         }
@@ -88,28 +94,47 @@ impl Leases {
         self.hosts.load(Ordering::Acquire)
     }
 
+    /// A host that has just become the only one does not know yet what the others have left: what it accepts from then on is
+    /// younger than work that it has still to read.
     pub(super) fn shared_with_others(&self) -> bool {
-        self.hosts() > 1 || self.count() < usize::from(SHARDS)
+        let shared = *self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hosts() > 1 || self.count() < usize::from(SHARDS) || shared.is_some_and(|at| at.elapsed() < ALONE_AFTER)
     }
 
-    /// Takes note of what the database says is ours. `true` where there is something new.
-    fn own(&self, shards: &[i16]) -> bool {
-        let mut words = [0u64; WORDS];
-        for shard in shards.iter().filter_map(|shard| usize::try_from(*shard).ok()) {
-            if let Some(word) = words.get_mut(shard / 64) {
-                *word |= 1 << (shard % 64);
-            }
+    /// How many live, this one included.
+    fn count_hosts(&self, hosts: usize) {
+        let known = self.hosts.swap(hosts, Ordering::AcqRel);
+        if hosts > 1 || known > 1 {
+            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
-        let mut gained = false;
-        for (word, now) in self.owned.iter().zip(words) {
-            gained |= now & !word.swap(now, Ordering::AcqRel) != 0;
-        }
-        gained
+    }
+
+    /// Takes note of what the database says is ours.
+    fn own(&self, shards: &[i16]) {
+        self.owned.iter().zip(words(shards)).for_each(|(word, now)| word.store(now, Ordering::Release));
+    }
+
+    /// Whether there is work among these shards that this host knows nothing of: it had not got them, or had them no longer,
+    /// because its lease had ended. What it held of them it has dropped since.
+    fn gains(&self, shards: &[i16]) -> bool {
+        let known = self.owned.iter().map(|word| word.load(Ordering::Acquire));
+        known.zip(words(shards)).any(|(known, now)| now & !known != 0) || !self.lives()
     }
 
     fn keep_until(&self, until: Instant) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
+}
+
+/// A bit for each shard.
+fn words(shards: &[i16]) -> [u64; WORDS] {
+    let mut words = [0u64; WORDS];
+    for shard in shards.iter().filter_map(|shard| usize::try_from(*shard).ok()) {
+        if let Some(word) = words.get_mut(shard / 64) {
+            *word |= 1 << (shard % 64);
+        }
+    }
+    words
 }
 
 /// The host that should have a shard: each pair of host and shard draws a number, and the highest has it.
@@ -123,33 +148,42 @@ pub(super) fn rightful(hosts: &[[u8; 16]], shard: u16) -> Option<&[u8; 16]> {
 
 /// Renews until `stop`; the first round has been made already.
 pub(super) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
+    const AFTER_THE_END: Duration = Duration::from_millis(20);
     let every = shared.leases.lease / 4;
+    let mut next = every;
     loop {
         tokio::select! {
             _ = stop.cancelled() => return,
             _ = shared.leases.changed.notified() => {}
-            _ = tokio::time::sleep(every) => {}
+            _ = tokio::time::sleep(next) => {}
         }
-        if let Err(trouble) = round(&shared).await {
-            tracing::warn!(%trouble, "the lease cannot be renewed now; without it other hosts take over this one's work");
-        }
+        next = match round(&shared).await {
+            // Who is not heard of any more is looked for when its lease ends, and not at the next renewal.
+            Ok(Some(end)) => every.min(end + AFTER_THE_END),
+            Ok(None) => every,
+            Err(trouble) => {
+                tracing::warn!(%trouble, "the lease cannot be renewed now; without it other hosts take over this one's work");
+                every
+            }
+        };
     }
 }
 
-/// Renews the lease, gives back what others should have, takes what is free and should be ours.
-pub(super) async fn round(shared: &Shared) -> Outcome<()> {
+/// Renews the lease, gives back what others should have, takes what is free and should be ours. In how much time the first of
+/// the others' leases ends.
+pub(super) async fn round(shared: &Shared) -> Outcome<Option<Duration>> {
     let leases = &shared.leases;
     if leases.leaving.load(Ordering::Acquire) {
-        return Ok(());
+        return Ok(None);
     }
     let client = connect::reader(&shared.pool).await?;
     set_clock(&client, shared).await?;
     // Counted from before it is asked for, so that it ends here no later than there.
     let asked = Instant::now();
     let came = renew(&client, shared).await?;
-    leases.keep_until(asked + leases.lease);
-    let hosts = living(&client).await?;
-    leases.hosts.store(hosts.len(), Ordering::Release);
+    let (hosts, left): (Vec<_>, Vec<_>) = living(&client).await?.into_iter().unzip();
+    let next_end = hosts.iter().zip(left).filter(|(host, _)| **host != leases.id).map(|(_, left)| left).min();
+    leases.count_hosts(hosts.len());
     let (mine, others): (Vec<i16>, Vec<i16>) = (0..i16::try_from(SHARDS).unwrap_or(i16::MAX))
         .partition(|shard| u16::try_from(*shard).is_ok_and(|shard| rightful(&hosts, shard) == Some(&leases.id)));
     let sql = "UPDATE shards SET host = NULL, since = now() WHERE host = $1 AND shard = ANY($2)";
@@ -162,14 +196,21 @@ pub(super) async fn round(shared: &Shared) -> Outcome<()> {
         Ok(row.try_get::<_, i16>(0)?)
     })
     .await?;
-    if leases.own(&owned) {
+    let gains = leases.gains(&owned);
+    if gains {
         tracing::info!(shards = owned.len(), hosts = hosts.len(), "this host has more shards than before");
+        // Said before they are ours as well: what is handed over from then on is not taken for all that there is.
+        shared.handover.read_the_store();
+    }
+    leases.own(&owned);
+    leases.keep_until(asked + leases.lease);
+    if gains {
         shared.handover.read_the_store();
     }
     if came || given > 0 {
         notify::tell_of_shards(&client, leases.name()).await?;
     }
-    Ok(())
+    Ok(next_end)
 }
 
 /// Hosts agree on the time by going by the database's.
@@ -203,9 +244,15 @@ async fn renew(client: &ClientWrapper, shared: &Shared) -> Outcome<bool> {
     Ok(true)
 }
 
-async fn living(client: &ClientWrapper) -> Outcome<Vec<[u8; 16]>> {
-    let sql = "SELECT id FROM hosts WHERE expires > now() ORDER BY id";
-    read::all(client, sql, &[], |row| super::rows::id(row, 0)).await
+/// Who lives, and how much is left of their lease.
+async fn living(client: &ClientWrapper) -> Outcome<Vec<([u8; 16], Duration)>> {
+    let sql =
+        "SELECT id, (extract(epoch FROM expires - now()) * 1000)::int8 FROM hosts WHERE expires > now() ORDER BY id";
+    read::all(client, sql, &[], |row| {
+        let left_ms = u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or(0);
+        Ok((super::rows::id(row, 0)?, Duration::from_millis(left_ms)))
+    })
+    .await
 }
 
 /// Gives everything back at once.
@@ -225,6 +272,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_host_whose_lease_had_ended_reads_anew_what_it_has() {
+        let leases = Leases::new([1; 16], "one".to_owned(), Duration::from_secs(30));
+        assert!(leases.gains(&[1, 2]), "it had nothing");
+        leases.own(&[1, 2]);
+        leases.keep_until(Instant::now() + Duration::from_secs(30));
+        assert!(!leases.gains(&[1, 2]) && leases.gains(&[1, 2, 3]));
+        leases.keep_until(Instant::now());
+        assert!(leases.gains(&[1, 2]), "it has dropped what it held of them");
+    }
+
+    #[test]
+    fn a_host_that_was_one_of_several_is_not_alone_at_once() {
+        let leases = Leases::new([1; 16], "one".to_owned(), Duration::from_secs(30));
+        let all: Vec<i16> = (0..i16::try_from(SHARDS).unwrap()).collect();
+        leases.keep_until(Instant::now() + Duration::from_secs(30));
+        leases.own(&all);
+        leases.count_hosts(1);
+        assert!(!leases.shared_with_others(), "it was never anything else");
+        leases.count_hosts(2);
+        leases.count_hosts(1);
+        assert!(leases.shared_with_others());
+    }
 
     fn shares(hosts: &[[u8; 16]]) -> Vec<usize> {
         let count = |host| (0..SHARDS).filter(|shard| rightful(hosts, *shard) == Some(host)).count();

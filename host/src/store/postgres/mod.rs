@@ -34,6 +34,7 @@ mod people;
 mod read;
 mod retain;
 mod rows;
+mod session;
 mod settings;
 mod source;
 mod stories;
@@ -50,9 +51,12 @@ mod write_people;
 mod writer;
 mod writes;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use deadpool_postgres::Pool;
@@ -150,7 +154,7 @@ impl PgStore {
         lease::round(&shared).await.map_err(at)?;
         let (queue, jobs) = mpsc::channel(shared.settings.queue_max.max(1));
         let stop = CancellationToken::new();
-        let writer = Writer { shared: shared.clone(), queue: jobs, client: None };
+        let writer = Writer { shared: shared.clone(), queue: jobs, connection: None, lost: None };
         let tasks = vec![
             tokio::spawn(writer.run()),
             tokio::spawn(lease::keep(shared.clone(), stop.clone())),
@@ -208,18 +212,38 @@ impl PgStore {
 
     /// A query on a connection of the pool.
     async fn read<T>(&self, query: impl AsyncFnOnce(&deadpool_postgres::ClientWrapper) -> Outcome<T>) -> Result<T> {
+        self.read_within(self.shared.settings.postgres.statement_timeout_ms, query).await
+    }
+
+    /// The same for what reads whole tables.
+    async fn scan<T>(&self, query: impl AsyncFnOnce(&deadpool_postgres::ClientWrapper) -> Outcome<T>) -> Result<T> {
+        let settings = &self.shared.settings.postgres;
+        let (usual, limit) = (settings.statement_timeout_ms, settings.scan_timeout_ms);
+        let within = async |client: &deadpool_postgres::ClientWrapper| {
+            client.batch_execute(&format!("SET statement_timeout = {limit}")).await?;
+            let found = query(client).await;
+            client.batch_execute(&format!("SET statement_timeout = {usual}")).await?;
+            found
+        };
+        self.read_within(limit, within).await
+    }
+
+    async fn read_within<T>(
+        &self,
+        limit_ms: u64,
+        query: impl AsyncFnOnce(&deadpool_postgres::ClientWrapper) -> Outcome<T>,
+    ) -> Result<T> {
         if self.stop.is_cancelled() {
             return Err(Error::Closed);
         }
-        let limit = self.shared.settings.postgres.statement_timeout();
         let answer = async {
             let client = connect::reader(&self.shared.pool).await?;
-            match tokio::time::timeout(limit, query(&client)).await {
+            match tokio::time::timeout(Duration::from_millis(limit_ms), query(&client)).await {
                 Ok(answer) => answer,
                 Err(_) => {
                     // What it is doing is not known: not to be used by anybody else.
                     drop(deadpool_postgres::Object::take(client));
-                    Err(Trouble::Silent(self.shared.settings.postgres.statement_timeout_ms))
+                    Err(Trouble::Silent(limit_ms))
                 }
             }
         };

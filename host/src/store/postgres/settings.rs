@@ -18,6 +18,8 @@ pub struct Settings {
     pub lease_s: u64,
     /// A statement, a transaction or a silence that takes longer is given up: far longer than any of ours takes.
     pub statement_timeout_ms: u64,
+    /// The same for what reads whole tables: an erasure, `relais doctor`.
+    pub scan_timeout_ms: u64,
     pub connect_timeout_ms: u64,
     /// How this host is called in `hosts`; the machine's name where absent.
     pub host_name: Option<String>,
@@ -30,6 +32,7 @@ impl Default for Settings {
             connections: 8,
             lease_s: 90,
             statement_timeout_ms: 10_000,
+            scan_timeout_ms: 600_000,
             connect_timeout_ms: 5_000,
             host_name: None,
         }
@@ -39,6 +42,10 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn statement_timeout(&self) -> Duration {
         Duration::from_millis(self.statement_timeout_ms)
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
     }
 
     pub(super) fn lease(&self) -> Duration {

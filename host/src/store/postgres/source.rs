@@ -175,11 +175,12 @@ pub(super) struct PgSource {
     next_parked: i64,
     /// Timers are due by the database's clock.
     pub(super) database_time: bool,
+    pub(super) parked_receipts_max: u32,
 }
 
 impl PgSource {
-    pub(super) fn new(database_time: bool) -> PgSource {
-        PgSource { database_time, ..PgSource::default() }
+    pub(super) fn new(database_time: bool, parked_receipts_max: u32) -> PgSource {
+        PgSource { database_time, parked_receipts_max, ..PgSource::default() }
     }
 
     /// Before the commands are applied (again): nothing is changed yet.

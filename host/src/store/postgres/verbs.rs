@@ -59,7 +59,7 @@ fn want_messages(new: &[NewMessage], wants: &mut Vec<Want>) {
 impl PgStore {
     async fn sweep(&self, names: &erase::Names, now: Timestamp) -> Result<()> {
         for _ in 0..ERASURE_ROUNDS {
-            let found = self.read(async |client| erasing::find(client, names).await).await?;
+            let found = self.scan(async |client| erasing::find(client, names).await).await?;
             if found.is_empty() {
                 break;
             }
@@ -144,9 +144,24 @@ impl Store for PgStore {
         self.read(async |client| open_work::message_seqs(client, tenant, after, through, limit, &shards).await).await
     }
 
-    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
+    async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>> {
+        self.read(async |client| open_work::earlier_messages(client, tenant, lane, seq).await).await
+    }
+
+    async fn due_tenants(&self, now: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)> {
         let shards = self.shared.leases.owned();
-        self.read(async |client| outbox::due_messages(client, now, limit, &shards).await).await
+        self.read(async |client| open_work::due_tenants(client, now, &shards).await).await
+    }
+
+    async fn due_messages(
+        &self,
+        tenant: &TenantId,
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let shards = self.shared.leases.owned();
+        self.read(async |client| open_work::due_messages(client, tenant, after, until, limit, &shards).await).await
     }
 
     async fn change_message(&self, change: MessageChange) -> Result<Changed> {
@@ -220,11 +235,15 @@ impl Store for PgStore {
 
     async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool> {
         let names = self.read(async |client| erasing::names(client, tenant, id).await).await?;
-        let Some(names) = names else { return Ok(false) };
+        let Some(names) = names else {
+            self.sweep(&erase::Names::without_profile(tenant, id), now).await?;
+            return Ok(false);
+        };
         self.sweep(&names, now).await?;
         let finished = names.clone();
         let erased = self.write_alone(move |tx| erase::finish(tx, &finished)).await?;
-        // What a run in flight wrote between the last look and the end of the profile.
+        // What a run in flight wrote between the last look and the end of the profile. Where this fails, it is done when the
+        // erasure is asked for again: without a profile, what bears the customer's name is looked for.
         self.sweep(&names, now).await?;
         Ok(erased)
     }
@@ -329,11 +348,11 @@ impl Store for PgStore {
 
     async fn adrift(&self) -> Result<Vec<Adrift>> {
         let lease = self.shared.settings.postgres.lease();
-        self.read(async |client| adrift::find(client, lease).await).await
+        self.scan(async |client| adrift::find(client, lease).await).await
     }
 
     async fn vitals(&self) -> Result<Vitals> {
-        self.read(async |client| adrift::vitals(client).await).await
+        self.scan(async |client| adrift::vitals(client).await).await
     }
 
     fn host_secret(&self) -> [u8; 32] {

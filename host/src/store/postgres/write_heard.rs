@@ -18,6 +18,18 @@ use crate::{
     },
 };
 
+impl PgSource {
+    /// Makes room for newer receipts about unknown attempts, once in a transaction that brings some.
+    fn trim_parked(&mut self) {
+        // Picked in the order of the index, or the database, which expects a third of them to be too many, reads all of them.
+        const OLDEST: &str = "DELETE FROM parked_receipts WHERE id = ANY (ARRAY(SELECT id FROM parked_receipts \
+                              WHERE id <= (SELECT max(id) FROM parked_receipts) - $1 ORDER BY id LIMIT 1000))";
+        if self.writes.others.iter().all(|(sql, _)| *sql != OLDEST) {
+            self.statement(OLDEST, row![i64::from(self.parked_receipts_max)]);
+        }
+    }
+}
+
 impl Heard for PgSource {
     fn write_receipt(
         &mut self,
@@ -84,6 +96,7 @@ impl Heard for PgSource {
             to_json(receipt.pricing.as_ref())?,
         ];
         self.writes.parked.set(id.to_le_bytes().to_vec(), row);
+        self.trim_parked();
         // Whoever looks for it later in this transaction finds it.
         let parked = Parked { id, received: now, receipt: receipt.clone() };
         let by_token = (receipt.tenant.clone(), token);

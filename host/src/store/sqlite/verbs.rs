@@ -105,8 +105,24 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| open_work::message_seqs(conn, &tenant, after, through, limit)).await
     }
 
-    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
-        self.readers.read(move |conn| stories::due_messages(conn, now, limit)).await
+    async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>> {
+        let (tenant, lane) = (tenant.clone(), lane.to_owned());
+        self.readers.read(move |conn| open_work::earlier_messages(conn, &tenant, &lane, seq)).await
+    }
+
+    async fn due_tenants(&self, now: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)> {
+        self.readers.read(move |conn| open_work::due_tenants(conn, now)).await
+    }
+
+    async fn due_messages(
+        &self,
+        tenant: &TenantId,
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| open_work::due_messages(conn, &tenant, after, until, limit)).await
     }
 
     async fn change_message(&self, change: MessageChange) -> Result<Changed> {
@@ -168,13 +184,17 @@ impl Store for SqliteStore {
     }
 
     async fn erase_customer(&self, tenant: &TenantId, id: &CustomerId, now: Timestamp) -> Result<bool> {
-        let (tenant, id) = (tenant.clone(), id.clone());
-        let names = self.readers.read(move |conn| erasing::names(conn, &tenant, &id)).await?;
-        let Some(names) = names else { return Ok(false) };
+        let (of, who) = (tenant.clone(), id.clone());
+        let names = self.readers.read(move |conn| erasing::names(conn, &of, &who)).await?;
+        let Some(names) = names else {
+            self.sweep(&erase::Names::without_profile(tenant, id), now).await?;
+            return Ok(false);
+        };
         self.sweep(&names, now).await?;
         let finished = names.clone();
         let erased = self.write(move |tx| erase::finish(tx, &finished)).await?;
-        // What a run in flight wrote between the last look and the end of the profile.
+        // What a run in flight wrote between the last look and the end of the profile. Where this fails, it is done when the
+        // erasure is asked for again: without a profile, what bears the customer's name is looked for.
         self.sweep(&names, now).await?;
         Ok(erased)
     }

@@ -108,10 +108,10 @@ impl Writer {
                 let batch = self.take(first, queue);
                 self.batch(batch);
             } else {
-                self.truncate_log();
+                self.truncate_log(false);
             }
         }
-        self.truncate_log();
+        self.truncate_log(true);
     }
 
     /// Everything that is waiting. On a machine with nothing else to do it is taken at once; on a busy one, whoever is about
@@ -138,10 +138,11 @@ impl Writer {
         match self.transaction(&mut jobs) {
             Ok(pending) => {
                 // What is erased is still in the log.
-                self.truncate_owed |= pending.erased;
+                let erased = pending.erased;
+                self.truncate_owed |= erased;
                 pending.publish(&self.shared.caches, &self.shared.handover);
                 if self.truncate_owed {
-                    self.truncate_log();
+                    self.truncate_log(erased);
                 }
                 jobs.into_iter().for_each(|job| job.answer(None));
             }
@@ -152,6 +153,8 @@ impl Writer {
             Err(trouble) => {
                 let error = trouble.at(&self.place);
                 self.shared.damage.note(&error, &self.place, &self.shared.settings.sqlite);
+                // Should it be there all the same, it is read before anything later is taken up.
+                self.shared.handover.read_the_store();
                 tracing::error!(commands = jobs.len(), %error, "nothing of these commands was written");
                 jobs.into_iter().for_each(|job| job.answer(Some(&error)));
             }
@@ -193,13 +196,21 @@ impl Writer {
         Ok(pending)
     }
 
-    /// Moves everything from the log into the file and empties the log.
-    fn truncate_log(&mut self) {
+    /// Moves everything from the log into the file and empties the log. Who reads keeps it from that: a backup, for as long as
+    /// it takes. An erasure `waits` for them a while; what comes after it does not, or one reader would hold up everybody.
+    fn truncate_log(&mut self, waits: bool) {
+        let patience = if waits { self.shared.settings.sqlite.busy_timeout() } else { Duration::ZERO };
+        if let Err(error) = self.conn.busy_timeout(patience) {
+            return tracing::warn!(%error, "the store's log could not be emptied");
+        }
         let busy = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         match busy {
             Ok(busy) => self.truncate_owed &= busy != 0,
             // What is committed is safe in the log; SQLite empties it when it next can.
             Err(error) => tracing::warn!(error = %Trouble::from(error), "the store's log could not be emptied"),
+        }
+        if let Err(error) = self.conn.busy_timeout(self.shared.settings.sqlite.busy_timeout()) {
+            tracing::warn!(%error, "the time to wait for other programs could not be set");
         }
     }
 }
