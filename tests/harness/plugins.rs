@@ -26,7 +26,7 @@ fn scratch() -> PathBuf {
 /// Which packages a host finds.
 #[derive(Clone, Debug)]
 pub(crate) enum Packages {
-    /// The six of this repository that are written in Rust.
+    /// The six of this repository.
     Shipped,
     /// The test's own.
     Tester,
@@ -38,13 +38,7 @@ impl Packages {
     /// The directory for `plugins.dir`; what has to be put together is put together under `dir`.
     pub(crate) fn directory(&self, dir: &Path) -> PathBuf {
         match self {
-            Packages::Shipped => {
-                let packages = dir.join("plugins");
-                for source in crates() {
-                    copy_package(&source, &packages.join(source.file_name().unwrap()));
-                }
-                packages
-            }
+            Packages::Shipped => repository().join("plugins"),
             Packages::Tester | Packages::Patient => {
                 let packages = dir.join("plugins");
                 copy_package(&tester_source(), &packages.join("tester"));
@@ -63,7 +57,7 @@ impl Packages {
     /// The manifests of all packages, as text.
     pub(crate) fn manifests(&self) -> Vec<String> {
         let sources = match self {
-            Packages::Shipped => crates(),
+            Packages::Shipped => directories(&repository().join("plugins")),
             Packages::Tester | Packages::Patient => vec![tester_source()],
         };
         sources.iter().filter_map(|source| std::fs::read_to_string(source.join("plugin.toml")).ok()).collect()
@@ -77,10 +71,8 @@ fn make_patient(manifest: &Path) {
     std::fs::write(manifest, patient).unwrap();
 }
 
-/// The plugins in Rust. Those in other languages are there only where their tools are, and a test does not depend on that.
-fn crates() -> Vec<PathBuf> {
-    let directories = std::fs::read_dir(repository().join("plugins")).unwrap().map(|entry| entry.unwrap().path());
-    directories.filter(|path| path.join("Cargo.toml").exists()).collect()
+fn directories(path: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 fn tester_source() -> PathBuf {
@@ -124,13 +116,16 @@ pub(crate) fn ensure_plugins() -> &'static Path {
 
 fn build_shipped() {
     let plugins = repository().join("plugins");
-    let component = |path: PathBuf| path.join(path.file_name().unwrap()).with_extension("wasm");
-    let missing = crates().into_iter().map(component).any(|component| !component.exists());
+    let components: Vec<PathBuf> = std::fs::read_dir(&plugins)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("plugin.toml").exists())
+        .map(|path| path.join(path.file_name().unwrap()).with_extension("wasm"))
+        .collect();
+    let missing = components.iter().any(|component| !component.exists());
     let stamp = scratch().join("plugins.stamp");
     if missing || is_older(&stamp, &[&plugins]) {
-        let mut build = Command::new(repository().join("scripts/build-plugins"));
-        build.arg("rust");
-        run(build);
+        run(Command::new(repository().join("scripts/build-plugins")));
         File::create(&stamp).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::harness::{Packages, ensure_plugins, relais};
+use crate::harness::{ensure_plugins, relais, repository};
 
 /// One customer and one order, which goes to WhatsApp: that it goes out by SMS is not true.
 const WRONG_DAY: &str = r#"
@@ -31,7 +31,7 @@ state = "delivered"
 
 /// Plays a day on a free port, on data that are kept in `data`.
 async fn demo(data: &Path, more: &[&str]) -> (Output, String) {
-    let plugins = Packages::Shipped.directory(data);
+    let plugins = repository().join("plugins");
     let (plugins, data) = (plugins.to_str().unwrap(), data.to_str().unwrap());
     let mut arguments = vec!["demo", "--exit", "--listen", "127.0.0.1:0", "--plugins", plugins, "--data", data];
     arguments.extend(more);
