@@ -163,12 +163,17 @@ impl Clock for SystemClock {
     fn follow(&self, now: Timestamp) -> bool {
         let by_ms = now.0.saturating_sub(wall_ms());
         let before_ms = self.ahead_ms.load(Ordering::Relaxed);
-        if by_ms.abs_diff(before_ms) > APART_MS.unsigned_abs() {
+        let moved_ms = by_ms.saturating_sub(before_ms);
+        if moved_ms.abs() > APART_MS {
             tracing::warn!(
                 ahead_ms = by_ms,
                 "the database's clock and this machine's differ; the host goes by the database's"
             );
             self.ahead_ms.store(by_ms, Ordering::Relaxed);
+            // Set back is set back, whichever of the two clocks was: this one shows an earlier time than before.
+            if moved_ms <= -JUMP_MS {
+                self.jumps.back(moved_ms);
+            }
         }
         true
     }
@@ -220,8 +225,13 @@ impl Jumps {
     fn report(&self, by_ms: i64) {
         tracing::warn!(by_ms, "the clock was set; what is due at a time of day follows it");
         if by_ms < 0 {
-            self.set_back.send_modify(|total| *total = total.saturating_add(by_ms.saturating_neg()));
+            self.back(by_ms);
         }
+    }
+
+    /// By how much below zero it was set back.
+    fn back(&self, by_ms: i64) {
+        self.set_back.send_modify(|total| *total = total.saturating_add(by_ms.saturating_neg()));
     }
 }
 
@@ -347,6 +357,27 @@ mod tests {
         assert!(clock.now() >= began.plus(Duration::from_millis(20)));
         assert_eq!(*clock.set_back().borrow(), 0);
         assert!(!clock.jump(1) && !clock.advance_to(Timestamp::NEVER));
+    }
+
+    #[tokio::test]
+    async fn the_databases_clock_is_followed_and_who_waits_hears_when_it_goes_back() {
+        let clock = SystemClock::new();
+        let mut set_back = clock.set_back();
+        let machine = Timestamp(wall_ms());
+        let after = |seconds| machine.plus(Duration::from_secs(seconds));
+        assert!(clock.follow(after(30)));
+        assert!((after(30)..after(90)).contains(&clock.now()));
+        clock.sleep_until(after(30).plus(Duration::from_millis(20))).await;
+        // What asking took is no difference.
+        let ahead_ms = clock.ahead_ms.load(Ordering::Relaxed);
+        assert!(clock.follow(clock.now()));
+        assert_eq!(clock.ahead_ms.load(Ordering::Relaxed), ahead_ms);
+        assert!(!set_back.has_changed().unwrap(), "it went forward");
+        // Another database took over, and its clock is an hour behind.
+        assert!(clock.follow(machine.minus(Duration::from_secs(3_600))));
+        assert!(clock.now() < machine);
+        set_back.changed().await.unwrap();
+        assert!(*set_back.borrow_and_update() >= 3_600_000 + 30_000);
     }
 
     #[test]

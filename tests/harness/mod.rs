@@ -11,6 +11,7 @@
 mod api;
 pub(crate) mod cluster;
 mod db;
+mod doctor;
 mod forged;
 mod host;
 pub(crate) mod ledger;

@@ -141,6 +141,13 @@ impl Server {
     }
 }
 
+impl Database {
+    /// Runs SQL in it, behind everybody's back.
+    pub(crate) async fn execute(&self, sql: &str) {
+        connect(&self.url).await.unwrap().batch_execute(sql).await.unwrap();
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());

@@ -41,7 +41,7 @@ pub(crate) struct Setup {
 }
 
 /// How long a host of the tests keeps shards that it does nothing for.
-pub(crate) const LEASE: Duration = Duration::from_secs(4);
+pub(crate) const LEASE: Duration = Duration::from_secs(6);
 
 /// What a host is connected to: where it listens and keeps everything, and where the providers are.
 pub(super) struct Wiring<'a> {
@@ -79,8 +79,8 @@ impl Setup {
         match db {
             Db::Sqlite => setup,
             Db::Postgres => setup.with(format!(
-                "store.postgres.lease-s = {}\nhttp.timeout-ms = 2000\nplugins.limits.default.time = \"1s\"\n\
-                 plugins.limits.ceiling.time = \"1s\"",
+                "store.postgres.lease-s = {}\nhttp.timeout-ms = 3000\nplugins.limits.default.time = \"3s\"\n\
+                 plugins.limits.ceiling.time = \"3s\"",
                 LEASE.as_secs()
             )),
         }

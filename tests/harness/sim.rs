@@ -1,6 +1,6 @@
 //! The simulated providers of one test: in its process, behind a real socket.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use relais::{
     clock::{AdjustableClock, Clock, Timestamp},
@@ -9,6 +9,9 @@ use relais::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// After a long test it has everything to tell that it has seen.
+const ANSWER_MAX: Duration = Duration::from_secs(300);
 
 pub(crate) struct Sim {
     pub(crate) url: String,
@@ -93,7 +96,7 @@ impl Sim {
     }
 
     pub(crate) async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
-        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).timeout(ANSWER_MAX);
         if let Some(body) = body {
             request = request.json(&body);
         }

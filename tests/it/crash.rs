@@ -56,7 +56,7 @@ async fn killed_between_accept_and_run_everything_arrives_once(db: Db) {
     let bodies: Vec<_> = host.messages("paul").await.iter().map(|message| message["content"]["text"].clone()).collect();
     let wanted: Vec<_> = (0..6).map(|no| json!(format!("Free: {}", word(no)))).collect();
     assert_eq!(bodies, wanted);
-    host.check_nothing_adrift().await;
+    host.check_nothing_is_open().await;
 }
 
 async fn killed_between_commit_and_dispatch_everything_arrives_once_with_the_same_ids(db: Db) {
@@ -87,5 +87,5 @@ async fn killed_between_commit_and_dispatch_everything_arrives_once_with_the_sam
     for id in before {
         host.until_state(&id, "read").await;
     }
-    host.check_nothing_adrift().await;
+    host.check_nothing_is_open().await;
 }

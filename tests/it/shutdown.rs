@@ -158,7 +158,7 @@ async fn a_request_that_is_not_complete_is_waited_for_no_longer_than_the_grace_p
     let took = stopped(&mut host).await;
     assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(20), "{took:?}");
     assert_eq!(rest(&mut half).await, "", "nothing is promised of it");
-    assert!(host.log().contains("connections are closed that were still busy"), "{}", host.log());
+    assert!(host.log().contains("the grace period is over"), "{}", host.log());
 }
 
 #[tokio::test]

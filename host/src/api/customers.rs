@@ -21,7 +21,7 @@ use crate::{
         AppState,
         auth::Caller,
         problem::{Problem, excerpt},
-        request::{At, Query, read_json},
+        request::{At, Query, plain, read_json},
     },
     store::CustomerProfile,
 };
@@ -139,6 +139,13 @@ fn profile(given: Profile, default_region: Option<&str>, now: Timestamp) -> Resu
         return Err(Problem::bad_field("timezone", format!("there is no time zone `{}`", excerpt(zone)))
             .fix("give its name in the IANA database, such as Europe/Paris"));
     }
+    if let Some(name) = &given.name {
+        plain("name", name)?;
+    }
+    for (name, value) in &given.attributes {
+        plain("attributes", name)?;
+        plain(&format!("attributes.{}", excerpt(name)), value)?;
+    }
     let (dated, standing) = consents(given.consents, now)?;
     Ok(CustomerProfile {
         name: given.name,
@@ -181,6 +188,7 @@ fn consents(given: Vec<GivenConsent>, now: Timestamp) -> Result<(Vec<Consent>, V
             return Err(Problem::bad_field(format!("consents[{index}].source"), "it does not say how it came about")
                 .fix("name the form, the conversation or the document, such as `checkout form v3`: it is the proof"));
         }
+        plain(&format!("consents[{index}].source"), &source)?;
         let time = at.as_deref().map(|at| given_at(at, index, now)).transpose()?;
         let consent = Consent { channel, scope, granted, source, at: time.unwrap_or(now) };
         if granted && time.is_none() { standing.push(consent) } else { dated.push(consent) }

@@ -178,12 +178,13 @@ async fn attempt(
         Changed::Stale(record) => return Ok(Step::Goes(record)),
         Changed::Gone => return Ok(Step::Rests(settled(record))),
     };
-    if began.elapsed() > parts.attempt_timeout {
-        // The host was stopped in between: by now others may take the attempt for one in doubt, and make another.
+    if began.elapsed() > ANSWER_MARGIN {
+        // The host was stopped in between, or the store was: by the time of an answer others may take the attempt for one in
+        // doubt, and make another.
         tracing::warn!(message = %record.message.id, "an attempt was written down too long ago to be made; it is in doubt");
         return Ok(Step::Rests(record));
     }
-    let answer = provider.send(&outgoing).await;
+    let answer = provider.send(&outgoing).await.kept();
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);
     // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.

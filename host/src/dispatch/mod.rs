@@ -13,6 +13,7 @@
 
 mod circuit;
 mod deliver;
+mod due;
 mod pace;
 mod plan;
 mod queue;
@@ -41,14 +42,12 @@ use deliver::Left;
 use queue::Queue;
 use share::{Answer, Read};
 
-/// Due messages read from the store at once.
-const PAGE: u32 = 500;
 /// Questions to the store at once.
 const READS_MAX: usize = 2;
 /// After the store could not be read.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
-/// When the store has more that is due than was read, the rest is read after this pause.
-const MORE_PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks at whose messages have come due: what comes due meanwhile is read with it.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the dispatch stage works with.
 pub struct Parts {
@@ -170,6 +169,8 @@ impl Dispatcher {
                 _ = sweep.tick() => {
                     self.queue.sweep();
                     self.list = true;
+                    // Nobody may have told of a message that waits, either.
+                    self.look_at = Timestamp(0);
                 }
             }
             while self.making.try_join_next().is_some() {}
@@ -186,15 +187,15 @@ impl Dispatcher {
         }
     }
 
-    /// Takes up messages whose time has come: a fallback, a doubt, a deadline.
+    /// Has messages taken up whose time has come: a fallback, a doubt, a deadline. Tenant by tenant, so that those of one that
+    /// its pace holds back do not stand before the others'.
     async fn look_again(&mut self, now: Timestamp) {
-        self.handover.messages_due.forget();
-        match self.parts.store.due_messages(now, PAGE).await {
-            Ok((records, next)) => {
-                let full = records.len() == PAGE as usize;
-                records.into_iter().for_each(|record| self.queue.due(record));
-                let next = next.unwrap_or(Timestamp::NEVER);
-                self.look_at = if full || next <= now { now.plus(MORE_PAUSE) } else { next };
+        let written = self.handover.messages_due.forget();
+        self.queue.written_due(written);
+        match self.parts.store.due_tenants(now).await {
+            Ok((tenants, next)) => {
+                self.queue.come_due(tenants, now);
+                self.look_at = next.unwrap_or(Timestamp::NEVER).max(now.plus(LOOK_PAUSE));
                 self.handover.messages_due.known(self.look_at);
             }
             Err(error) => {
@@ -238,10 +239,9 @@ impl Dispatcher {
     /// Plans anew what would have come due soon by the clock as it was: a plan made now waits from now on. What waits for a
     /// time of day is planned as it was, and what waits for days may wait for an hour more.
     async fn look_at_what_waits(&mut self, now: Timestamp, by: Duration) {
-        let most = u32::try_from(self.parts.settings.in_memory_max).unwrap_or(u32::MAX);
         let until = now.plus(by).plus(self.parts.settings.longest_wait());
-        match self.parts.store.due_messages(until, most).await {
-            Ok((records, _)) => {
+        match due_until(&*self.parts.store, until, self.parts.settings.in_memory_max).await {
+            Ok(records) => {
                 self.set_back = None;
                 records.into_iter().for_each(|record| self.queue.due(record));
             }
@@ -266,8 +266,22 @@ impl Dispatcher {
     }
 }
 
+/// The earliest that are due until then, of each tenant as many as its share of memory.
+async fn due_until(store: &dyn Store, until: Timestamp, most: usize) -> store::Result<Vec<MessageRecord>> {
+    let (tenants, _) = store.due_tenants(until).await?;
+    let share = u32::try_from((most / tenants.len().max(1)).max(1)).unwrap_or(u32::MAX);
+    let mut found = Vec::new();
+    for tenant in tenants {
+        found.extend(store.due_messages(&tenant, (Timestamp(i64::MIN), 0), until, share).await?);
+    }
+    Ok(found)
+}
+
 async fn answer(store: &dyn Store, tenant: &TenantId, read: Read) -> store::Result<Answer> {
     match read {
+        Read::Due { after, until, limit } => {
+            store.due_messages(tenant, after, until, limit).await.map(Answer::Messages)
+        }
         Read::Page { after, limit } => store.open_messages(tenant, after, limit).await.map(Answer::Messages),
         Read::Sweep { after, through, limit } => {
             store.open_message_seqs(tenant, after, through, limit).await.map(Answer::Seqs)

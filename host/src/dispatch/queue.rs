@@ -45,7 +45,20 @@ impl Queue {
         self.touched(&tenant);
     }
 
-    /// Takes up a message whose time has come. There is always room: it would not be found by reading on.
+    /// Messages of these tenants have come due: they are read up to `until`, tenant by tenant, as memory has room for them.
+    pub(super) fn come_due(&mut self, tenants: Vec<TenantId>, until: Timestamp) {
+        for tenant in tenants {
+            self.known(&tenant, 0).due.come(until);
+            self.touched(&tenant);
+        }
+    }
+
+    /// A message was written that is due at `at`, whoever's it is.
+    pub(super) fn written_due(&mut self, at: Timestamp) {
+        self.shares.values_mut().for_each(|share| share.due.written(at));
+    }
+
+    /// Takes up a message that waits, before its time.
     pub(super) fn due(&mut self, record: MessageRecord) {
         let tenant = record.message.tenant.clone();
         self.known(&tenant, record.seq - 1).push(record);
@@ -78,7 +91,10 @@ impl Queue {
     /// Everything has to be read anew: hand-overs were missed, or what is ours has changed.
     pub(super) fn missed(&mut self) {
         self.listed = false;
-        self.each(|share| share.rewind(0));
+        self.each(|share| {
+            share.rewind(0);
+            share.due.rewind();
+        });
     }
 
     /// Tenants that have messages to plan: all of them, unless something was missed since they were asked for.

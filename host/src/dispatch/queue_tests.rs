@@ -94,6 +94,7 @@ fn read(queue: &mut Queue, open: i64, gone: &dyn Fn(&str, i64) -> bool) {
             Read::Page { after, limit } => {
                 Answer::Messages(of(after, limit).map(|seq| now(tenant.as_str(), seq)).collect())
             }
+            Read::Due { .. } => Answer::Messages(Vec::new()),
             Read::Sweep { after, through, limit } => {
                 Answer::Seqs(of(after, limit).take_while(|seq| *seq <= through).collect())
             }
@@ -177,6 +178,78 @@ fn a_lane_that_belongs_to_another_host_is_dropped() {
     assert_eq!(held(&queue), 1);
 }
 
+/// Answers what is asked for due messages: message `seq` of `tenant` is due at `seq`.
+fn read_due(queue: &mut Queue, due: impl Fn(&str, i64) -> bool, most: i64) -> usize {
+    let mut questions = 0;
+    while let Some((tenant, read)) = queue.ask() {
+        let Read::Due { after: (_, after), until, limit } = read else { panic!("{read:?}") };
+        questions += 1;
+        let open = (after.max(0) + 1..=until.0.min(most)).filter(|seq| due(tenant.as_str(), *seq));
+        let open = open.take(limit as usize).map(|seq| record(tenant.as_str(), seq, 1, Next::At(Timestamp(seq))));
+        queue.answered(&tenant, Some(Answer::Messages(open.collect())));
+    }
+    questions
+}
+
+#[test]
+fn due_messages_that_are_held_back_hide_neither_later_ones_nor_those_of_other_tenants() {
+    const COUNT: i64 = 5_000;
+    let mut queue = Queue::new(400, 8);
+    queue.listed(Vec::new(), true);
+    let tenants = || ["paced", "other"].map(TenantId::from).to_vec();
+    queue.come_due(tenants(), Timestamp(COUNT));
+    let sent = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let due =
+        |tenant: &str, seq| tenant == "paced" && !sent.borrow().contains(&seq) || tenant == "other" && seq == COUNT;
+    read_due(&mut queue, due, COUNT);
+    assert!((200..=1200).contains(&held(&queue)), "{}: memory is bounded", held(&queue));
+    // Its recipients wait for a pace, so that all of it stays due in the store.
+    let mut others = 0;
+    while let Some(taken) = next(&mut queue) {
+        if taken.message.tenant.as_str() == "other" {
+            others += 1;
+            left(&mut queue, record("other", COUNT, 2, Next::Nothing));
+        } else {
+            queue.left(Left { record: Box::new(taken), wait_until: Some(Timestamp(COUNT)), earlier: Vec::new() });
+        }
+    }
+    assert_eq!(others, 1, "it was read beside five thousand that are due before it");
+    // What waits is not read again and again.
+    queue.come_due(vec![TenantId::from("paced")], Timestamp(COUNT));
+    assert_eq!(read_due(&mut queue, due, COUNT), 0);
+    queue.wake(Timestamp(COUNT));
+    while let Some(taken) = next(&mut queue) {
+        sent.borrow_mut().insert(taken.seq);
+        left(&mut queue, record("paced", taken.seq, 2, Next::Nothing));
+        read_due(&mut queue, due, COUNT);
+        assert!(held(&queue) <= 1200);
+    }
+    assert_eq!(sent.borrow().len(), 5_000);
+    assert_eq!(held(&queue), 0);
+}
+
+#[test]
+fn a_message_that_is_written_as_due_before_what_was_read_is_read_as_well() {
+    let mut queue = queue(100);
+    let come = |queue: &mut Queue, due: &dyn Fn(i64) -> bool| {
+        queue.come_due(vec![TenantId::from("a")], Timestamp(50));
+        read_due(queue, |_, seq| due(seq), 50);
+        std::iter::from_fn(|| {
+            let taken = next(queue)?;
+            left(queue, record("a", taken.seq, 2, Next::Nothing));
+            Some(taken.seq)
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(come(&mut queue, &|seq| seq == 20), [20]);
+    assert_eq!(come(&mut queue, &|seq| seq == 10), [0; 0], "of this nobody told");
+    queue.written_due(Timestamp(10));
+    assert_eq!(come(&mut queue, &|seq| seq == 10), [10]);
+    queue.sweep();
+    read(&mut queue, 0, &|_, _| true);
+    assert_eq!(come(&mut queue, &|seq| seq == 5), [5], "and a sweep finds what no hint told of");
+}
+
 #[test]
 fn what_has_to_be_sent_before_a_message_goes_before_it() {
     let mut queue = queue(100);
@@ -193,4 +266,52 @@ fn what_has_to_be_sent_before_a_message_goes_before_it() {
         left(&mut queue, record("a", taken.seq, 2, Next::Nothing));
     }
     assert_eq!(order, [1, 41, 81]);
+}
+
+#[test]
+fn a_message_of_which_nobody_told_is_found_beyond_the_last_that_was_told_of() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 1));
+    // It waits for its sender's pace, so its tenant is never idle.
+    let paced = next(&mut queue).unwrap();
+    queue.left(Left { record: Box::new(paced), wait_until: Some(Timestamp::NEVER), earlier: Vec::new() });
+    for _ in 0..2 {
+        queue.sweep();
+        read(&mut queue, 3, &|_, seq| seq == 2);
+    }
+    assert_eq!(next(&mut queue).map(|taken| taken.seq), Some(3));
+}
+
+#[test]
+fn a_page_that_was_asked_for_before_everything_is_to_be_read_anew_is_not_taken() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 9));
+    queue.missed();
+    let (tenant, asked) = queue.ask().unwrap();
+    assert!(matches!(asked, Read::Page { after: 0, .. }), "{asked:?}");
+    queue.missed();
+    queue.answered(&tenant, Some(Answer::Messages(Vec::new())));
+    read(&mut queue, 9, &|_, _| false);
+    assert_eq!(held(&queue), 9);
+}
+
+#[test]
+fn a_message_that_changes_in_memory_says_nothing_of_those_that_are_to_be_read() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 9));
+    queue.missed();
+    queue.hand_over(record("a", 9, 2, Next::Now));
+    read(&mut queue, 9, &|_, _| false);
+    assert_eq!(held(&queue), 9);
+}
+
+#[test]
+fn a_message_that_waits_for_its_pace_does_not_overtake_an_older_one() {
+    let mut queue = queue(100);
+    queue.hand_over(now("a", 41));
+    let paced = next(&mut queue).unwrap();
+    queue.hand_over(now("a", 1));
+    queue.left(Left { record: Box::new(paced), wait_until: Some(Timestamp(1)), earlier: Vec::new() });
+    queue.wake(Timestamp(1));
+    assert_eq!(next(&mut queue).map(|taken| taken.seq), Some(1));
 }

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque},
 };
 
-use super::deliver::Left;
+use super::{deliver::Left, due::Due};
 use crate::{
     clock::Timestamp,
     domain::message::{MessageRecord, Next},
@@ -35,12 +35,18 @@ pub(super) struct Share {
     seqs: BTreeMap<i64, MessageId>,
     pub(super) cursor: i64,
     pub(super) behind: bool,
+    pub(super) due: Due,
     asked: Option<Read>,
     /// The tenant is in the line of those that ask.
     pub in_line: bool,
     missed: bool,
     sweep_due: bool,
     swept: i64,
+    /// The latest message beyond the cursor that the last sweep saw. It was on its way to be handed over then; at the next
+    /// sweep it is here, or was lost.
+    beyond: i64,
+    /// The page that is being read was asked for before everything was to be read anew, and may lack some of it.
+    void: bool,
     /// What left memory while the store was being read, and may be in the answer all the same.
     left_meanwhile: HashSet<i64>,
 }
@@ -52,11 +58,33 @@ struct Lane {
     waits: bool,
 }
 
+impl Lane {
+    /// Into its place in the order: a message that falls back, or whose commit was heard of late, is older than those that are
+    /// there and goes before them.
+    fn insert(&mut self, record: MessageRecord) {
+        let place = self.queue.iter().rposition(|other| other.seq <= record.seq).map_or(0, |last| last + 1);
+        self.queue.insert(place, record);
+    }
+}
+
 /// A question to the store.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Read {
-    Page { after: i64, limit: u32 },
-    Sweep { after: i64, through: i64, limit: u32 },
+    Page {
+        after: i64,
+        limit: u32,
+    },
+    Sweep {
+        after: i64,
+        through: i64,
+        limit: u32,
+    },
+    /// Those whose time has come, after the time and number of one.
+    Due {
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    },
 }
 
 /// Its answer.
@@ -79,11 +107,14 @@ impl Share {
             seqs: BTreeMap::new(),
             cursor,
             behind: false,
+            due: Due::default(),
             asked: None,
             in_line: false,
             missed: false,
             sweep_due: false,
             swept: 0,
+            beyond: 0,
+            void: false,
             left_meanwhile: HashSet::new(),
         }
     }
@@ -102,7 +133,7 @@ impl Share {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.known.is_empty() && !self.behind && self.asked.is_none()
+        self.known.is_empty() && !self.behind && self.asked.is_none() && !self.due.has_question()
     }
 
     fn has_room(&self) -> bool {
@@ -117,13 +148,17 @@ impl Share {
             self.missed = true;
             return self.rewind(record.seq - 1);
         }
-        self.cursor = self.cursor.max(record.seq);
+        // Where some is still to be read, one that is in memory already says nothing of those before it.
+        if !self.behind {
+            self.cursor = self.cursor.max(record.seq);
+        }
         self.push(record);
     }
 
     pub(super) fn rewind(&mut self, to: i64) {
         self.cursor = self.cursor.min(to);
         self.behind = true;
+        self.void |= matches!(self.asked, Some(Read::Page { .. }));
     }
 
     /// Takes a message in, once: it may come from a hand-over, from reading the store, or from both.
@@ -138,9 +173,7 @@ impl Share {
         self.seqs.insert(record.seq, record.message.id);
         let name = record.message.to.lane().to_owned();
         let lane = self.lanes.entry(name.clone()).or_default();
-        // A message that falls back is older than those behind it and goes before them.
-        let place = lane.queue.iter().rposition(|other| other.seq <= record.seq).map_or(0, |last| last + 1);
-        lane.queue.insert(place, record);
+        lane.insert(record);
         if lane.queue.len() == 1 && !lane.busy && !lane.waits {
             self.ready.push_back(name);
         }
@@ -192,22 +225,20 @@ impl Share {
         self.seqs.remove(&record.seq);
         let Some(lane) = self.lanes.get_mut(&name) else { return };
         lane.busy = false;
-        if let Some(until) = wait_until {
-            // The pace: the whole lane waits, or a later message would overtake.
+        if wait_until.is_some() || !earlier.is_empty() {
             self.known.insert(record.message.id, handed_meanwhile);
             self.seqs.insert(record.seq, record.message.id);
-            lane.queue.push_front(*record);
-            lane.waits = true;
-            self.waits += 1;
-            self.waiting.push(Reverse((until, self.waits)));
-            self.paced.insert(self.waits, name);
-            return;
-        }
-        if !earlier.is_empty() {
-            self.known.insert(record.message.id, handed_meanwhile);
-            self.seqs.insert(record.seq, record.message.id);
-            lane.queue.push_front(*record);
-            self.ready.push_back(name);
+            lane.insert(*record);
+            match wait_until {
+                // The pace: the whole lane waits, or a later message would overtake.
+                Some(until) => {
+                    lane.waits = true;
+                    self.waits += 1;
+                    self.waiting.push(Reverse((until, self.waits)));
+                    self.paced.insert(self.waits, name);
+                }
+                None => self.ready.push_back(name),
+            }
             return earlier.into_iter().for_each(|earlier| self.push(earlier));
         }
         if self.asked.is_some() {
@@ -271,10 +302,16 @@ impl Share {
 
     pub(super) fn sweep(&mut self) {
         self.sweep_due = true;
+        self.due.rewind();
     }
 
     pub(super) fn has_question(&self) -> bool {
-        self.asked.is_none() && (self.sweep_due || self.wants_page())
+        self.asked.is_none() && (self.sweep_due || self.wants_due() || self.wants_page())
+    }
+
+    /// They have room of their own beside the share: they were committed long ago, and must not wait for what came after.
+    fn wants_due(&self) -> bool {
+        self.due.has_question() && self.len() < self.most.max(1) * 2
     }
 
     /// Not for a handful: a page is read for what it costs, whatever of it can be taken.
@@ -287,11 +324,17 @@ impl Share {
         if !self.has_question() {
             return None;
         }
+        let limit = u32::try_from(PAGE.min(self.most.max(16))).unwrap_or(u32::MAX);
         let read = if std::mem::take(&mut self.sweep_due) {
-            Read::Sweep { after: self.swept, through: self.cursor, limit: SWEEP }
+            // Who is level reads no further by itself: what nobody told of may be anywhere.
+            let through = if self.behind { self.cursor } else { i64::MAX };
+            Read::Sweep { after: self.swept, through, limit: SWEEP }
+        } else if self.wants_due()
+            && let Some((after, until)) = self.due.ask()
+        {
+            Read::Due { after, until, limit }
         } else {
             self.missed = false;
-            let limit = u32::try_from(PAGE.min(self.most.max(16))).unwrap_or(u32::MAX);
             Read::Page { after: self.cursor, limit }
         };
         self.asked = Some(read.clone());
@@ -301,8 +344,12 @@ impl Share {
     /// `None` where the store could not be read: the question is open again.
     pub(super) fn answered(&mut self, answer: Option<Answer>) {
         match (self.asked.take(), answer) {
+            (Some(Read::Page { .. }), _) if std::mem::take(&mut self.void) => {}
             (Some(Read::Page { after, limit }), Some(Answer::Messages(records))) => {
                 self.take_page(after, limit, records);
+            }
+            (Some(Read::Due { until, limit, .. }), Some(Answer::Messages(records))) => {
+                self.take_due(until, limit, records);
             }
             (Some(Read::Sweep { limit, .. }), Some(Answer::Seqs(seqs))) => self.take_sweep(limit, &seqs),
             (Some(Read::Sweep { .. }), _) => self.sweep_due = true,
@@ -330,12 +377,26 @@ impl Share {
         self.behind = !all || self.missed;
     }
 
+    /// One that left memory while they were being read may have come due again: to plan it in vain costs little, to drop it
+    /// would lose it.
+    fn take_due(&mut self, until: Timestamp, limit: u32, records: Vec<MessageRecord>) {
+        let all = records.len() < limit as usize;
+        let last = records.last().and_then(|last| match last.next {
+            Next::At(at) => Some((at, last.seq)),
+            _ => None,
+        });
+        records.into_iter().for_each(|record| self.push(record));
+        self.due.read(until, last, all);
+    }
+
     /// Whatever should be in memory and is not was made by a commit of which nobody told: it is read now.
     fn take_sweep(&mut self, limit: u32, seqs: &[i64]) {
         let all = seqs.len() < limit as usize;
         self.swept = if all { 0 } else { seqs.last().copied().unwrap_or(0) };
         let is_here = |seq: &i64| self.seqs.contains_key(seq) || self.left_meanwhile.contains(seq);
-        let lost = seqs.iter().filter(|seq| **seq <= self.cursor).find(|seq| !is_here(seq)).copied();
+        let through = self.cursor.max(self.beyond);
+        let lost = seqs.iter().filter(|seq| **seq <= through).find(|seq| !is_here(seq)).copied();
+        self.beyond = seqs.last().copied().unwrap_or(0);
         if let Some(seq) = lost {
             tracing::info!(seq, "a message was found by sweeping");
             self.rewind(seq - 1);

@@ -8,6 +8,7 @@ use super::{
     customer::Channel,
     purpose::{Category, Purpose},
     status::{AttemptState, DeliveryState, MessageState},
+    text::{strip_nul, strip_nul_of},
 };
 use crate::{
     clock::Timestamp,
@@ -296,6 +297,18 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// The same in texts that every store can keep.
+    pub fn kept(mut self) -> Answer {
+        match &mut self {
+            Answer::Accepted { provider_id } => strip_nul(provider_id),
+            Answer::Failed(failure) => failure.strip_nul(),
+            Answer::Unknown { detail } => strip_nul(detail),
+        }
+        self
+    }
+}
+
 /// Why an attempt failed, with what follows from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -311,6 +324,15 @@ pub struct AttemptFailure {
     pub sms: SmsVerdict,
     /// What the failure says beyond this message.
     pub remember: Remember,
+}
+
+impl AttemptFailure {
+    /// A provider's words lose what a store cannot keep.
+    pub fn strip_nul(&mut self) {
+        strip_nul(&mut self.code);
+        strip_nul_of(&mut self.provider_code);
+        strip_nul_of(&mut self.detail);
+    }
 }
 
 /// Whether the same may be tried again on the same channel.

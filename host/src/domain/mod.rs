@@ -10,3 +10,4 @@ pub mod purpose;
 pub mod run;
 pub mod shard;
 pub mod status;
+pub mod text;

@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::{listen::TooSlow, problem::Problem};
+use crate::domain::text::nul_in;
 
 /// All of a body, at most `bytes_max` of it. A body that came in one piece is not copied.
 pub async fn read_body(
@@ -106,6 +107,9 @@ impl<'a> Query<'a> {
                 return Err(Problem::bad_field(name, detail).fix(fix));
             }
         }
+        for (name, value) in &pairs {
+            plain(name, value)?;
+        }
         Ok(Query { pairs })
     }
 
@@ -129,6 +133,14 @@ impl<'a> Query<'a> {
     }
 }
 
+/// A text that is kept as it is, or that the store is asked for.
+pub fn plain(field: &str, text: &str) -> Result<(), Problem> {
+    match nul_in(field, text) {
+        None => Ok(()),
+        Some(why) => Err(Problem::bad_field(field.to_owned(), why).fix("leave the character out")),
+    }
+}
+
 /// What a path names, refused as a problem where it cannot be read.
 pub struct At<T>(pub T);
 
@@ -136,6 +148,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.uri.path().contains("%00") {
+            return Err(Problem::bad_field("path", "the path contains U+0000, which no name does").fix("leave it out"));
+        }
         match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(At(value)),
             Err(rejection) => Err(Problem::bad_field("path", rejection.body_text())

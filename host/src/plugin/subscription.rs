@@ -163,6 +163,9 @@ impl Template {
                 },
             }
         }
+        if text.contains('\0') {
+            return Err("it would contain U+0000, which no text may".to_owned());
+        }
         if text.len() > DERIVED_BYTES_MAX {
             return Err(format!("it would have {} bytes, {DERIVED_BYTES_MAX} at most are allowed", text.len()));
         }

@@ -245,9 +245,10 @@ impl TriggerSpec {
             IdFrom::Body(path) => find(body, path).ok_or_else(|| path.shown()),
         };
         match id {
-            Ok(id) if !id.is_empty() && id.len() <= ID_BYTES_MAX => Ok(id),
+            Ok(id) if !id.is_empty() && id.len() <= ID_BYTES_MAX && !id.contains('\0') => Ok(id),
             Ok(_) => {
-                Err(TriggerError::new("id", "it is empty or too long.", format!("Send 1 to {ID_BYTES_MAX} bytes.")))
+                let problem = "it is empty or too long, or contains U+0000.";
+                Err(TriggerError::new("id", problem, format!("Send 1 to {ID_BYTES_MAX} bytes of text.")))
             }
             Err(place) => {
                 Err(TriggerError::new("id", format!("there is none in {place}."), "Send it: it tells a repeat."))

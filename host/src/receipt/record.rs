@@ -4,7 +4,11 @@ use super::{ReceiptState, keywords, preference};
 use crate::{
     channel::{IncomingReport, Report, StatusReport},
     clock::Timestamp,
-    domain::run::Incoming,
+    domain::{
+        message::AttemptFailure,
+        run::Incoming,
+        text::{strip_nul, strip_nul_of},
+    },
     ids::MessageId,
     store::{self, NewIncoming, Receipt},
 };
@@ -16,7 +20,8 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     let mut receipts = Vec::new();
     let mut incoming = Vec::new();
     let mut preferences = Vec::new();
-    for report in reports {
+    for mut report in reports {
+        strip(&mut report);
         match report {
             Report::Status(status) => receipts.push(receipt(state, provider, status, now)),
             Report::Incoming(report) => incoming.push(written(state, provider, report, now)),
@@ -37,6 +42,35 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
         preference::record(state, &address, stopped, time).await?;
     }
     Ok(())
+}
+
+/// A provider cannot be told to say it otherwise: its texts lose what a store cannot keep.
+fn strip(report: &mut Report) {
+    match report {
+        Report::Status(status) => {
+            strip_nul_of(&mut status.provider_id);
+            status.failure.iter_mut().for_each(AttemptFailure::strip_nul);
+        }
+        Report::Incoming(written) => {
+            for text in [&mut written.sender, &mut written.provider_id, &mut written.kind, &mut written.text] {
+                strip_nul(text);
+            }
+            for text in [&mut written.sender_name, &mut written.choice, &mut written.quoted] {
+                strip_nul_of(text);
+            }
+            for media in &mut written.media {
+                strip_nul(&mut media.id);
+                strip_nul(&mut media.mime_type);
+                strip_nul_of(&mut media.filename);
+            }
+            if let Some(place) = &mut written.location {
+                strip_nul_of(&mut place.name);
+                strip_nul_of(&mut place.address);
+            }
+        }
+        Report::MarketingPreference { address, .. } => strip_nul(address),
+        Report::Notice { .. } => {}
+    }
 }
 
 fn receipt(state: &ReceiptState, provider: &str, status: StatusReport, now: Timestamp) -> Receipt {

@@ -4,7 +4,10 @@
 //! refused when it is asked for, with the field's name, and not by a provider an hour later.
 
 use super::Refusal;
-use crate::domain::message::{Content, MediaKind, MediaSource, NewMessage, SmsPolicy};
+use crate::domain::{
+    message::{Content, MediaKind, MediaSource, NewMessage, SmsPolicy},
+    text::nul_in,
+};
 
 /// `text.body` of the Cloud API, in characters.
 pub const TEXT_CHARS_MAX: usize = 4096;
@@ -40,6 +43,7 @@ pub fn check(message: &NewMessage) -> Result<(), Refusal> {
     {
         return bad("an SMS needs a text: call `text` or `sms-text`".to_owned());
     }
+    no_nul(content)?;
     texts(content)?;
     choices(content)?;
     attachment(content)?;
@@ -49,6 +53,30 @@ pub fn check(message: &NewMessage) -> Result<(), Refusal> {
         return bad(format!("there is no place at latitude {}, longitude {}", place.latitude, place.longitude));
     }
     Ok(())
+}
+
+/// Every text of it, by its name: a database that refuses one of them would refuse it again and again.
+fn no_nul(content: &Content) -> Result<(), Refusal> {
+    let (attachment, place, template) = (&content.attachment, &content.location, &content.template);
+    let some = [
+        ("text", content.text.as_deref()),
+        ("sms-text", content.sms_text.as_deref()),
+        ("attachment.filename", attachment.as_ref().and_then(|file| file.filename.as_deref())),
+        ("attachment.mime-type", attachment.as_ref().map(|file| file.mime_type.as_str())),
+        ("location.name", place.as_ref().and_then(|place| place.name.as_deref())),
+        ("location.address", place.as_ref().and_then(|place| place.address.as_deref())),
+        ("template.name", template.as_ref().map(|template| template.name.as_str())),
+        ("template.language", template.as_ref().map(|template| template.language.as_str())),
+        ("template", template.as_ref().map(|template| template.body.as_str())),
+    ];
+    let params = template.iter().flat_map(|template| &template.params);
+    let params = params.map(|(_, value)| ("template.params", Some(value.as_str())));
+    let choices = content
+        .choices
+        .iter()
+        .flat_map(|choice| [("choices.id", Some(choice.id.as_str())), ("choices.label", Some(choice.label.as_str()))]);
+    let bad = params.chain(some).chain(choices).find_map(|(name, text)| nul_in(name, text?));
+    bad.map_or(Ok(()), |why| Err(Refusal::BadContent(why)))
 }
 
 fn texts(content: &Content) -> Result<(), Refusal> {

@@ -144,6 +144,18 @@ impl World {
         self.flows.ended(Ended { key, seq, what: What::Again(Box::new(run)) }, self.now);
     }
 
+    /// Sends a run back because older ones of its entity are open, as is done where several hosts share a store.
+    fn send_back(&mut self, run: QueuedRun) {
+        let (key, seq) = (run.run.key.clone(), run.seq);
+        let open = self.script.seqs(&Flow::of(&key), Some(&key.entity), 0, 64);
+        let earlier = open.into_iter().filter(|other| *other < seq).map(|seq| self.script.run(seq)).collect();
+        self.flows.ended(Ended { key, seq, what: What::After(earlier, Box::new(run)) }, self.now);
+    }
+
+    fn next(&mut self) -> Option<QueuedRun> {
+        self.flows.next(|_| true)
+    }
+
     /// Executes until nothing can be, where runs of which `fails` says so are put off far.
     fn work(&mut self, fails: impl Fn(&QueuedRun) -> bool) {
         loop {
@@ -452,4 +464,109 @@ fn a_store_that_cannot_be_read_is_asked_again() {
     world.flows.answered(&flow, None, world.now);
     world.work(|_| false);
     assert_eq!(world.order["a/x/e"], (1..=50).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_that_is_sent_back_comes_after_an_older_one_that_was_heard_of_meanwhile() {
+    let mut world = World::new(settings(100, 8), Script::of(2, |_| ("a", "x", "e".to_owned())));
+    world.flows.listed(Vec::new(), true);
+    world.hand_over(2);
+    let run = world.next().unwrap();
+    assert_eq!(run.seq, 2);
+    // Told of late, while the other asks the store whether it is its turn.
+    world.hand_over(1);
+    world.send_back(run);
+    world.work(|_| false);
+    assert_eq!(world.order["a/x/e"], [1, 2]);
+    assert!(world.window("a", "x").lanes.is_empty());
+}
+
+#[test]
+fn a_run_that_is_sent_back_stays_in_the_store_with_what_is_older_and_there_only() {
+    let mut world = World::new(settings(100, 1), Script::of(3, |_| ("a", "x", "e".to_owned())));
+    world.flows.listed(Vec::new(), true);
+    world.hand_over(3);
+    let run = world.next().unwrap();
+    // The lane has room for one of them.
+    world.hand_over(1);
+    world.hand_over(2);
+    world.send_back(run);
+    world.work(|_| false);
+    assert_eq!(world.order["a/x/e"], [1, 2, 3]);
+    assert_eq!(world.window("a", "x").held(), 0);
+}
+
+#[test]
+fn a_run_that_is_sent_back_for_one_that_waits_beside_it_does_not_spin() {
+    let mut script = Script::of(2, |_| ("a", "x", "e".to_owned()));
+    script.hold_up = false;
+    let mut world = World::new(settings(100, 8), script).listed();
+    world.read();
+    // The host waits for its plugin, of which the store knows nothing.
+    let first = world.next().unwrap();
+    world.put_off(first, FAR);
+    world.script.not_before.clear();
+    let second = world.next().unwrap();
+    world.send_back(second);
+    assert!(world.next().is_none(), "it is asked again at once, for ever");
+    world.now = world.now.plus(Duration::from_secs(2));
+    world.flows.wake(world.now);
+    assert_eq!(world.next().map(|run| run.seq), Some(2));
+}
+
+#[test]
+fn a_run_of_which_nobody_told_is_found_beyond_the_last_that_was_told_of() {
+    let mut script = Script::of(3, |seq| ("a", "x", format!("e{seq}")));
+    script.open = vec![true, false, true];
+    let mut world = World::new(settings(100, 8), script);
+    world.flows.listed(Vec::new(), true);
+    world.hand_over(1);
+    // Its flow is never idle, because of a run that waits for long.
+    world.work(|run| run.seq == 1);
+    for _ in 0..2 {
+        world.flows.sweep(world.now);
+        world.work(|_| false);
+    }
+    assert_eq!(world.order["a/x/e3"], [3]);
+    assert!(!world.window("a", "x").behind);
+}
+
+#[test]
+fn a_page_that_was_asked_for_before_everything_is_to_be_read_anew_is_not_taken() {
+    let mut world = World::new(settings(100, 8), Script::of(2, |_| ("a", "x", "e".to_owned()))).listed();
+    let (flow, read) = world.flows.ask().unwrap();
+    assert!(matches!(read, Read::Page { after: 0, .. }), "{read:?}");
+    // Both were committed, and missed, after the store was asked.
+    world.flows.missed();
+    world.flows.answered(&flow, Some(Answer::Runs(Vec::new())), world.now);
+    world.hand_over(2);
+    world.work(|_| false);
+    assert_eq!(world.order["a/x/e"], [1, 2]);
+}
+
+#[test]
+fn a_lane_that_goes_while_the_store_is_asked_about_one_of_its_runs_is_whole_when_it_comes_back() {
+    let mut script = Script::of(60, |seq| ("a", "x", format!("e{}", seq % 6)));
+    script.hold_up = false;
+    let mut world = World::new(settings(16, 16), script).listed();
+    world.read();
+    let first = world.next().unwrap();
+    world.put_off(first, FAR);
+    world.now = FAR;
+    world.flows.wake(world.now);
+    // Memory is crowded, so only its name was kept.
+    let (flow, read) = loop {
+        let (flow, read) = world.flows.ask().unwrap();
+        if read == (Read::Run { entity: Entity::from("e1"), seq: 1 }) {
+            break (flow, read);
+        }
+        let answer = world.script.answer(&flow, &read);
+        world.flows.answered(&flow, Some(answer), world.now);
+    };
+    assert!(world.flows.next(|_| false).is_none());
+    let answer = world.script.answer(&flow, &read);
+    world.flows.missed();
+    world.flows.answered(&flow, Some(answer), world.now);
+    world.work(|_| false);
+    assert_eq!((world.ended(), world.window("a", "x").held()), (60, 0));
 }

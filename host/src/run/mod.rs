@@ -58,6 +58,7 @@ pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, shu
         parts.store.clone(),
         parts.clock.clone(),
         handover.timers_due,
+        parts.settings.sweep(),
         shutdown.stop.clone(),
     ));
     Runner::new(parts, inlet).work(shutdown).await;

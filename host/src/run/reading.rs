@@ -43,6 +43,11 @@ pub(super) struct Reading {
     pub in_line: bool,
     /// How far the sweep has come.
     swept: i64,
+    /// The latest run beyond the cursor that the last sweep saw. It was on its way to be handed over then; at the next sweep it
+    /// is here, or was lost.
+    beyond: i64,
+    /// The answer to the open question is of no use any more.
+    void: bool,
     /// Something was left in the store that the answer may not have.
     pub missed: bool,
     pub ended_meanwhile: EndedMeanwhile,
@@ -64,6 +69,17 @@ impl Reading {
 
     pub(super) fn want_run(&mut self, entity: Entity, seq: i64) {
         self.wanted.push_back(Wanted::Run(entity, seq));
+    }
+
+    /// What is asked now is asked of a store that looked different: the answer is not taken, and the question asked again.
+    pub(super) fn void_page(&mut self) {
+        self.void |= matches!(self.asked, Some(Read::Page { .. }));
+    }
+
+    /// Asks no more about single runs of a lane that is forgotten.
+    pub(super) fn forget(&mut self, entity: &Entity) {
+        self.wanted.retain(|wanted| !matches!(wanted, Wanted::Run(of, _) if of == entity));
+        self.void |= matches!(&self.asked, Some(Read::Run { entity: of, .. }) if of == entity);
     }
 
     pub(super) fn note_ended(&mut self, seq: i64) {
@@ -123,7 +139,9 @@ impl Window {
 
     fn sweep_on(&mut self) -> Read {
         self.reading.sweep_due = false;
-        Read::Sweep { after: self.reading.swept, through: self.cursor, limit: SWEEP }
+        // Who is level reads no further by itself: what nobody told of may be anywhere.
+        let through = if self.behind { self.cursor } else { i64::MAX };
+        Read::Sweep { after: self.reading.swept, through, limit: SWEEP }
     }
 
     fn about_a_lane(&mut self) -> Option<Read> {
@@ -154,6 +172,10 @@ impl Window {
     /// `None` where the store could not be read: the question is open again.
     pub(super) fn answered(&mut self, answer: Option<Answer>, now: Timestamp) {
         let Some(read) = self.reading.asked.take() else { return };
+        if std::mem::take(&mut self.reading.void) {
+            self.reading.ended_meanwhile.clear();
+            return;
+        }
         match (read, answer) {
             (Read::Page { after, limit }, Some(Answer::Runs(runs))) => self.take_page(after, limit, runs, now),
             (Read::Lane { entity, after, limit }, Some(Answer::Runs(runs))) => {
@@ -223,8 +245,11 @@ impl Window {
         let is_here = |seq: i64, entity: &Entity| {
             self.knows(seq) || self.lanes.get(entity).is_some_and(|lane| lane.leaves_out(seq))
         };
-        let lost = seqs.iter().filter(|(seq, _)| *seq <= self.cursor).find(|(seq, entity)| !is_here(*seq, entity));
-        if let Some(seq) = lost.map(|(seq, _)| *seq) {
+        let through = self.cursor.max(self.reading.beyond);
+        let lost = seqs.iter().filter(|(seq, _)| *seq <= through).find(|(seq, entity)| !is_here(*seq, entity));
+        let lost = lost.map(|(seq, _)| *seq);
+        self.reading.beyond = seqs.last().map_or(0, |(seq, _)| *seq);
+        if let Some(seq) = lost {
             tracing::info!(tenant = %self.flow.tenant, plugin = %self.flow.plugin, seq, "a run was found by sweeping");
             self.rewind(seq - 1);
         }

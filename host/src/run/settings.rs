@@ -16,7 +16,7 @@ pub struct Settings {
     pub in_memory_max: usize,
     /// Open runs of one entity kept in memory: they follow one another, so more of them would only take the place of others.
     pub lane_in_memory_max: usize,
-    /// How often it is looked whether the store has open work that nobody told of.
+    /// How often it is looked whether the store has open work, or timers that are due, that nobody told of.
     pub sweep_s: u64,
     /// Events of type `relais.run.set-aside` per plugin and minute; what is beyond is counted, and the next one says how many
     /// were left out. One a second is more than anybody reads, and no load. 0: none.

@@ -24,6 +24,9 @@ use crate::{
 /// Lanes kept by name only, for each run that the window may hold: at some 250 bytes to a run's 2 kB, half as much again.
 const STUBS_PER_RUN: usize = 4;
 
+/// How long a run waits that was sent back for one which waits itself: to ask again at once would only find the same.
+const NOT_YET_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a window may use, and what it has to know of its plugin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -141,10 +144,12 @@ impl Window {
         self.insert(run, now);
     }
 
-    /// Reads everything anew that it does not know.
+    /// Reads everything anew that it does not know. A page that was asked for before may lack some of it, even where it begins
+    /// at the same place.
     pub(super) fn rewind(&mut self, to: i64) {
         self.cursor = self.cursor.min(to);
         self.behind = true;
+        self.reading.void_page();
     }
 
     /// Takes in a run that is not known, unless its lane is full.
@@ -213,16 +218,12 @@ impl Window {
                 self.held = self.held.saturating_sub(1);
                 self.reading.note_ended(ended.seq);
             }
-            // Back to the front: later runs about the entity wait for it.
-            What::Again(run) if run.run.hold_up => lane.queue.push_front(*run),
+            // Later runs about the entity wait for it.
+            What::Again(run) if run.run.hold_up => self.put_back(&entity, *run),
             What::After(earlier, run) => {
-                lane.queue.push_front(*run);
-                for run in earlier {
-                    if self.known.insert(run.seq, entity.clone()).is_none() {
-                        self.held += 1;
-                        lane.insert(run);
-                    }
-                }
+                earlier.into_iter().for_each(|run| self.put_before(&entity, run));
+                self.put_back(&entity, *run);
+                self.pause_where_still_first(&entity, ended.seq, now);
             }
             What::Again(run) => {
                 lane.beside += 1;
@@ -230,6 +231,37 @@ impl Window {
             }
         }
         self.settle(&entity, now);
+    }
+
+    /// A run that executed goes back into its place in the order of acceptance, which need not be the front: one that is older
+    /// may have been heard of meanwhile, and in front of that one this one would be sent back for ever, where several hosts
+    /// share a store. What was left in the store meanwhile may be older, too; then this one is left there with it.
+    fn put_back(&mut self, entity: &Entity, run: QueuedRun) {
+        let lane = self.lanes.entry(entity.clone()).or_default();
+        if lane.leaves_out(run.seq) {
+            self.known.remove(&run.seq);
+            self.held = self.held.saturating_sub(1);
+            lane.missed |= lane.asked;
+        } else {
+            lane.insert(run);
+        }
+    }
+
+    /// What it was sent back for waits beside the lane.
+    fn pause_where_still_first(&mut self, entity: &Entity, seq: i64, now: Timestamp) {
+        let front = self.lanes.get_mut(entity).and_then(|lane| lane.queue.front_mut());
+        if let Some(front) = front.filter(|front| front.seq == seq) {
+            front.not_before = now.plus(NOT_YET_PAUSE);
+        }
+    }
+
+    /// A run that the store knew of and the lane did not. What the lane has left in the store it reads by itself.
+    fn put_before(&mut self, entity: &Entity, run: QueuedRun) {
+        let lane = self.lanes.entry(entity.clone()).or_default();
+        if !lane.leaves_out(run.seq) && self.known.insert(run.seq, entity.clone()).is_none() {
+            self.held += 1;
+            lane.insert(run);
+        }
     }
 
     /// When something that waits may be executed.
@@ -411,16 +443,15 @@ impl Window {
     /// Drops a lane from memory, as if it had never been heard of.
     fn forget(&mut self, entity: &Entity) {
         let Some(lane) = self.lanes.remove(entity) else { return };
-        for run in &lane.queue {
-            self.known.remove(&run.seq);
-            self.held -= 1;
-        }
-        self.put_off.retain(|seq, put_off| {
+        self.held -= lane.queue.len();
+        // Those of which the store is being asked, too: known and not held, nobody would ever execute them.
+        self.known.retain(|_, of| of != entity);
+        self.reading.forget(entity);
+        self.put_off.retain(|_, put_off| {
             let PutOff::Beside(of, kept) = put_off else { return true };
             if of != entity {
                 return true;
             }
-            self.known.remove(seq);
             match kept {
                 Some(_) => self.held -= 1,
                 None => self.stubs -= 1,

@@ -7,6 +7,7 @@ pub(crate) mod customers;
 pub(crate) mod erasure;
 pub(crate) mod messages;
 pub(crate) mod open_work;
+pub(crate) mod plans;
 pub(crate) mod races;
 pub(crate) mod receipts;
 pub(crate) mod retention;
@@ -205,7 +206,7 @@ fn commit(run: &QueuedRun, version: i64, outcome: Outcome) -> RunCommit {
 }
 
 /// Commits an outcome of a new run on whatever version the entity has.
-async fn done(store: &dyn Store, id: &str, outcome: Outcome) -> QueuedRun {
+pub(crate) async fn done(store: &dyn Store, id: &str, outcome: Outcome) -> QueuedRun {
     let run = accepted(store, id).await;
     let version = store.load_entity(&run.run.key, at(10)).await.unwrap().version;
     let committed = store.commit_run(commit(&run, version, outcome)).await.unwrap();

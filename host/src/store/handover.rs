@@ -108,9 +108,10 @@ impl Due {
         }
     }
 
-    /// Forgets what was told before; call it before reading the store, so that what is told meanwhile is kept.
-    pub fn forget(&self) {
-        self.earliest.store(i64::MAX, Ordering::Release);
+    /// Forgets what was told before, and says what the earliest of it was; call it before reading the store, so that what is
+    /// told meanwhile is kept.
+    pub fn forget(&self) -> Timestamp {
+        Timestamp(self.earliest.swap(i64::MAX, Ordering::AcqRel))
     }
 
     /// Takes note, without waking anybody, of what the store says is due next: who is told of a later time sleeps on.

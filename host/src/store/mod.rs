@@ -449,8 +449,18 @@ pub trait Store: Send + Sync + 'static {
     /// and those whose attempt was written down and has no answer yet. Of the last few of the lane, in order.
     async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>>;
 
-    /// Messages to look at again because their time has come, and the time of the next.
-    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)>;
+    /// Who has messages to look at again because their time has come, and when the next comes whose has not. Cheap however
+    /// many there are, as [`Store::open_flows`].
+    async fn due_tenants(&self, now: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)>;
+
+    /// A tenant's messages to look at again, in the order of their times: after the one with this time and number, up to `until`.
+    async fn due_messages(
+        &self,
+        tenant: &TenantId,
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>>;
 
     /// Changes a message if it still has the revision that the change was decided on, and makes the runs of plugins that
     /// asked to be told.

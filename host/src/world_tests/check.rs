@@ -18,13 +18,12 @@ use crate::{
 
 /// No state moves back, and what is settled stays so.
 pub(super) fn on_the_way(world: &World) {
-    let records = world.tables.lock().unwrap().records();
     let mut complaints = Vec::new();
     {
+        let tables = world.tables.lock().unwrap();
         let mut ledger = world.ledger.lock().unwrap();
-        for record in &records {
-            let id = record.message.id;
-            for attempt in &record.attempts {
+        for (id, settled, attempts) in tables.standing() {
+            for attempt in attempts {
                 let highest = ledger.highest.entry((id, attempt.no)).or_insert(attempt.state);
                 if attempt.state < *highest {
                     complaints
@@ -32,7 +31,7 @@ pub(super) fn on_the_way(world: &World) {
                 }
                 *highest = attempt.state.max(*highest);
             }
-            if record.settled {
+            if settled {
                 ledger.settled.insert(id);
             } else if ledger.settled.contains(&id) {
                 complaints.push(format!("{id} was settled and is not any more"));

@@ -151,6 +151,22 @@ impl Weather {
         }
         Ok(())
     }
+
+    /// A commit that is done, and whose host does not get to hear of it: it tells nobody of what is to be done now. A host that
+    /// is alone reads the store then, as every store has it do; of several one cannot know of what another lost.
+    fn is_not_heard(&self) -> bool {
+        let trouble = self.trouble.load(Ordering::SeqCst);
+        let unheard = trouble > 0
+            && self.world.storms()
+            && self.world.draw(&format!("commit on {}", self.host)).one_in(2 * trouble);
+        if unheard {
+            self.world.note(|| format!("host {}: what a commit hands over is lost", self.host));
+            if let Some(life) = self.world.life(self.host).filter(|_| !self.shared()) {
+                life.handover.read_the_store();
+            }
+        }
+        unheard
+    }
 }
 
 #[async_trait]
@@ -173,6 +189,10 @@ impl Script for Weather {
     }
 
     fn committed(&self, handed: &mut Handed) {
+        if self.is_not_heard() {
+            *handed = Handed { runs: Vec::new(), messages: Vec::new(), timer_due: None, message_due: None };
+            return;
+        }
         let of_run = |run: &crate::domain::run::QueuedRun| Shard::of_entity(&run.run.key);
         let of_message = |record: &crate::domain::message::MessageRecord| {
             Shard::of_lane(&record.message.tenant, record.message.to.lane())

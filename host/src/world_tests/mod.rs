@@ -6,7 +6,8 @@
 //! calms down, and once nothing is left to be done, what was seen from outside is held against what is in the tables.
 //!
 //! `RELAIS_TEST_SEEDS` says how many worlds are played, `RELAIS_TEST_SEED` plays one, with its journal, many times over: a seed
-//! decides everything but whom of several tasks that are ready at the same moment the runtime lets go first.
+//! decides everything but whom of several tasks that are ready at the same moment the runtime lets go first. `scripts/worlds`
+//! is the long version.
 
 mod chance;
 mod check;
@@ -15,7 +16,15 @@ mod plugin;
 mod provider;
 mod world;
 
-use std::io::Write;
+use std::{
+    io::Write,
+    num::NonZero,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use world::{Played, play};
 
@@ -25,7 +34,7 @@ use crate::{clock::Timestamp, store::memory::Flaws};
 const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
 
 /// Enough to meet each kind of trouble many times over, at about a fifth of a second of computing each.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 200;
 /// How often one seed is played where it is asked for.
 const REPLAYS: usize = 200;
 /// Worlds that may go wrong before no more are played.
@@ -47,21 +56,42 @@ fn complaint(seed: u64, played: &Played) -> Option<String> {
     Some(format!("seed {seed}, what happened is in {}:\n    {}", journal.display(), played.complaints.join("\n    ")))
 }
 
+/// What came of many worlds.
+#[derive(Default)]
+struct Sum {
+    worlds: usize,
+    verbs: u64,
+    complaints: Vec<(u64, String)>,
+}
+
+/// Plays a world for each seed, as many side by side as there are cores, until too many went wrong.
+fn play_all(seeds: &[u64]) -> Sum {
+    let (next, sum) = (AtomicUsize::new(0), Mutex::new(Sum::default()));
+    let work = || {
+        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::SeqCst)).copied() {
+            let played = play(seed, Flaws::default());
+            let mut sum = sum.lock().unwrap();
+            (sum.worlds, sum.verbs) = (sum.worlds + 1, sum.verbs + played.verbs);
+            sum.complaints.extend(complaint(seed, &played).map(|what| (seed, what)));
+            if sum.complaints.len() >= COMPLAINTS_MAX {
+                return;
+            }
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+    let mut sum = sum.into_inner().unwrap();
+    sum.complaints.sort();
+    sum
+}
+
 #[test]
 fn in_every_world_nothing_is_lost_doubled_or_out_of_order() {
     let seeds: Vec<u64> = match asked("RELAIS_TEST_SEED") {
         Some(seed) => vec![seed; REPLAYS],
         None => (0..asked("RELAIS_TEST_SEEDS").unwrap_or(SEEDS)).collect(),
     };
-    let (mut worlds, mut verbs, mut complaints) = (0, 0, Vec::new());
-    for seed in seeds {
-        let played = play(seed, Flaws::default());
-        (worlds, verbs) = (worlds + 1, verbs + played.verbs);
-        complaints.extend(complaint(seed, &played).map(|what| (seed, what)));
-        if complaints.len() == COMPLAINTS_MAX {
-            break;
-        }
-    }
+    let Sum { worlds, verbs, complaints } = play_all(&seeds);
     writeln!(std::io::stdout(), "{worlds} worlds, {verbs} verbs of the store").unwrap();
     let told: Vec<&str> = complaints.iter().map(|(_, what)| what.as_str()).collect();
     if let Some((seed, _)) = complaints.first() {

@@ -9,9 +9,7 @@ use crate::harness::{Cluster, Db, Host, LEASE, Setup, on_postgres};
 const SHARDS: u64 = 1_024;
 
 on_postgres! {
-    #[ignore = "/v1/stats does not say yet which shards a host has"]
     a_host_that_joins_takes_its_share_and_one_that_leaves_gives_it_back_at_once,
-    #[ignore = "/v1/stats does not say yet which shards a host has"]
     a_host_that_died_loses_its_shards_after_its_lease,
 }
 

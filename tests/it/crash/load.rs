@@ -25,7 +25,6 @@ const READY_MAX: Duration = Duration::from_secs(10);
 both_databases! {
     killed_at_random_moments_under_load_everything_acknowledged_arrives_once,
     killed_right_after_the_answer_nothing_of_a_batch_is_lost,
-    #[ignore = "a host that stops while others run leaves a few attempts without their answer"]
     stopped_under_load_it_ends_well_and_leaves_no_doubt,
 }
 

@@ -31,7 +31,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const LOOKS: usize = 200;
 
 pub(super) const VERBS: [&str; 7] =
-    ["accept_events", "commit_run", "begin", "answer", "record_receipts", "fire_timers", "open_runs"];
+    ["accept_events", "commit_run", "begin", "answer", "record_receipts", "fire_timers", "look"];
 /// Those that every event costs.
 pub(super) const EACH: usize = 5;
 
@@ -248,10 +248,12 @@ async fn fire(store: Arc<dyn Store>, _: Flow) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the sweep reads: whose runs are open, and those of one flow.
+/// What the sweep reads: whose runs are open, those of one flow and their numbers, and whose messages have come due.
 async fn look(store: Arc<dyn Store>, flow: Flow) -> anyhow::Result<()> {
     store.open_flows().await?;
     store.open_runs(&flow, 0, 1000).await?;
+    store.open_run_seqs(&flow, 0, i64::MAX, 1000).await?;
+    store.due_tenants(now()).await?;
     Ok(())
 }
 

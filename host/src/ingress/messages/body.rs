@@ -18,7 +18,10 @@ use crate::{
         purpose::{Category, Purpose},
     },
     ids::{CustomerId, MessageId, TenantId},
-    ingress::problem::{Problem, excerpt},
+    ingress::{
+        problem::{Problem, excerpt},
+        request::plain,
+    },
 };
 
 /// Names may be written with hyphens too, as in the manifest.
@@ -105,6 +108,7 @@ impl Reason {
         match (&self.event, &self.message, &self.reference) {
             (Some(id), None, None) | (None, Some(id), None) => Ok(Reference::Stored(id.clone())),
             (None, None, Some(own)) if !own.trim().is_empty() && own.chars().count() <= NAME_CHARS_MAX => {
+                plain("because.reference", own)?;
                 Ok(Reference::Own(own.clone()))
             }
             (None, None, Some(_)) => Err(Problem::bad_field("because.reference", "the reference is empty or too long")
@@ -129,6 +133,8 @@ impl Asked {
                 Problem::bad_field("tag", "the tag is too long").fix(format!("{NAME_CHARS_MAX} characters at most"))
             );
         }
+        let names = [("tag", self.tag.as_deref()), ("to.customer", self.to.customer.as_deref())];
+        names.into_iter().try_for_each(|(field, text)| text.map_or(Ok(()), |text| plain(field, text)))?;
         let attachment = self.attachment.map(|asked| Attachment {
             source: MediaSource::Url(asked.url),
             mime_type: asked.mime_type,

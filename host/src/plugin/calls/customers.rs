@@ -5,6 +5,7 @@ use crate::{
     domain::{
         customer::{Channel, ConsentScope},
         event::Event,
+        text::nul_in,
     },
     ids::CustomerId,
     plugin::{
@@ -19,7 +20,7 @@ const HISTORY_MAX: u32 = 100;
 impl customers::Host for RunState {
     async fn get(&mut self, id: String) -> wasmtime::Result<Option<customers::Customer>> {
         self.call()?;
-        let id = CustomerId::new(id);
+        let Some(id) = possible(id) else { return Ok(None) };
         let Some(known) = self.shared.store.customer(&self.work.run.key.tenant, &id).await.map_err(trouble)? else {
             return Ok(None);
         };
@@ -41,7 +42,7 @@ impl customers::Host for RunState {
 
     async fn routes(&mut self, id: String) -> wasmtime::Result<Vec<customers::Route>> {
         self.call()?;
-        let id = CustomerId::new(id);
+        let Some(id) = possible(id) else { return Ok(Vec::new()) };
         let known = self.shared.store.customer(&self.work.run.key.tenant, &id).await.map_err(trouble)?;
         let Some(customer) = known else { return Ok(Vec::new()) };
         let now = self.now;
@@ -69,7 +70,8 @@ impl customers::Host for RunState {
             self.denied("customers.history", why);
             return Ok(Vec::new());
         }
-        let (tenant, id) = (&self.work.run.key.tenant, CustomerId::new(id));
+        let Some(id) = possible(id) else { return Ok(Vec::new()) };
+        let tenant = &self.work.run.key.tenant;
         let limit = limit.min(HISTORY_MAX);
         let found = self.shared.store.history(tenant, &id, &event_type, limit).await.map_err(trouble)?;
         for event in &found {
@@ -77,6 +79,11 @@ impl customers::Host for RunState {
         }
         Ok(found.iter().map(|event| guest_event(event)).collect())
     }
+}
+
+/// A customer whom there can be. One who cannot is one whom nobody knows: the database is not asked for a name that it refuses.
+fn possible(id: String) -> Option<CustomerId> {
+    nul_in("id", &id).is_none().then(|| CustomerId::new(id))
 }
 
 /// An event in the words of the contract.

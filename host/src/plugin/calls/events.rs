@@ -1,6 +1,6 @@
 //! `relais:plugin/events`: events of the plugin's own, raised once the run has ended well.
 
-use super::{Misuse, RunState};
+use super::{Misuse, RunState, text};
 use crate::{
     domain::{event::reserved, run::EmittedEvent},
     plugin::{bindings::events, limiter::LimitReached},
@@ -15,6 +15,10 @@ impl events::Host for RunState {
         options: Option<events::EmitOptions>,
     ) -> wasmtime::Result<()> {
         self.call()?;
+        text("events.emit type", &event_type)?;
+        if let Some(subject) = &subject {
+            text("events.emit subject", subject)?;
+        }
         if let Err(why) = self.may().emit(&event_type) {
             // The call has no answer to carry a refusal, and going on as if it had worked would lose the event.
             return Err(Misuse(self.denied("events.emit", why)).into());
@@ -29,11 +33,11 @@ impl events::Host for RunState {
         }
         let (customer, dedup_key) = options.map_or((None, None), |options| (options.customer, options.dedup_key));
         if let Some(key) = &dedup_key {
-            self.key(key)?;
+            self.key("events.emit dedup-key", key)?;
         }
         let subject_bytes = subject.as_ref().map_or(0, String::len);
         self.effect(event_type.len() + subject_bytes + data.len())?;
-        let customer = self.customer_or_own(customer);
+        let customer = self.customer_or_own("events.emit customer", customer)?;
         self.outcome.events.push(EmittedEvent { event_type, subject, customer, dedup_key, data });
         Ok(())
     }

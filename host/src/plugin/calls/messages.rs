@@ -186,7 +186,7 @@ impl messages::HostDraft for RunState {
     }
 
     fn dedup_key(&mut self, draft: Resource<Draft>, key: String) -> wasmtime::Result<()> {
-        self.key(&key)?;
+        self.key("draft.dedup-key", &key)?;
         self.note_down(&draft, key.len(), |draft| draft.dedup_key = Some(key))
     }
 

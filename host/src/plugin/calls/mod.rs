@@ -28,7 +28,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    domain::run::{Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
+    domain::{
+        run::{Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
+        text::nul_in,
+    },
     ids::{CustomerId, EventId},
     store,
 };
@@ -129,16 +132,16 @@ impl RunState {
         Ok(())
     }
 
-    /// A key of an entry or timer.
-    fn key(&self, key: &str) -> wasmtime::Result<()> {
+    /// A key of an entry or timer; `what` is the argument's name.
+    fn key(&self, what: &str, key: &str) -> wasmtime::Result<()> {
         let allowed = self.shared.limits.key_bytes.0;
         if key.len() as u64 > allowed {
             return Err(LimitReached::host("key-bytes", show_size(allowed)).into());
         }
         if key.is_empty() {
-            return Err(Misuse("a key is empty; give entries and timers a name".to_owned()).into());
+            return Err(Misuse(format!("`{what}` is empty; give entries and timers a name")).into());
         }
-        Ok(())
+        text(what, key)
     }
 
     /// The data of a timer or an event.
@@ -173,8 +176,11 @@ impl RunState {
     }
 
     /// The customer as an argument gives it, or that of the run.
-    fn customer_or_own(&self, given: Option<String>) -> Option<CustomerId> {
-        given.map(CustomerId::new).or_else(|| self.work.run.customer.clone())
+    fn customer_or_own(&self, what: &str, given: Option<String>) -> wasmtime::Result<Option<CustomerId>> {
+        if let Some(given) = &given {
+            text(what, given)?;
+        }
+        Ok(given.map(CustomerId::new).or_else(|| self.work.run.customer.clone()))
     }
 
     /// The event that the run's chain goes back to.
@@ -202,6 +208,11 @@ impl WasiView for RunState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
+}
+
+/// A text that is kept as it is.
+fn text(what: &str, text: &str) -> wasmtime::Result<()> {
+    nul_in(what, text).map_or(Ok(()), |why| Err(Misuse(why).into()))
 }
 
 /// A failed look into the store ends the run; it is executed again.

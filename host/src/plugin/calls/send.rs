@@ -17,6 +17,7 @@ use crate::{
         message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy, Template},
         purpose::Purpose,
         run::{Cause, Incoming, RefusedMessage},
+        text::nul_in,
     },
     ids::{EventId, MessageId},
     plugin::{bindings::messages::SendError, limiter::LimitReached, manifest::TemplateSpec},
@@ -70,6 +71,7 @@ impl RunState {
         if let Some(problem) = &draft.problem {
             return Ok(Err(problem.clone()));
         }
+        accept!(names(draft));
         let purpose = draft.purpose.unwrap_or(Purpose::Alert);
         let (to, answered) = accept!(self.recipient(draft).await?);
         let sms = accept!(self.permitted(draft, purpose));
@@ -299,6 +301,22 @@ impl RunState {
             self.seen.push((source_id.to_owned(), id));
         }
     }
+}
+
+/// Whom and what the draft names has to be something that can be kept, and asked for. What it says is looked at with its content.
+fn names(draft: &Draft) -> Result<(), Refusal> {
+    let customer = match &draft.to {
+        Some(Target::Customer(id)) => Some(id.as_str()),
+        _ => None,
+    };
+    let names = [
+        ("to-customer", customer),
+        ("because", draft.because.as_deref()),
+        ("locale", draft.locale.as_deref()),
+        ("tag", draft.tag.as_deref()),
+    ];
+    let bad = names.into_iter().find_map(|(name, text)| nul_in(name, text?));
+    bad.map_or(Ok(()), |why| Err(Refusal::BadContent(why)))
 }
 
 fn sender(incoming: &Incoming) -> Result<Recipient, Refusal> {

@@ -63,7 +63,7 @@ impl state::Host for RunState {
 
     fn set(&mut self, key: String, value: Vec<u8>, options: Option<state::EntryOptions>) -> wasmtime::Result<()> {
         self.call()?;
-        self.key(&key)?;
+        self.key("state.set key", &key)?;
         let allowed = self.shared.limits.value_bytes.0;
         if value.len() as u64 > allowed {
             return Err(LimitReached::host("value-bytes", show_size(allowed)).into());
@@ -71,7 +71,8 @@ impl state::Host for RunState {
         self.effect(key.len() + value.len())?;
         let (ttl, customer) = options.map_or((None, None), |options| (options.ttl, options.customer));
         let expires = ttl.map(|ttl| duration("state.set ttl", ttl)).transpose()?.map(|ttl| self.now.plus(ttl));
-        let entry = StateEntry { value: Arc::from(value), customer: self.customer_or_own(customer), expires };
+        let customer = self.customer_or_own("state.set customer", customer)?;
+        let entry = StateEntry { value: Arc::from(value), customer, expires };
         let removed = self.entry(&key).map_or(0, |old| weight(&key, old));
         self.resize(removed, weight(&key, &entry))?;
         self.outcome.state.insert(key, StateChange::Set(entry));

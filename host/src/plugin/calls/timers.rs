@@ -9,7 +9,7 @@ use crate::{
 impl timers::Host for RunState {
     fn set(&mut self, key: String, due: f64, data: String, expires: Option<f64>) -> wasmtime::Result<()> {
         self.call()?;
-        self.key(&key)?;
+        self.key("timers.set key", &key)?;
         if !self.plugin.manifest.on_timer {
             return Err(Misuse("timers.set: nobody would be called; add [on-timer] to plugin.toml".to_owned()).into());
         }

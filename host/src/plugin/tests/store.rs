@@ -97,7 +97,16 @@ impl Store for OneCustomer {
     async fn earlier_messages(&self, _: &TenantId, _: &str, _: i64) -> Result<Vec<MessageRecord>> {
         Err(Error::Closed)
     }
-    async fn due_messages(&self, _: Timestamp, _: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
+    async fn due_tenants(&self, _: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)> {
+        Err(Error::Closed)
+    }
+    async fn due_messages(
+        &self,
+        _: &TenantId,
+        _: (Timestamp, i64),
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<MessageRecord>> {
         Err(Error::Closed)
     }
     async fn change_message(&self, _: MessageChange) -> Result<Changed> {

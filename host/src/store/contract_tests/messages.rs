@@ -73,14 +73,28 @@ pub(crate) async fn a_message_that_has_to_wait_comes_back_when_it_is_due(place: 
     drop(world);
     let world = open(place).await;
     assert!(world.store.open_messages(&tenant(), 0, 10).await.unwrap().is_empty());
-    let due = async |now, limit| {
-        let (due, next) = world.store.due_messages(at(now), limit).await.unwrap();
-        (due.into_iter().map(|record| record.message.id).collect::<Vec<_>>(), next)
+    let mut theirs = message("theirs");
+    theirs.tenant = TenantId::from("another");
+    let (id, hold) = (theirs.id, MessageChangeKind::Hold { code: "pace".into(), decision: json!({}), until: at(HOUR) });
+    world.store.accept_message(theirs).await.unwrap();
+    let kind = MessageChange { tenant: "another".into(), message: id, revision: 1, kind: hold, now: at(30) };
+    assert!(matches!(world.store.change_message(kind).await.unwrap(), Changed::Done(_)));
+    let due = async |after, until, limit| {
+        let found = world.store.due_messages(&tenant(), after, at(until), limit).await.unwrap();
+        found.into_iter().map(|record| (record.message.id, record.seq)).unzip::<_, _, Vec<_>, Vec<_>>()
     };
     let [a, b] = ["a", "b"].map(|name| message(name).id);
-    assert_eq!(due(HOUR - 1, 10).await, (vec![], Some(at(HOUR))));
-    assert_eq!(due(2 * HOUR, 10).await, (vec![b, a], Some(at(3 * HOUR))));
-    assert_eq!(due(2 * HOUR, 1).await, (vec![b], Some(at(2 * HOUR))));
+    let first = (Timestamp(i64::MIN), i64::MIN);
+    assert_eq!(world.store.due_tenants(at(HOUR - 1)).await.unwrap(), (vec![], Some(at(HOUR))));
+    let both = vec![TenantId::from("another"), tenant()];
+    assert_eq!(world.store.due_tenants(at(HOUR)).await.unwrap(), (both.clone(), Some(at(2 * HOUR))));
+    assert_eq!(world.store.due_tenants(at(2 * HOUR)).await.unwrap(), (both, Some(at(3 * HOUR))));
+    assert_eq!(due(first, HOUR - 1, 10).await.0, []);
+    assert_eq!(due(first, 2 * HOUR, 10).await.0, [b, a], "and none of another tenant's");
+    let (first_read, seqs) = due(first, 2 * HOUR, 1).await;
+    assert_eq!(first_read, [b]);
+    assert_eq!(due((at(HOUR), seqs[0]), 2 * HOUR, 10).await.0, [a], "it goes on after what was read");
+    assert_eq!(due((at(HOUR), seqs[0] - 1), 2 * HOUR, 10).await.0, [b, a]);
     let held = read(&*world.store, a).await;
     assert_eq!((held.code.as_deref(), held.decision), (Some("quiet-hours"), Some(json!({ "until": 2 * HOUR }))));
 }

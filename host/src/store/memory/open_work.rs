@@ -65,25 +65,41 @@ pub(super) fn messages(
     open.filter(|record| ours(script, record)).take(limit as usize).collect()
 }
 
+/// The times and numbers of those that wait and are ours, in their order.
+fn waiting(tables: &Tables, script: &dyn Script, of: impl Fn(&TenantId) -> bool) -> Vec<(Timestamp, i64, TenantId)> {
+    let states = tables.messages.iter().filter_map(|(seq, row)| row.state.as_ref().map(|(state, _)| (*seq, state)));
+    let waiting = states.filter_map(|(seq, state)| match state.next {
+        Next::At(at) if ours(script, state) && of(&state.message.tenant) => {
+            Some((at, seq, state.message.tenant.clone()))
+        }
+        _ => None,
+    });
+    let mut waiting: Vec<_> = waiting.collect();
+    waiting.sort_unstable();
+    waiting
+}
+
+pub(super) fn due_tenants(tables: &Tables, script: &dyn Script, now: Timestamp) -> (Vec<TenantId>, Option<Timestamp>) {
+    let waiting = waiting(tables, script, |_| true);
+    let next = waiting.iter().map(|(at, ..)| *at).find(|at| *at > now);
+    let mut tenants: Vec<TenantId> =
+        waiting.into_iter().take_while(|(at, ..)| *at <= now).map(|(_, _, tenant)| tenant).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    (tenants, next)
+}
+
 pub(super) fn due_messages(
     tables: &Tables,
     script: &dyn Script,
-    now: Timestamp,
+    tenant: &TenantId,
+    after: (Timestamp, i64),
+    until: Timestamp,
     limit: u32,
-) -> (Vec<MessageRecord>, Option<Timestamp>) {
-    let mut waiting: Vec<(Timestamp, i64)> = Vec::new();
-    for (seq, row) in tables.messages.iter() {
-        if let Some((state, _)) = &row.state
-            && let Next::At(at) = state.next
-            && ours(script, state)
-        {
-            waiting.push((at, *seq));
-        }
-    }
-    waiting.sort_unstable();
-    let due = waiting.iter().take(limit as usize).take_while(|(at, _)| *at <= now).count();
-    let next = waiting.get(due).map(|(at, _)| *at);
-    (waiting.iter().take(due).filter_map(|(_, seq)| tables.record(*seq)).collect(), next)
+) -> Vec<MessageRecord> {
+    let waiting = waiting(tables, script, |other| other == tenant).into_iter();
+    let due = waiting.filter(|(at, seq, _)| (*at, *seq) > after && *at <= until).take(limit as usize);
+    due.filter_map(|(_, seq, _)| tables.record(seq)).collect()
 }
 
 pub(super) fn earlier_messages(tables: &Tables, tenant: &TenantId, lane: &str, seq: i64) -> Vec<MessageRecord> {

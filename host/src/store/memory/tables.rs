@@ -11,7 +11,7 @@ use crate::{
     domain::{
         customer::{Channel, Consent, ConsentScope},
         event::Event,
-        message::{Attempt, MessageRecord, NewMessage},
+        message::{Attempt, MessageRecord, NewMessage, Next},
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
         status::{AttemptState, MessageState},
     },
@@ -180,6 +180,25 @@ impl Tables {
 
     pub(super) fn attempts_of(&self, seq: i64) -> Vec<Attempt> {
         self.attempts.range((seq, 0)..=(seq, u32::MAX)).map(|(_, attempt)| attempt.clone()).collect()
+    }
+
+    /// How every message stands: whether it is settled, and its attempts.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = (MessageId, bool, impl Iterator<Item = &Attempt>)> {
+        self.messages.iter().filter_map(|(seq, row)| {
+            let (state, _) = row.state.as_ref()?;
+            let attempts = self.attempts.range((*seq, 0)..=(*seq, u32::MAX)).map(|(_, attempt)| attempt);
+            Some((row.message.id, state.settled, attempts))
+        })
+    }
+
+    /// Nothing is left to be done.
+    pub(crate) fn at_rest(&self) -> bool {
+        let ended = |row: &MessageRow| {
+            row.state.as_ref().is_some_and(|(state, _)| state.settled && state.next == Next::Nothing)
+        };
+        self.timers.is_empty()
+            && self.runs.values().all(|row| row.state != RunState::Open)
+            && self.messages.values().all(|row| ended(row))
     }
 
     /// Every message, in order of commit.

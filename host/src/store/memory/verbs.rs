@@ -93,8 +93,19 @@ impl Store for MemoryStore {
         self.read("earlier_messages", |tables| open_work::earlier_messages(tables, tenant, lane, seq)).await
     }
 
-    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
-        self.read("due_messages", |tables| open_work::due_messages(tables, &*self.script, now, limit)).await
+    async fn due_tenants(&self, now: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)> {
+        self.read("due_tenants", |tables| open_work::due_tenants(tables, &*self.script, now)).await
+    }
+
+    async fn due_messages(
+        &self,
+        tenant: &TenantId,
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        self.read("due_messages", |tables| open_work::due_messages(tables, &*self.script, tenant, after, until, limit))
+            .await
     }
 
     async fn change_message(&self, change: MessageChange) -> Result<Changed> {

@@ -24,6 +24,9 @@ use super::{Shared, connect, error::Outcome, notify, read};
 use crate::domain::shard::{SHARDS, Shard};
 
 const WORDS: usize = SHARDS as usize / 64;
+/// How long after the others went a host still asks the store whose turn it is: far longer than it takes to notice that there
+/// is work of theirs to be read.
+const ALONE_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct Leases {
     /// A number that no other start of a host has, so that a host that comes back is not taken for the one that died.
@@ -34,6 +37,8 @@ pub(super) struct Leases {
     /// Until when they are ours without asking again.
     until: Mutex<Option<Instant>>,
     hosts: AtomicUsize,
+    /// When others were last there.
+    shared: Mutex<Option<Instant>>,
     /// Another host said that shards changed hands.
     pub(super) changed: Notify,
     leaving: AtomicBool,
@@ -48,6 +53,7 @@ impl Leases {
             owned: std::array::from_fn(|_| AtomicU64::new(0)),
             until: Mutex::new(None),
             hosts: AtomicUsize::new(1),
+            shared: Mutex::new(None),
             changed: Notify::new(),
             leaving: AtomicBool::new(false),
         }
@@ -88,28 +94,47 @@ impl Leases {
         self.hosts.load(Ordering::Acquire)
     }
 
+    /// A host that has just become the only one does not know yet what the others have left: what it accepts from then on is
+    /// younger than work that it has still to read.
     pub(super) fn shared_with_others(&self) -> bool {
-        self.hosts() > 1 || self.count() < usize::from(SHARDS)
+        let shared = *self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hosts() > 1 || self.count() < usize::from(SHARDS) || shared.is_some_and(|at| at.elapsed() < ALONE_AFTER)
     }
 
-    /// Takes note of what the database says is ours. `true` where there is something new.
-    fn own(&self, shards: &[i16]) -> bool {
-        let mut words = [0u64; WORDS];
-        for shard in shards.iter().filter_map(|shard| usize::try_from(*shard).ok()) {
-            if let Some(word) = words.get_mut(shard / 64) {
-                *word |= 1 << (shard % 64);
-            }
+    /// How many live, this one included.
+    fn count_hosts(&self, hosts: usize) {
+        let known = self.hosts.swap(hosts, Ordering::AcqRel);
+        if hosts > 1 || known > 1 {
+            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
-        let mut gained = false;
-        for (word, now) in self.owned.iter().zip(words) {
-            gained |= now & !word.swap(now, Ordering::AcqRel) != 0;
-        }
-        gained
+    }
+
+    /// Takes note of what the database says is ours.
+    fn own(&self, shards: &[i16]) {
+        self.owned.iter().zip(words(shards)).for_each(|(word, now)| word.store(now, Ordering::Release));
+    }
+
+    /// Whether there is work among these shards that this host knows nothing of: it had not got them, or had them no longer,
+    /// because its lease had ended. What it held of them it has dropped since.
+    fn gains(&self, shards: &[i16]) -> bool {
+        let known = self.owned.iter().map(|word| word.load(Ordering::Acquire));
+        known.zip(words(shards)).any(|(known, now)| now & !known != 0) || !self.lives()
     }
 
     fn keep_until(&self, until: Instant) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
+}
+
+/// A bit for each shard.
+fn words(shards: &[i16]) -> [u64; WORDS] {
+    let mut words = [0u64; WORDS];
+    for shard in shards.iter().filter_map(|shard| usize::try_from(*shard).ok()) {
+        if let Some(word) = words.get_mut(shard / 64) {
+            *word |= 1 << (shard % 64);
+        }
+    }
+    words
 }
 
 /// The host that should have a shard: each pair of host and shard draws a number, and the highest has it.
@@ -156,10 +181,9 @@ pub(super) async fn round(shared: &Shared) -> Outcome<Option<Duration>> {
     // Counted from before it is asked for, so that it ends here no later than there.
     let asked = Instant::now();
     let came = renew(&client, shared).await?;
-    leases.keep_until(asked + leases.lease);
     let (hosts, left): (Vec<_>, Vec<_>) = living(&client).await?.into_iter().unzip();
     let next_end = hosts.iter().zip(left).filter(|(host, _)| **host != leases.id).map(|(_, left)| left).min();
-    leases.hosts.store(hosts.len(), Ordering::Release);
+    leases.count_hosts(hosts.len());
     let (mine, others): (Vec<i16>, Vec<i16>) = (0..i16::try_from(SHARDS).unwrap_or(i16::MAX))
         .partition(|shard| u16::try_from(*shard).is_ok_and(|shard| rightful(&hosts, shard) == Some(&leases.id)));
     let sql = "UPDATE shards SET host = NULL, since = now() WHERE host = $1 AND shard = ANY($2)";
@@ -172,8 +196,15 @@ pub(super) async fn round(shared: &Shared) -> Outcome<Option<Duration>> {
         Ok(row.try_get::<_, i16>(0)?)
     })
     .await?;
-    if leases.own(&owned) {
+    let gains = leases.gains(&owned);
+    if gains {
         tracing::info!(shards = owned.len(), hosts = hosts.len(), "this host has more shards than before");
+        // Said before they are ours as well: what is handed over from then on is not taken for all that there is.
+        shared.handover.read_the_store();
+    }
+    leases.own(&owned);
+    leases.keep_until(asked + leases.lease);
+    if gains {
         shared.handover.read_the_store();
     }
     if came || given > 0 {
@@ -241,6 +272,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_host_whose_lease_had_ended_reads_anew_what_it_has() {
+        let leases = Leases::new([1; 16], "one".to_owned(), Duration::from_secs(30));
+        assert!(leases.gains(&[1, 2]), "it had nothing");
+        leases.own(&[1, 2]);
+        leases.keep_until(Instant::now() + Duration::from_secs(30));
+        assert!(!leases.gains(&[1, 2]) && leases.gains(&[1, 2, 3]));
+        leases.keep_until(Instant::now());
+        assert!(leases.gains(&[1, 2]), "it has dropped what it held of them");
+    }
+
+    #[test]
+    fn a_host_that_was_one_of_several_is_not_alone_at_once() {
+        let leases = Leases::new([1; 16], "one".to_owned(), Duration::from_secs(30));
+        let all: Vec<i16> = (0..i16::try_from(SHARDS).unwrap()).collect();
+        leases.keep_until(Instant::now() + Duration::from_secs(30));
+        leases.own(&all);
+        leases.count_hosts(1);
+        assert!(!leases.shared_with_others(), "it was never anything else");
+        leases.count_hosts(2);
+        leases.count_hosts(1);
+        assert!(leases.shared_with_others());
+    }
 
     fn shares(hosts: &[[u8; 16]]) -> Vec<usize> {
         let count = |host| (0..SHARDS).filter(|shard| rightful(hosts, *shard) == Some(host)).count();

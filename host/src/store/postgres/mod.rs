@@ -34,6 +34,7 @@ mod people;
 mod read;
 mod retain;
 mod rows;
+mod session;
 mod settings;
 mod source;
 mod stories;
@@ -153,7 +154,7 @@ impl PgStore {
         lease::round(&shared).await.map_err(at)?;
         let (queue, jobs) = mpsc::channel(shared.settings.queue_max.max(1));
         let stop = CancellationToken::new();
-        let writer = Writer { shared: shared.clone(), queue: jobs, client: None };
+        let writer = Writer { shared: shared.clone(), queue: jobs, connection: None, lost: None };
         let tasks = vec![
             tokio::spawn(writer.run()),
             tokio::spawn(lease::keep(shared.clone(), stop.clone())),

@@ -6,6 +6,8 @@
 //! migration says which is the oldest host that still understands the schema after it, and a host that is older, or a database
 //! that is older than this program's first, is refused.
 
+use std::time::Duration;
+
 use deadpool_postgres::ClientWrapper;
 
 use super::{
@@ -24,7 +26,12 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_begin.sql"), oldest_host: 1 },
     Migration { sql: include_str!("migrations/0002_retention.sql"), oldest_host: 1 },
+    Migration { sql: include_str!("migrations/0003_due_by_tenant.sql"), oldest_host: 1 },
 ];
+
+/// How often a step of the schema is tried that others are in the way of, and the pause after the first try, which grows.
+const TRIES_MAX: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// One host at a time changes the schema. The number means nothing but must never change.
 pub(super) const LOCK: i64 = 0x5245_4c41;
@@ -99,14 +106,28 @@ async fn under_lock(client: &ClientWrapper, place: &str) -> Result<[u8; 32]> {
             "BEGIN; {} INSERT INTO schema_versions (version, oldest_host) VALUES ({number}, {oldest}); COMMIT;",
             migration.sql
         );
-        if let Err(error) = client.batch_execute(&sql).await {
-            // The error is what is told; a transaction that cannot be rolled back ends with the connection.
-            let _ = client.batch_execute("ROLLBACK").await;
-            return Err(at(Trouble::Sql(error)));
-        }
+        migrate(client, &sql).await.map_err(at)?;
         tracing::info!(schema = number, "the database has a new schema");
     }
     address_key(client).await.map_err(at)
+}
+
+/// One step, with its number. Hosts of the version before go on writing meanwhile, and may have locked in another order: then the
+/// step is done again.
+async fn migrate(client: &ClientWrapper, sql: &str) -> Outcome<()> {
+    let mut tries = 0;
+    loop {
+        let Err(error) = client.batch_execute(sql).await else { return Ok(()) };
+        // The error is what is told; a transaction that cannot be rolled back ends with the connection.
+        let _ = client.batch_execute("ROLLBACK").await;
+        let trouble = Trouble::Sql(error);
+        tries += 1;
+        if !trouble.passes_by_trying_again() || tries >= TRIES_MAX {
+            return Err(trouble);
+        }
+        tracing::info!(%trouble, tries, "a step of the schema met the work of other hosts, and is done again");
+        tokio::time::sleep(PAUSE.saturating_mul(tries)).await;
+    }
 }
 
 /// The schema's version and the oldest host that understands it; 0 for a database that is empty.

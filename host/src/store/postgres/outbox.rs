@@ -18,7 +18,6 @@ use super::{
     source::ProviderKey,
 };
 use crate::{
-    clock::Timestamp,
     domain::{
         customer::Channel,
         message::{Attempt, MessageRecord, Next},
@@ -192,26 +191,4 @@ pub(super) async fn messages_by_seqs(
     let from = "message_states s JOIN messages m ON m.seq = s.seq WHERE s.step = 1 AND s.seq = ANY($1) \
                 AND s.shard = ANY($2) ORDER BY s.seq";
     select(client, from, &[&seqs, &shards]).await
-}
-
-/// Messages to look at again because their time has come, and the time of the next.
-pub(super) async fn due_messages(
-    client: &ClientWrapper,
-    now: Timestamp,
-    limit: u32,
-    shards: &[i16],
-) -> Outcome<(Vec<MessageRecord>, Option<Timestamp>)> {
-    let from = "message_states s JOIN messages m ON m.seq = s.seq WHERE s.step = 2 AND s.due <= $1 \
-                AND s.shard = ANY($2) ORDER BY s.due, s.seq LIMIT $3";
-    let due = select(client, from, &[&now.0, &shards, &i64::from(limit)]).await?;
-    // The first that is not among these: where there were more than `limit`, its time has come already.
-    let full = u32::try_from(due.len()).is_ok_and(|count| count >= limit);
-    let last = match due.last().map(|last| (last.next, last.seq)) {
-        Some((Next::At(at), seq)) if full => (at.0, seq),
-        _ => (now.0, i64::MAX),
-    };
-    let sql = "SELECT due FROM message_states WHERE step = 2 AND (due, seq) > ($1, $2) AND shard = ANY($3) \
-               ORDER BY due, seq LIMIT 1";
-    let next = read::one(client, sql, &[&last.0, &last.1, &shards], |row| rows::must_time(row, 0)).await?;
-    Ok((due, next))
 }

@@ -44,6 +44,10 @@ impl Settings {
         Duration::from_millis(self.statement_timeout_ms)
     }
 
+    pub(super) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
     pub(super) fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_s)
     }

@@ -1,6 +1,6 @@
 //! The contract that every database keeps, on PostgreSQL.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::PgStore;
 use crate::clock::{AdjustableClock, Timestamp};
 use crate::store::{
     Handover, Settings, Store,
-    contract_tests::{Place, erasure, retention_contract, store_contract},
+    contract_tests::{Place, erasure, plans, retention_contract, store_contract},
     handover::handover,
 };
 
@@ -77,6 +77,70 @@ async fn an_erasure_reaches_every_place_in_which_a_customer_can_stand() {
     store.close().await.unwrap();
 }
 
+/// Rows of another tenant in every table that an event's life reads, beside what [`PgStore::fill`] fills in.
+const OTHERS: &str = "
+INSERT INTO events SELECT n, decode(md5('event' || n), 'hex'), 'backlog', '/shop', n, 'order', NULL, 0, 0, 'c' || n % 1000, '{}',
+    NULL, NULL, NULL, '' FROM generate_series(1, 20000) n;
+INSERT INTO event_keys SELECT id, seq FROM events;
+INSERT INTO run_results SELECT seq, 0, NULL, NULL, NULL FROM runs;
+INSERT INTO entities SELECT 'backlog', 'backlog', 'order/' || n, 1 FROM generate_series(1, 20000) n;
+INSERT INTO state SELECT tenant, plugin, entity, 'seen', '1', NULL, NULL FROM entities;
+INSERT INTO messages SELECT n, decode(md5('message' || n), 'hex'), 'backlog', 'c' || n, 'c' || n % 1000, 0, '{}'
+    FROM generate_series(1, 20000) n;
+INSERT INTO message_states SELECT n, 'backlog', n % 1024, 1, 'pending', n % 3 = 0, false, NULL, NULL, NULL, n % 3,
+    CASE n % 3 WHEN 2 THEN n END FROM generate_series(1, 20000) n;
+INSERT INTO attempts SELECT n, 1, 'whatsapp', 'meta', 'main', '+33639980000', 'sent', 'wamid.other.' || n, 'text', 1, NULL, 0, 0,
+    NULL, '{}' FROM generate_series(1, 20000) n;
+INSERT INTO receipts SELECT n, 1, 'delivered', '', 0, 0, NULL, NULL FROM generate_series(1, 20000) n;
+INSERT INTO parked_receipts (tenant, provider, token, provider_id, state, code, time, received)
+    SELECT 'backlog', 'meta', 'token' || n, 'parked.' || n, 'delivered', '', 0, 0 FROM generate_series(1, 20000) n;
+INSERT INTO dedup_keys SELECT 'backlog', 'c' || n, 'backlog', 'order/' || n, '' FROM generate_series(1, 20000) n;
+SELECT setval('events_seq', 20000), setval('messages_seq', 20000);
+ANALYZE";
+
+/// Rows and entries of indexes that have been read of each table, as soon as nobody is connected who has not told yet.
+async fn rows_read(client: &tokio_postgres::Client) -> BTreeMap<String, i64> {
+    let others = "SELECT count(*) FROM pg_stat_activity \
+                  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    while client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let read = "SELECT relname::text, (seq_tup_read + coalesce((SELECT sum(i.idx_tup_read) FROM pg_stat_user_indexes i \
+                WHERE i.relid = t.relid), 0))::int8 FROM pg_stat_user_tables t WHERE n_live_tup >= 10000";
+    client.query(read, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[tokio::test]
+async fn no_table_is_read_from_end_to_end_for_an_event_or_for_a_look_at_open_work() {
+    let database = Database::new().await;
+    let clock = || Arc::new(AdjustableClock::starting_at(Timestamp(0)));
+    let url = &database.0.url;
+    // Nothing is old enough to be tidied away meanwhile.
+    let settings = || Settings { parked_receipts_max: 100_000, ..Settings::default() };
+    let store = PgStore::open(url, settings(), handover(1, 1).0, clock()).await.unwrap();
+    store.fill(20_000, 20_000).await.unwrap();
+    store.close().await.unwrap();
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(OTHERS).await.unwrap();
+    // Told by whoever read them when they go.
+    drop(client);
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let before = rows_read(&client).await;
+    let store = PgStore::open(url, settings(), handover(1, 1).0, clock()).await.unwrap();
+    for name in ["1", "2", "3"] {
+        plans::live(&store, name).await;
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let after = rows_read(&client).await;
+    assert_eq!(before.len(), 13, "the tables that have so many rows: {before:?}");
+    let read: BTreeMap<&str, i64> = after.iter().map(|(table, rows)| (table.as_str(), rows - before[table])).collect();
+    assert!(read["runs"] > 0 && read["messages"] > 0, "it was counted: {read:?}");
+    assert!(read.values().all(|rows| *rows < 2_000), "a tenth of a table or more was read: {read:?}");
+}
+
 #[tokio::test]
 async fn receipts_about_unknown_attempts_are_bounded() {
     let database = Database::new().await;
@@ -92,7 +156,22 @@ async fn receipts_about_unknown_attempts_are_bounded() {
         (client.query("SELECT provider_id FROM parked_receipts ORDER BY id", &[]).await.unwrap().iter())
             .map(|row| row.get(0))
             .collect();
-    // The one that makes room is the latest, and comes on top.
-    assert_eq!(kept, ["unknown-6", "unknown-7", "unknown-8", "unknown-9"]);
+    assert_eq!(kept, ["unknown-7", "unknown-8", "unknown-9"]);
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_session_that_was_ended_nothing_is_committed_any_more() {
+    let database = Database::new().await;
+    let config = super::connect::config(&database.0.url, &super::settings::Settings::default()).unwrap();
+    let pool = super::connect::pool(config, &super::settings::Settings::default()).unwrap();
+    let (lost, other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    lost.batch_execute("CREATE TABLE things (name text); BEGIN; INSERT INTO things VALUES ('late')").await.unwrap();
+    let session = super::session::Session::of(&lost).await.unwrap().unwrap();
+    session.end(&other).await.unwrap();
+    // Who has gone already is not waited for.
+    session.end(&other).await.unwrap();
+    assert!(lost.batch_execute("COMMIT").await.is_err());
+    let count: i64 = other.query_one("SELECT count(*) FROM things", &[]).await.unwrap().get(0);
+    assert_eq!(count, 0);
 }

@@ -148,9 +148,20 @@ impl Store for PgStore {
         self.read(async |client| open_work::earlier_messages(client, tenant, lane, seq).await).await
     }
 
-    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
+    async fn due_tenants(&self, now: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)> {
         let shards = self.shared.leases.owned();
-        self.read(async |client| outbox::due_messages(client, now, limit, &shards).await).await
+        self.read(async |client| open_work::due_tenants(client, now, &shards).await).await
+    }
+
+    async fn due_messages(
+        &self,
+        tenant: &TenantId,
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let shards = self.shared.leases.owned();
+        self.read(async |client| open_work::due_messages(client, tenant, after, until, limit, &shards).await).await
     }
 
     async fn change_message(&self, change: MessageChange) -> Result<Changed> {

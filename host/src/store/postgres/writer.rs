@@ -5,7 +5,8 @@
 //! same order, what the commands newly made to be done. A transaction that another host got in the way of is done again from
 //! the start. A connection that is lost is made anew with the next command; where it was lost between a commit and its answer,
 //! nobody knows what became of it, so the callers are told that it failed, and what they ask for again is found done: an event
-//! is a duplicate, a run is gone, a message has another revision. What was to be handed over then is found by the sweep.
+//! is a duplicate, a run is gone, a message has another revision. Its session is ended before anything else is written
+//! ([`super::session`]), and what it made to be done is read from the store.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -19,6 +20,7 @@ use super::{
     Shared,
     error::{Outcome, Trouble},
     load, notify,
+    session::Session,
     source::{PgSource, Want},
     table::row,
 };
@@ -88,7 +90,14 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) queue: mpsc::Receiver<Box<dyn Job>>,
     /// `None` until the first command, and after it was lost.
-    pub(super) client: Option<ClientWrapper>,
+    pub(super) connection: Option<Connection>,
+    /// The session of a connection that was given up, with a transaction that may still go through.
+    pub(super) lost: Option<Session>,
+}
+
+pub(super) struct Connection {
+    client: ClientWrapper,
+    session: Option<Session>,
 }
 
 impl Writer {
@@ -129,7 +138,6 @@ impl Writer {
             Err(trouble) => {
                 let error = trouble.at(&self.shared.place);
                 // Where the commit went through and only its answer was lost, what it made to be done is in the store alone.
-                // It is read there before anything later is taken up, or what comes after it would overtake it.
                 self.shared.handover.read_the_store();
                 tracing::error!(commands = jobs.len(), %error, "nothing of these commands is known to be written");
                 jobs.into_iter().for_each(|job| job.answer(Some(&error)));
@@ -153,28 +161,48 @@ impl Writer {
     }
 
     async fn attempt(&mut self, jobs: &mut Jobs) -> Outcome<Pending> {
-        let client = match self.client.take() {
-            Some(client) if !client.is_closed() => client,
-            _ => super::connect::writer(&self.shared).await?,
-        };
         let limit = self.shared.settings.postgres.statement_timeout();
-        let done = tokio::time::timeout(limit, Box::pin(transact(&client, &self.shared, jobs))).await;
-        match done {
-            Ok(Ok(pending)) => {
-                self.client = Some(client);
-                Ok(pending)
+        let connect_limit = self.shared.settings.postgres.connect_timeout();
+        let silent = |limit: Duration| Trouble::Silent(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        let connection = match self.connection.take() {
+            Some(connection) if !connection.client.is_closed() => connection,
+            // Not as long as a statement: whoever posts waits for both.
+            _ => {
+                let connected = tokio::time::timeout(connect_limit, self.connect()).await;
+                connected.unwrap_or_else(|_| Err(silent(connect_limit)))?
             }
-            Ok(Err(trouble)) => {
-                // A connection that cannot even roll back is not used again; the server ends its transaction with it.
-                let rolled_back = tokio::time::timeout(limit, client.batch_execute("ROLLBACK")).await;
-                if matches!(rolled_back, Ok(Ok(()))) {
-                    self.client = Some(client);
-                }
-                Err(trouble)
+        };
+        let client = &connection.client;
+        let done = tokio::time::timeout(limit, Box::pin(transact(client, &self.shared, jobs))).await;
+        let known = match &done {
+            Ok(Ok(_)) => true,
+            // A connection that cannot even roll back is not used again.
+            Ok(Err(_)) => {
+                let rolled_back = tokio::time::timeout(connect_limit, client.batch_execute("ROLLBACK")).await;
+                matches!(rolled_back, Ok(Ok(())))
             }
-            // What the server is doing with the transaction is not known: the connection is given up.
-            Err(_) => Err(Trouble::Silent(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))),
+            // What the server is doing with the transaction is not known.
+            Err(_) => false,
+        };
+        if known {
+            self.connection = Some(connection);
+        } else {
+            self.lost = connection.session;
         }
+        done.unwrap_or_else(|_| Err(silent(limit)))
+    }
+
+    /// A connection that is this writer's alone. Nothing of one that was lost happens any more once it is there.
+    async fn connect(&mut self) -> Outcome<Connection> {
+        let client = super::connect::writer(&self.shared).await?;
+        let session = Session::of(&client).await?;
+        if let Some(lost) = &self.lost {
+            lost.end(&client).await?;
+            self.lost = None;
+            // What it has committed, if it has, is in the store alone. It is read there before anything later is taken up.
+            self.shared.handover.read_the_store();
+        }
+        Ok(Connection { client, session })
     }
 }
 

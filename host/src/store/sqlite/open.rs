@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_begin.sql"),
     include_str!("migrations/0002_flows.sql"),
     include_str!("migrations/0003_retention.sql"),
+    include_str!("migrations/0004_due_by_tenant.sql"),
 ];
 
 fn unusable(path: &Path, reason: impl Into<String>, advice: impl Into<String>) -> Error {

@@ -10,6 +10,7 @@ use super::{
     outbox, rows,
 };
 use crate::{
+    clock::Timestamp,
     domain::{
         message::MessageRecord,
         run::{EntityKey, Flow, QueuedRun},
@@ -20,8 +21,11 @@ use crate::{
 
 /// One step into the index for each flow, however many runs it has: from each flow to the first row of the next one.
 pub(super) fn flows(conn: &Connection) -> Outcome<Vec<Flow>> {
-    let sql = "SELECT tenant, plugin FROM runs INDEXED BY runs_open WHERE state = 0 AND (tenant, plugin) > (?1, ?2) \
-               ORDER BY tenant, plugin LIMIT 1";
+    // Two questions and not `(tenant, plugin) > (?1, ?2)`, for which SQLite walks through all that are equal: a flow's backlog.
+    let sql = "SELECT * FROM (SELECT tenant, plugin FROM runs INDEXED BY runs_open \
+               WHERE state = 0 AND tenant = ?1 AND plugin > ?2 ORDER BY plugin LIMIT 1) \
+               UNION ALL SELECT * FROM (SELECT tenant, plugin FROM runs INDEXED BY runs_open \
+               WHERE state = 0 AND tenant > ?1 ORDER BY tenant, plugin LIMIT 1) LIMIT 1";
     let mut statement = conn.prepare_cached(sql)?;
     let mut flows: Vec<Flow> = Vec::new();
     loop {
@@ -86,6 +90,42 @@ pub(super) fn message_tenants(conn: &Connection) -> Outcome<Vec<TenantId>> {
             None => return Ok(tenants),
         }
     }
+}
+
+/// Two steps into the index for each tenant that has messages that wait, however many those are.
+pub(super) fn due_tenants(conn: &Connection, now: Timestamp) -> Outcome<(Vec<TenantId>, Option<Timestamp>)> {
+    let first = "SELECT tenant, due FROM message_states INDEXED BY messages_due WHERE step = 2 AND tenant > ?1 \
+                 ORDER BY tenant, due LIMIT 1";
+    let later = "SELECT due FROM message_states INDEXED BY messages_due WHERE step = 2 AND tenant = ?1 AND due > ?2 \
+                 ORDER BY due LIMIT 1";
+    let (mut first, mut later) = (conn.prepare_cached(first)?, conn.prepare_cached(later)?);
+    let (mut tenants, mut next, mut last) = (Vec::new(), None, TenantId::from(""));
+    loop {
+        let found = first.query_row([last.as_str()], |row| Ok((rows::must_name(row, 0)?, row.get(1).map(Timestamp)?)));
+        let Some((tenant, due)) = found.optional()? else { return Ok((tenants, next)) };
+        last = tenant;
+        let coming = if due > now {
+            Some(due)
+        } else {
+            tenants.push(last.clone());
+            later.query_row(params![last.as_str(), now.0], |row| row.get(0).map(Timestamp)).optional()?
+        };
+        next = next.into_iter().chain(coming).min();
+    }
+}
+
+pub(super) fn due_messages(
+    conn: &Connection,
+    tenant: &TenantId,
+    after: (Timestamp, i64),
+    until: Timestamp,
+    limit: u32,
+) -> Outcome<Vec<MessageRecord>> {
+    let from = "message_states s INDEXED BY messages_due JOIN messages m ON m.seq = s.seq \
+                WHERE s.step = 2 AND s.tenant = ?1 AND (s.due, s.seq) > (?2, ?3) AND s.due <= ?4 \
+                ORDER BY s.due, s.seq LIMIT ?5";
+    let (at, seq) = after;
+    outbox::select(conn, from, params![tenant.as_str(), at.0, seq, until.0, limit])
 }
 
 pub(super) fn messages(conn: &Connection, tenant: &TenantId, after: i64, limit: u32) -> Outcome<Vec<MessageRecord>> {

@@ -146,22 +146,6 @@ pub(super) fn set_aside_cause(conn: &Connection, tenant: &TenantId, id: RunId) -
     Ok(found.map(|(run, _)| run.run.cause))
 }
 
-pub(super) fn due_messages(
-    conn: &Connection,
-    now: Timestamp,
-    limit: u32,
-) -> Outcome<(Vec<MessageRecord>, Option<Timestamp>)> {
-    let from = "message_states s INDEXED BY messages_due JOIN messages m ON m.seq = s.seq \
-                WHERE s.step = 2 AND s.due <= ?1 ORDER BY s.due, s.seq LIMIT ?2";
-    let due = outbox::select(conn, from, params![now.0, limit])?;
-    // The first that is not among these: where there were more than `limit`, its time has come already.
-    let sql =
-        "SELECT due FROM message_states INDEXED BY messages_due WHERE step = 2 ORDER BY due, seq LIMIT 1 OFFSET ?1";
-    let count = i64::try_from(due.len()).unwrap_or(i64::MAX);
-    let next = conn.prepare_cached(sql)?.query_row([count], |row| row.get(0)).optional()?;
-    Ok((due, next.map(Timestamp)))
-}
-
 pub(super) fn messages(
     conn: &Connection,
     tenant: &TenantId,

@@ -110,8 +110,19 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| open_work::earlier_messages(conn, &tenant, &lane, seq)).await
     }
 
-    async fn due_messages(&self, now: Timestamp, limit: u32) -> Result<(Vec<MessageRecord>, Option<Timestamp>)> {
-        self.readers.read(move |conn| stories::due_messages(conn, now, limit)).await
+    async fn due_tenants(&self, now: Timestamp) -> Result<(Vec<TenantId>, Option<Timestamp>)> {
+        self.readers.read(move |conn| open_work::due_tenants(conn, now)).await
+    }
+
+    async fn due_messages(
+        &self,
+        tenant: &TenantId,
+        after: (Timestamp, i64),
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| open_work::due_messages(conn, &tenant, after, until, limit)).await
     }
 
     async fn change_message(&self, change: MessageChange) -> Result<Changed> {

@@ -153,6 +153,8 @@ impl Writer {
             Err(trouble) => {
                 let error = trouble.at(&self.place);
                 self.shared.damage.note(&error, &self.place, &self.shared.settings.sqlite);
+                // Should it be there all the same, it is read before anything later is taken up.
+                self.shared.handover.read_the_store();
                 tracing::error!(commands = jobs.len(), %error, "nothing of these commands was written");
                 jobs.into_iter().for_each(|job| job.answer(Some(&error)));
             }

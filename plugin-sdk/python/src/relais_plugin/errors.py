@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 import traceback
 from datetime import timedelta
 from types import TracebackType
@@ -63,6 +64,8 @@ def reason(raised: BaseException) -> str:
         return str(raised)
     raised.__traceback__ = _own(raised.__traceback__)
     text = "".join(traceback.format_exception(raised)).rstrip()
+    # The build shows each directory to the component by a number: `/1/plugin.py` is the author's plugin.py.
+    text = re.sub(r'File "/\d+/', 'File "', text)
     # Its end says what went wrong.
     return text if len(text) <= _CHARACTERS_MAX else f"…{text[-_CHARACTERS_MAX:]}"
 

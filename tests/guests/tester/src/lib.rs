@@ -49,6 +49,12 @@ enum Step {
         name: String,
         entity: String,
         steps: Vec<Step>,
+        subject: Option<String>,
+        dedup_key: Option<String>,
+    },
+    /// Keeps a word about another customer than the run's.
+    About {
+        customer: String,
     },
     /// Asks for the cancellation of the message that was sent last by this entity.
     CancelLast,
@@ -91,6 +97,8 @@ struct Send {
     confirmation: bool,
     /// `only` or `never`; SMS as the fallback where absent.
     sms: Option<String>,
+    tag: Option<String>,
+    dedup_key: Option<String>,
     fallback_after_s: Option<u64>,
     expires_s: Option<u64>,
     /// Goes on where the customer cannot be written to.
@@ -136,10 +144,17 @@ fn take(step: &Step) -> Outcome {
             timer.set();
         }
         Step::CancelTimer { key } => timers::cancel(key),
-        Step::Emit { name, entity, steps } => {
+        Step::About { customer } => state::Entry::new("about").about(customer.as_str()).set("them")?,
+        Step::Emit { name, entity, steps, subject, dedup_key } => {
             let mut event = events::event(name.as_str()).data(&Passed { entity, steps })?;
             if let Some(customer) = run::customer() {
                 event = event.customer(customer);
+            }
+            if let Some(subject) = subject {
+                event = event.subject(subject.as_str());
+            }
+            if let Some(key) = dedup_key {
+                event = event.dedup_key(key.as_str());
             }
             event.emit();
         }
@@ -197,6 +212,12 @@ fn send(what: &Send) -> Outcome {
         Some("never") => message.no_sms(),
         _ => message,
     };
+    if let Some(tag) = &what.tag {
+        message = message.tag(tag);
+    }
+    if let Some(key) = &what.dedup_key {
+        message = message.dedup_key(key);
+    }
     if let Some(after) = what.fallback_after_s {
         message = message.fallback_after(Duration::from_secs(after));
     }

@@ -1,0 +1,18 @@
+/* What the files of the SDK share: strings of the contract, and memory of the run's own. */
+
+#ifndef RELAIS_INTERNAL_H
+#define RELAIS_INTERNAL_H
+
+#include "plugin.h"
+#include <stdarg.h>
+
+/* Never NULL: a run that is out of memory ends here, and the host says why. It is not freed; the instance goes with it. */
+void *relais_allocate(size_t size);
+const char *relais_vprintf(const char *format, va_list arguments);
+
+/* Borrowed by the host for the time of a call. */
+plugin_string_t relais_lend(const char *text);
+/* A copy that ends with NUL. */
+const char *relais_keep(plugin_string_t text);
+
+#endif
