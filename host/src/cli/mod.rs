@@ -81,7 +81,9 @@ enum Command {
     )]
     Doctor(doctor::Doctor),
     /// Begin, build and check plugins
-    #[command(after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin check table-free")]
+    #[command(
+        after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin check table-free"
+    )]
     Plugin {
         #[command(subcommand)]
         command: plugin::PluginCommand,
