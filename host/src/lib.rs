@@ -33,6 +33,7 @@ pub mod process;
 pub mod terminal;
 
 // Not part of a host in production: nothing above knows of these.
+pub mod author;
 pub mod bench;
 pub mod cli;
 pub mod demo;

@@ -255,7 +255,7 @@ async fn a_host_whose_port_is_taken_says_so_and_ends_with_1() {
 
 #[tokio::test]
 async fn the_help_of_every_command_has_an_example_or_what_its_exit_codes_mean() {
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["serve"],
         &["demo"],
@@ -270,6 +270,8 @@ async fn the_help_of_every_command_has_an_example_or_what_its_exit_codes_mean() 
         &["runs", "show"],
         &["runs", "replay"],
         &["runs", "discard"],
+        &["plugin", "new"],
+        &["plugin", "build"],
         &["plugin", "check"],
         &["config", "check"],
         &["config", "defaults"],

@@ -15,6 +15,7 @@ mod harness;
 
 mod acknowledged;
 mod aside;
+mod author;
 mod cli;
 mod cluster;
 mod crash;

@@ -3,12 +3,13 @@
 //! Exit codes: 0 done · 1 it failed, and says why · 2 the command's words are off · 3 the host cannot be reached · 4 the host
 //! refuses (its answer is printed).
 
-mod check;
 mod client;
+mod config;
 mod doctor;
 mod event;
 mod message;
 mod migrate;
+mod plugin;
 mod runs;
 mod serve;
 mod simulate;
@@ -79,17 +80,19 @@ enum Command {
                             Exit codes: 0 healthy; 1 something was found; 3 host not reachable; 4 the host refuses, or no API key."
     )]
     Doctor(doctor::Doctor),
-    /// Work with plugin packages
-    #[command(after_help = "Example:\n  relais plugin check plugins/order-ready")]
+    /// Begin, build and check plugins
+    #[command(
+        after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin check table-free"
+    )]
     Plugin {
         #[command(subcommand)]
-        command: check::PluginCommand,
+        command: plugin::PluginCommand,
     },
     /// Check a configuration, or print every setting with its default
     #[command(after_help = "Example:\n  relais config defaults > relais.toml && relais config check relais.toml")]
     Config {
         #[command(subcommand)]
-        command: check::ConfigCommand,
+        command: config::ConfigCommand,
     },
     /// Move a stopped host's SQLite store into an empty PostgreSQL database, and check what was moved
     #[command(
