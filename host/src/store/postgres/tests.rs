@@ -166,7 +166,8 @@ async fn of_a_session_that_was_ended_nothing_is_committed_any_more() {
     let config = super::connect::config(&database.0.url, &super::settings::Settings::default()).unwrap();
     let pool = super::connect::pool(config, &super::settings::Settings::default()).unwrap();
     let (lost, other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
-    lost.batch_execute("CREATE TABLE things (name text); BEGIN; INSERT INTO things VALUES ('late')").await.unwrap();
+    other.batch_execute("CREATE TABLE things (name text)").await.unwrap();
+    lost.batch_execute("BEGIN; INSERT INTO things VALUES ('late')").await.unwrap();
     let session = super::session::Session::of(&lost).await.unwrap().unwrap();
     session.end(&other).await.unwrap();
     // Who has gone already is not waited for.
