@@ -103,6 +103,11 @@ mod tests {
             assert!(files.iter().any(|file| file.path.starts_with("tests/")), "{}: no scenario", language.name);
             assert!(files.iter().any(|file| file.path == "README.md"), "{}: no README", language.name);
             assert!(!language.build.is_empty() && language.build.iter().all(|command| !command.is_empty()));
+            // A placeholder that only a template has would reach a tool as it stands.
+            let words = language.setup.iter().chain(&language.build).flatten().chain([&language.component]);
+            for word in words {
+                assert!(!Language::filled_in(word, "a-name").contains("{{"), "{}: {word}", language.name);
+            }
             assert!(language.tools.iter().all(|tool| !tool.command.is_empty() && !tool.install.is_empty()));
         }
         let names: Vec<&str> = languages().iter().map(|language| language.name.as_str()).collect();

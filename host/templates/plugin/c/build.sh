@@ -1,0 +1,3 @@
+#!/bin/sh
+# Builds the component: build.sh OUT.wasm FILE.c…
+exec {{sdk}}/c/build "$@"
