@@ -3,6 +3,9 @@
 //! Everything in here is what a partner's plugin could do by mistake or on purpose, with the SDK and the standard library. What no
 //! compiler makes (loops before a handler is called, pointers out of memory) is in `tests/hostile`.
 
+// It calls the host below the SDK as well, which there is in a component only.
+#![cfg(target_family = "wasm")]
+
 use std::{hint::black_box, mem, thread, time::Duration};
 
 use relais_plugin::{
@@ -65,6 +68,7 @@ fn spin() {
     for_ever(|no| _ = black_box(no));
 }
 
+#[expect(unconditional_recursion, reason = "that it does not end is the attack")]
 fn deeper(depth: u64) -> u64 {
     // What is done after the call keeps the compiler from making a loop of it.
     black_box(deeper(black_box(depth + 1))) + depth
