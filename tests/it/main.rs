@@ -26,6 +26,7 @@ mod doctor;
 mod duplicates;
 mod fairness;
 mod fallback;
+mod hostile;
 mod ingress;
 mod migrate;
 mod nul;
