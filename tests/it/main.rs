@@ -18,6 +18,7 @@ mod aside;
 mod author;
 mod cli;
 mod cluster;
+mod compiling;
 mod crash;
 mod customers;
 mod demo;

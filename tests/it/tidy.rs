@@ -204,7 +204,7 @@ const SETTINGS: [(&str, &[&str]); 12] = [
     ("rules/allowed.rs", &["Settings"]),
     ("dispatch/settings.rs", &["Settings"]),
     ("retention.rs", &["Settings"]),
-    ("plugin/settings.rs", &["Settings", "LimitSettings", "Budget"]),
+    ("plugin/settings.rs", &["Settings", "CompileSettings", "LimitSettings", "Budget"]),
     ("channel/sms/render.rs", &["Settings"]),
     ("channel/settings.rs", &["HttpSettings"]),
 ];

@@ -70,7 +70,7 @@ fn directory(path: &Path, settings: &Settings, report: &mut CheckReport) -> Resu
     let path = std::fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let built = engine::build(settings).map_err(|error| format!("{error:#}"))?;
     let linker = registry::linker(&built.engine).map_err(|error| format!("{error:#}"))?;
-    let loaded = registry::load(&path, &built.engine, &linker, &Cache::open(None), settings);
+    let loaded = registry::load(&path, &built.engine, &linker, &Cache::open(settings), settings);
     match loaded {
         Ok(plugin) => report.fill(&plugin),
         Err(error) => {
@@ -78,7 +78,7 @@ fn directory(path: &Path, settings: &Settings, report: &mut CheckReport) -> Resu
             if let Ok(package) = super::package::Package::read(&path, settings) {
                 report.name = Some(package.manifest.name.to_string());
                 report.version = Some(package.manifest.version.clone());
-                let _ = report.describe(&package.wasm, &built.engine);
+                let _ = report.describe(&package.wasm, &built.engine, settings);
             }
             return Err(error.to_string());
         }
@@ -100,7 +100,7 @@ fn file(path: &Path, settings: &Settings, report: &mut CheckReport) -> Result<()
         return Err("it holds machine code that was compiled elsewhere; a package brings WebAssembly".to_owned());
     }
     let built = engine::build(settings).map_err(|error| format!("{error:#}"))?;
-    report.describe(&wasm, &built.engine)?;
+    report.describe(&wasm, &built.engine, settings)?;
     report.warnings.push("without a plugin.toml beside it only the component was looked at".to_owned());
     Ok(())
 }
@@ -161,10 +161,10 @@ impl CheckReport {
         }
     }
 
-    fn describe(&mut self, wasm: &[u8], engine: &wasmtime::Engine) -> Result<(), String> {
+    fn describe(&mut self, wasm: &[u8], engine: &wasmtime::Engine, settings: &Settings) -> Result<(), String> {
         self.size_bytes = Some(wasm.len());
         let compiled =
-            Cache::open(None).load(engine, wasm).map_err(|error| format!("it does not compile: {error:#}"))?;
+            Cache::open(settings).load(engine, wasm).map_err(|error| format!("it does not compile: {error}"))?;
         self.compile_ms = Some(compiled.compile_ms);
         self.component(&compiled.component, engine);
         let other = self.contract_needed.iter().find(|needed| *needed != CONTRACT);

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
         Arc,
@@ -255,7 +254,8 @@ pub(super) fn load(
 ) -> Result<Plugin, Error> {
     let package = Package::read(dir, settings)?;
     let capabilities = Capabilities::of(&package.manifest, settings)?;
-    let Compiled { component, cached, compile_ms } = compile(engine, cache, &package.wasm)?;
+    let Compiled { component, cached, compile_ms } =
+        cache.load(engine, &package.wasm).map_err(|error| Error::Compile(error.to_string()))?;
     let trapping = check_imports(engine, &component)?;
     let budget = package.manifest.wishes.over(&settings.limits.default).under(&settings.limits.ceiling);
     check_resources(&component, &budget)?;
@@ -281,17 +281,6 @@ pub(super) fn load(
         cached,
         trapping,
     })
-}
-
-/// Compilers have panicked over hostile input before; that must not take the host along.
-fn compile(engine: &Engine, cache: &Cache, wasm: &[u8]) -> Result<Compiled, Error> {
-    match catch_unwind(AssertUnwindSafe(|| cache.load(engine, wasm))) {
-        Ok(Ok(compiled)) => Ok(compiled),
-        Ok(Err(error)) => Err(Error::Compile(format!("{error:#}"))),
-        Err(_) => {
-            Err(Error::Compile("the compiler gave up on it with a panic; please report the component".to_owned()))
-        }
-    }
 }
 
 /// Only the contract's and WASI's imports, in a version that is offered. Gives back those of WASI that are not there.

@@ -19,6 +19,9 @@ pub struct Settings {
     /// Where compiled code is kept, so that a restart compiles nothing. Whoever can write there can run code in the host, so
     /// it must be the host's own. Without it every start compiles.
     pub cache_dir: Option<PathBuf>,
+    /// How much compiled code is kept; what was not used for longest goes first.
+    pub cache_bytes: Bytes,
+    pub compile: CompileSettings,
     /// Runs side by side. The pool of instances is sized by it; more runs wait in the store.
     pub concurrency: usize,
     /// Whose plugins these are.
@@ -40,6 +43,9 @@ impl Default for Settings {
         Settings {
             dir: PathBuf::from("plugins"),
             cache_dir: None,
+            // About thirty plugins in JavaScript or Python, or some thousand in Rust.
+            cache_bytes: Bytes(1 << 30),
+            compile: CompileSettings::default(),
             // A run of a small plugin takes 20 µs, so this is for plugins that wait for the store: enough to hide its
             // latency, and at 2 MiB that stays resident per slot no more than 128 MiB.
             concurrency: 64,
@@ -49,6 +55,25 @@ impl Default for Settings {
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
             limits: LimitSettings::default(),
+        }
+    }
+}
+
+/// What compiling one component may take. It happens in a process of its own, one at a time.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct CompileSettings {
+    pub time: Span,
+    pub memory: Bytes,
+}
+
+impl Default for CompileSettings {
+    fn default() -> Self {
+        CompileSettings {
+            // A Python component takes ten seconds of computing, and a small machine has other things to do at a start.
+            time: Span(Duration::from_secs(120)),
+            // The same took 425 MB at its height.
+            memory: Bytes(1 << 30),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod hostile;
+mod many;
 mod polite;
 mod store;
-mod world;
+pub(super) mod world;
