@@ -42,5 +42,6 @@ mod stories;
 mod tidy;
 mod timers;
 mod triggers;
+mod trust;
 mod webhooks;
 mod wire;

@@ -13,6 +13,7 @@ mod plugin;
 mod runs;
 mod serve;
 mod simulate;
+mod trust;
 
 use std::path::PathBuf;
 

@@ -23,6 +23,9 @@ pub struct CheckReport {
     pub name: Option<String>,
     pub version: Option<String>,
     pub digest: Option<String>,
+    pub package_digest: Option<String>,
+    pub signed_by: Option<String>,
+    pub pinned: bool,
     pub size_bytes: Option<usize>,
     pub contract_offered: &'static str,
     /// The contracts that the component imports or exports.
@@ -114,6 +117,9 @@ impl CheckReport {
             name: None,
             version: None,
             digest: None,
+            package_digest: None,
+            signed_by: None,
+            pinned: false,
             size_bytes: None,
             contract_offered: CONTRACT,
             contract_needed: Vec::new(),
@@ -140,6 +146,10 @@ impl CheckReport {
         self.name = Some(status.name);
         self.version = status.version;
         self.digest = status.digest;
+        self.package_digest = status.package_digest;
+        self.signed_by = status.signed_by;
+        self.pinned = status.pinned;
+        self.warnings.extend(plugin.verdict.remarks.iter().cloned());
         self.size_bytes = Some(status.size_bytes);
         self.handlers = status.handlers;
         self.permissions_asked = status.asked;
@@ -211,6 +221,9 @@ impl fmt::Display for CheckReport {
             None => Ok(()),
         };
         line("digest", self.digest.clone())?;
+        line("package", self.package_digest.clone())?;
+        line("signed by", self.signed_by.clone())?;
+        line("pinned", self.pinned.then(|| "yes".to_owned()))?;
         line("size", self.size_bytes.map(|bytes| format!("{bytes} bytes")))?;
         line("compiling", self.compile_ms.map(|ms| format!("{ms} ms")))?;
         line(

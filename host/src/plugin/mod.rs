@@ -28,6 +28,7 @@ mod registry;
 mod settings;
 mod subscription;
 mod trigger;
+pub mod trust;
 mod units;
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use super::{
     settings::{Budget, LimitSettings, Settings},
     subscription::{Match, Pattern, Subject},
     trigger::TriggerSpec,
+    trust::{self, Verdict},
 };
 use crate::{
     domain::{
@@ -46,6 +47,8 @@ pub(super) enum Error {
     Package(#[from] package::Error),
     #[error(transparent)]
     Manifest(#[from] super::manifest::Error),
+    #[error(transparent)]
+    Trust(#[from] trust::Error),
     #[error("the component does not compile: {0}")]
     Compile(String),
     #[error("the component needs `{needed}`, and this host offers {CONTRACT}; build it against that version")]
@@ -75,6 +78,8 @@ pub(super) struct Shared {
 pub struct Plugin {
     pub manifest: Manifest,
     pub digest: String,
+    /// What is known of its origin.
+    pub verdict: Verdict,
     pub capabilities: Capabilities,
     pub budget: Budget,
     pub config: Arc<str>,
@@ -115,6 +120,12 @@ pub struct PluginStatus {
     pub version: Option<String>,
     pub title: Option<String>,
     pub digest: Option<String>,
+    /// Over the whole package, manifest and assets included.
+    pub package_digest: Option<String>,
+    /// Under which name the key is trusted that it was signed with.
+    pub signed_by: Option<String>,
+    /// The lock file has this package.
+    pub pinned: bool,
     #[serde(flatten)]
     pub state: State,
     pub handlers: Vec<&'static str>,
@@ -152,6 +163,9 @@ impl Plugin {
             version: Some(manifest.version.clone()),
             title: manifest.title.clone(),
             digest: Some(format!("sha256:{}", self.digest)),
+            package_digest: Some(self.verdict.package_digest.clone()),
+            signed_by: self.verdict.signed_by.clone(),
+            pinned: self.verdict.pinned,
             state: State::Loaded,
             handlers: self.handlers.names(),
             subscriptions: patterns.map(ToString::to_string).collect(),
@@ -176,6 +190,9 @@ impl PluginStatus {
             version: None,
             title: None,
             digest: None,
+            package_digest: None,
+            signed_by: None,
+            pinned: false,
             state: State::Refused { reason },
             handlers: Vec::new(),
             subscriptions: Vec::new(),
@@ -253,6 +270,7 @@ pub(super) fn load(
     settings: &Settings,
 ) -> Result<Plugin, Error> {
     let package = Package::read(dir, settings)?;
+    let verdict = trust::judge(&package, settings)?;
     let capabilities = Capabilities::of(&package.manifest, settings)?;
     let Compiled { component, cached, compile_ms } =
         cache.load(engine, &package.wasm).map_err(|error| Error::Compile(error.to_string()))?;
@@ -270,6 +288,7 @@ pub(super) fn load(
         secrets: secrets.map(|secrets| secrets.keys().cloned().collect()).unwrap_or_default(),
         manifest: package.manifest,
         digest: package.digest,
+        verdict,
         config: package.config,
         assets: package.assets,
         counters: Counters::default(),

@@ -73,7 +73,7 @@ pub(in crate::plugin) fn wasm(name: &str) -> Vec<u8> {
     wat::parse_str(read("guest").replace("(;attack;)", &read(name))).unwrap()
 }
 
-pub(super) fn work(plugin: &str, no: u32) -> Work {
+pub(in crate::plugin) fn work(plugin: &str, no: u32) -> Work {
     let tenant = TenantId::default_tenant();
     let event = Arc::new(Event {
         id: EventId::of(&tenant, "/shop", &no.to_string()),
