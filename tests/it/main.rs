@@ -34,6 +34,7 @@ mod order;
 mod plugins;
 mod postgres;
 mod receipts;
+mod registry;
 mod retention;
 mod rules;
 mod runs;

@@ -133,6 +133,7 @@ fn names_are_found_however_they_are_imported() {
 #[test]
 fn connections_go_out_from_the_channels_and_from_the_tools_only() {
     assert_eq!(outside("reqwest", &["channel/", "demo/", "cli/", "bench/", "simulator/"]), NONE);
+    assert_eq!(outside("oci_client", &["author/registry"]), NONE);
 }
 
 #[test]

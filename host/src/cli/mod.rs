@@ -10,6 +10,7 @@ mod event;
 mod message;
 mod migrate;
 mod plugin;
+mod registry;
 mod runs;
 mod serve;
 mod simulate;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, builder::PossibleValuesParser};
 
-use super::trust::TrustCommand;
+use super::{registry::RegistryCommand, trust::TrustCommand};
 use crate::{
     author,
     config::Config,
@@ -59,6 +59,8 @@ pub(super) enum PluginCommand {
     },
     #[command(flatten)]
     Trust(TrustCommand),
+    #[command(flatten)]
+    Registry(RegistryCommand),
 }
 
 fn names() -> PossibleValuesParser {
@@ -74,6 +76,7 @@ impl PluginCommand {
             }
             PluginCommand::Build { dir, lang } => Ok(build(&dir, lang.as_deref())?),
             PluginCommand::Trust(command) => command.run(),
+            PluginCommand::Registry(command) => command.run().await,
             PluginCommand::Check { path, config, json } => check(&path, config.as_deref(), json).await,
         }
     }

@@ -10,10 +10,10 @@ use std::{
     process::ExitCode,
 };
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
 use super::Order;
-use crate::plugin::engine;
+use crate::{plugin::engine, process};
 
 /// What the command is called. It is not for people.
 #[cfg(not(test))]
@@ -64,29 +64,14 @@ fn work() -> Result<(), Failed> {
 
 /// From here on this process can use no more than the order allows, and the kernel ends it before it ends the host.
 fn confine(order: &Order) -> std::io::Result<()> {
-    // Threads and the program itself have addresses already, which are not what the limit is about.
-    limit(Resource::As, order.memory_bytes.saturating_add(addresses()))?;
-    limit(Resource::Cpu, order.cpu_s)?;
+    process::limit_memory(order.memory_bytes)?;
+    process::limit(Resource::Cpu, order.cpu_s)?;
     // Code that is larger than all memory is not code.
-    limit(Resource::Fsize, order.memory_bytes)?;
-    limit(Resource::Core, 0)?;
+    process::limit(Resource::Fsize, order.memory_bytes)?;
+    process::limit(Resource::Core, 0)?;
     // Where the kernel does not let a process say this of itself, it is as before.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     Ok(())
-}
-
-fn limit(resource: Resource, value: u64) -> std::io::Result<()> {
-    // Somebody may have set a lower one for the host already.
-    let least = getrlimit(resource).maximum.map_or(value, |maximum| maximum.min(value));
-    Ok(setrlimit(resource, Rlimit { current: Some(least), maximum: Some(least) })?)
-}
-
-/// Bytes of addresses that this process has now; none where the system does not say.
-fn addresses() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
 }
 
 /// From the file's beginning, whatever was written there before.
