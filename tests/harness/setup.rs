@@ -143,7 +143,6 @@ impl Setup {
             "server.listen = \"127.0.0.1:{port}\"\nserver.public-url = \"{public_url}\"\n\
              ingress.adjustable-clock = true\nclock.kind = \"adjustable\"\nclock.start = \"{}\"\n\
              log.level = \"info,relais=debug\"\nstore.url = {}\nplugins.dir = {}\nplugins.cache-dir = {}\n\
-             plugins.compile.time = \"10m\"\n\
              plugins.secrets.order-ready.till-webhook = {}\n",
             start.rfc3339(),
             toml::Value::String((*store_url).to_owned()),

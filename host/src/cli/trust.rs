@@ -111,7 +111,7 @@ fn lock(names: &[String], check: bool, settings: &Settings) -> Result<(), Failur
     let found = found(names, settings)?;
     let mut lock = Lock::read(&path).map_err(anyhow::Error::from)?.unwrap_or_default();
     let differences = lock.differences(&found, names.is_empty());
-    differences.iter().for_each(|difference| say(difference));
+    differences.iter().for_each(say);
     if check {
         return if differences.is_empty() { Ok(()) } else { Err(Failure::Silent) };
     }

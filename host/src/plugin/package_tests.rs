@@ -76,7 +76,8 @@ fn the_digest_changes_with_every_file_and_name_and_with_nothing_else() {
 
 #[test]
 fn a_package_has_bounds_and_each_names_its_setting() {
-    let limits: [(&dyn Fn(&mut Settings), &str); 6] = [
+    type Tighten<'a> = &'a dyn Fn(&mut Settings);
+    let limits: [(Tighten<'_>, &str); 6] = [
         (&|settings| settings.limits.manifest_bytes = Bytes(20), "plugins.limits.manifest-bytes"),
         (&|settings| settings.limits.package_bytes = Bytes(20), "plugins.limits.package-bytes"),
         (&|settings| settings.limits.asset_bytes = Bytes(1), "plugins.limits.asset-bytes"),

@@ -84,6 +84,7 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct CompileSettings {
+    /// Of computing, all cores together, in whole seconds.
     pub time: Span,
     pub memory: Bytes,
 }
@@ -91,9 +92,9 @@ pub struct CompileSettings {
 impl Default for CompileSettings {
     fn default() -> Self {
         CompileSettings {
-            // A Python component takes ten seconds of computing, and a small machine has other things to do at a start.
-            time: Span(Duration::from_secs(120)),
-            // The same took 425 MB at its height.
+            // A Python component takes ten seconds; one with many dependencies, or a slow machine, several times that.
+            time: Span(Duration::from_secs(60)),
+            // The same does with 768 MiB, and not with 512.
             memory: Bytes(1 << 30),
         }
     }

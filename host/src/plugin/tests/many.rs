@@ -16,6 +16,7 @@ fn of_its_own(mut component: Vec<u8>, name: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figure that docs/performance.md has")]
 async fn a_start_with_fifty_plugins_from_the_cache_compiles_nothing() {
     let mut world = World::new();
     world.settings.cache_dir = Some(world.root.join("cache"));
