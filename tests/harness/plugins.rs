@@ -76,7 +76,19 @@ fn directories(path: &Path) -> Vec<PathBuf> {
 }
 
 fn tester_source() -> PathBuf {
-    repository().join("tests/guests/tester")
+    guest_source("tester")
+}
+
+fn guest_source(name: &str) -> PathBuf {
+    repository().join("tests/guests").join(name)
+}
+
+/// A package of `tests/guests`, put under `packages`.
+pub(crate) fn copy_guest(name: &str, packages: &Path) {
+    let built = locked(|| build_guest(name));
+    let package = packages.join(name);
+    copy_package(&guest_source(name), &package);
+    std::fs::copy(built, package.join(name).with_extension("wasm")).unwrap();
 }
 
 /// Copies a package's manifest and component, without the sources beside them.
@@ -105,13 +117,19 @@ pub(crate) fn copy_shipped(name: &str, packages: &Path) -> PathBuf {
 pub(crate) fn ensure_plugins() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        std::fs::create_dir_all(scratch()).unwrap();
-        // Another test process may be building as well.
-        let lock = File::create(scratch().join("plugins.lock")).unwrap();
-        lock.lock().unwrap();
-        build_shipped();
-        build_tester()
+        locked(|| {
+            build_shipped();
+            build_guest("tester")
+        })
     })
+}
+
+/// Another test process may be building as well.
+fn locked<T>(build: impl FnOnce() -> T) -> T {
+    std::fs::create_dir_all(scratch()).unwrap();
+    let lock = File::create(scratch().join("plugins.lock")).unwrap();
+    lock.lock().unwrap();
+    build()
 }
 
 fn build_shipped() {
@@ -130,14 +148,15 @@ fn build_shipped() {
     }
 }
 
-fn build_tester() -> PathBuf {
-    let built = scratch().join("tester.wasm");
-    if !built.exists() || is_older(&built, &[&tester_source()]) {
+fn build_guest(name: &str) -> PathBuf {
+    let file = format!("{name}.wasm");
+    let built = scratch().join(&file);
+    if !built.exists() || is_older(&built, &[&guest_source(name)]) {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--locked", "--profile", "plugin", "--target", "wasm32-wasip2", "-p", "tester"]);
+        cargo.args(["build", "--locked", "--profile", "plugin", "--target", "wasm32-wasip2", "-p", name]);
         cargo.arg("--target-dir").arg(scratch().parent().unwrap());
         run(cargo);
-        std::fs::copy(scratch().parent().unwrap().join("wasm32-wasip2/plugin/tester.wasm"), &built).unwrap();
+        std::fs::copy(scratch().parent().unwrap().join("wasm32-wasip2/plugin").join(&file), &built).unwrap();
     }
     built
 }
