@@ -173,7 +173,7 @@ fn deserialize(engine: &Engine, path: &Path) -> Result<Component, Error> {
     // there (`prepare`), a file is complete when it gets its name (`keep`), is never changed after that, its name holds the
     // digests of the component, of the engine's settings and of these bytes (`examine`); wasmtime checks its version and the
     // settings again.
-    unsafe { Component::deserialize_file(engine, path) }.map_err(|error| Error::Load(format!("{error:#}")))
+    unsafe { Component::deserialize_file(engine, path) }.map_err(Error::Load)
 }
 
 /// Code that has no name is read whole.
@@ -184,7 +184,7 @@ fn from_memory(engine: &Engine, file: &mut File) -> Result<Component, Error> {
     file.read_to_end(&mut code)?;
     // SAFETY: the file was made by this process for the compiler that has just ended well, and nobody else has it: it has no
     // name, or one in the host's own directory.
-    unsafe { Component::deserialize(engine, &code) }.map_err(|error| Error::Load(format!("{error:#}")))
+    unsafe { Component::deserialize(engine, &code) }.map_err(Error::Load)
 }
 
 /// Makes the directory the host's alone, or says why it is not.

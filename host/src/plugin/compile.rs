@@ -53,8 +53,9 @@ pub(super) enum Error {
     Write(String),
     #[error("the compiler's process cannot be used: {0}")]
     Process(#[from] std::io::Error),
-    #[error("the machine code that was made cannot be loaded: {0}")]
-    Load(String),
+    /// What a component of this machine code would need is looked at when it is loaded, not when it is compiled.
+    #[error("{0:#}")]
+    Load(wasmtime::Error),
 }
 
 /// What the process is told before the component: a line of JSON.

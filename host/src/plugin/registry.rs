@@ -24,6 +24,7 @@ use super::{
     cache::{Cache, Compiled},
     calls::RunState,
     capability::Capabilities,
+    compile,
     http::{Door, HttpSettings, Networks, Outside},
     limiter::LimitReached,
     long::{Habit, LongRuns},
