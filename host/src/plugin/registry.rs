@@ -24,7 +24,6 @@ use super::{
     cache::{Cache, Compiled},
     calls::RunState,
     capability::Capabilities,
-    compile,
     http::{Door, HttpSettings, Networks, Outside},
     limiter::LimitReached,
     long::{Habit, LongRuns},
