@@ -3,7 +3,7 @@
 ;; the one that is empty here. An attack may have further parts, each after a line `;;; NAME`: `realloc` is what the memory is
 ;; asked for when something is handed to the guest, `lift` goes to the options of the handler, and `more` into the component.
 (component
-  (import "relais:plugin/state@1.0.0-draft.2" (instance $state
+  (import "relais:plugin/state@1.0.0" (instance $state
     (export "get" (func (param "key" string) (result (option (list u8)))))))
   (alias export $state "get" (func $state-get))
 
@@ -34,9 +34,12 @@
       (export "table" (table $table))))))
   (;more;)
 
-  (type $retry-info (record (field "message" string) (field "after" (option f64))))
+  (type $attributes (list (tuple string string)))
+  (type $retry-info (record (field "message" string) (field "detail" (option string)) (field "after" (option f64)) (field "attributes" $attributes)))
   (export $retry-info' "retry-info" (type $retry-info))
-  (type $failure (variant (case "retry" $retry-info') (case "reject" string)))
+  (type $reject-info (record (field "message" string) (field "detail" (option string)) (field "attributes" $attributes)))
+  (export $reject-info' "reject-info" (type $reject-info))
+  (type $failure (variant (case "retry" $retry-info') (case "reject" $reject-info')))
   (export $failure' "failure" (type $failure))
   (type $event (record
     (field "id" string) (field "source" string) (field "event-type" string) (field "subject" (option string))
@@ -47,16 +50,17 @@
   (func $handle (param "event" $event') (result (result (error $failure')))
     (canon lift (core func $core-handle) (memory $memory) (realloc $realloc) (;lift;)))
   (instance $on-event (export "handle" (func $handle)))
-  (export "relais:plugin/on-event@1.0.0-draft.2" (instance $on-event))
+  (export "relais:plugin/on-event@1.0.0" (instance $on-event))
 
   (core module $idle
-    (func (export "handle") (param i32 i32 f64 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0)))
+    (func (export "handle") (param i32 i32 f64 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0)))
   (core instance $idle (instantiate $idle))
   (type $timer (record
-    (field "key" string) (field "due" f64) (field "customer" (option string)) (field "data" string) (field "set-by" string)))
+    (field "key" string) (field "due" f64) (field "customer" (option string)) (field "data" string) (field "set-by" string)
+    (field "attributes" $attributes)))
   (export $timer' "timer" (type $timer))
   (alias core export $idle "handle" (core func $core-on-timer))
   (func $timer-handle (param "timer" $timer') (result (result (error $failure')))
     (canon lift (core func $core-on-timer) (memory $memory) (realloc $realloc)))
   (instance $on-timer (export "handle" (func $timer-handle)))
-  (export "relais:plugin/on-timer@1.0.0-draft.2" (instance $on-timer)))
+  (export "relais:plugin/on-timer@1.0.0" (instance $on-timer)))

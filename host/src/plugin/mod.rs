@@ -20,6 +20,7 @@ mod calls;
 mod capability;
 mod check;
 mod engine;
+mod http;
 mod instance;
 mod limiter;
 mod long;
@@ -43,6 +44,7 @@ use wasmtime::component::Linker;
 
 pub use budget::{Budget, Wishes};
 pub use check::{CheckReport, check};
+pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
 pub use instance::{Execution, Finished, Work};
 pub use manifest::{RetryPolicy, TemplateSpec};
 pub use registry::{Plugin, PluginStatus, Routing, State};
@@ -96,6 +98,7 @@ impl Plugins {
             rules,
             limits: settings.limits.clone(),
             long: LongRuns::start()?,
+            http: settings.http.clone(),
             host_secret,
         };
         let loading = (settings.clone(), shared.engine.clone());

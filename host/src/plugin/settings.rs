@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     budget::{Budget, Wishes},
+    http::{HttpRuleTable, HttpSettings},
     units::Bytes,
 };
 use crate::{
@@ -36,6 +37,7 @@ pub struct Settings {
     /// Secrets of each plugin by the names in its manifest.
     pub secrets: BTreeMap<PluginName, BTreeMap<String, Secret>>,
     pub limits: LimitSettings,
+    pub http: HttpSettings,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
             limits: LimitSettings::default(),
+            http: HttpSettings::default(),
         }
     }
 }
@@ -68,6 +71,10 @@ pub struct Grant {
     pub emits: Option<Vec<String>>,
     pub phone: Option<bool>,
     pub secrets: Option<Vec<String>>,
+    /// Requests to services. Nothing is granted where this is absent.
+    pub http: Vec<HttpRuleTable>,
+    /// Networks that are not public and that `http` may lead to all the same.
+    pub networks: Vec<String>,
 }
 
 /// Bounds on what one run may use, and on what a package may have. Every one of them is on.

@@ -4,7 +4,7 @@ use super::{
     RunState, instant,
     wasi::{Stream, TAIL_BYTES, begin},
 };
-use crate::plugin::{bindings::run, trigger::to_hex};
+use crate::plugin::bindings::run;
 
 impl run::Host for RunState {
     fn id(&mut self) -> wasmtime::Result<String> {
@@ -19,7 +19,12 @@ impl run::Host for RunState {
 
     fn entity(&mut self) -> wasmtime::Result<String> {
         self.call()?;
-        Ok(self.work.run.key.entity.to_string())
+        let entity = self.work.run.key.entity.to_string();
+        Ok(match entity.strip_prefix("sender/") {
+            // Somebody whom the tenant does not know is told apart by a name that says nothing.
+            Some(number) if !self.may().effective.phone => format!("sender/{}", self.pseudonym(number)),
+            _ => entity,
+        })
     }
 
     fn customer(&mut self) -> wasmtime::Result<Option<String>> {
@@ -66,19 +71,17 @@ impl run::Host for RunState {
             self.denied("run.secret", why);
             return Ok(None);
         }
-        if !self.plugin.secrets.contains(&name) {
+        if !self.plugin.secrets.contains_key(&name) {
             self.note(&format!(
                 "the host was given no secret `{name}`; set it in its configuration: [plugins.secrets.{}]",
                 self.plugin.name()
             ));
             return Ok(None);
         }
-        let mut token = [0; 16];
-        self.chance_for(&format!("relais secret {name}")).fill(&mut token);
-        Ok(Some(format!("relais-secret-{}", to_hex(&token))))
+        Ok(Some(self.placeholder(&name)))
     }
 
-    fn log(&mut self, level: run::Level, message: String) -> wasmtime::Result<()> {
+    fn log(&mut self, level: run::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
         self.call()?;
         let level = match level {
             run::Level::Trace => "trace",
@@ -88,16 +91,22 @@ impl run::Host for RunState {
             run::Level::Error => "error",
         };
         let (plugin, run) = (self.plugin.name(), self.work.run.id);
-        if !self.log.line(Stream::Log(level), &message) {
+        let fields_shown = shown(&fields);
+        if !self.log.line(Stream::Log(level), &message, fields) {
             return Err(self.log.full().into());
         }
         // The host's own log is for people: of a line that is as long as the whole allowance it has the beginning.
-        let message = begin(&message, TAIL_BYTES);
+        let (message, fields) = (begin(&message, TAIL_BYTES), begin(&fields_shown, TAIL_BYTES));
         match level {
-            "error" | "warn" => tracing::warn!(%plugin, %run, level, "{message}"),
-            "info" => tracing::info!(%plugin, %run, "{message}"),
-            _ => tracing::debug!(%plugin, %run, level, "{message}"),
+            "error" | "warn" => tracing::warn!(%plugin, %run, level, %fields, "{message}"),
+            "info" => tracing::info!(%plugin, %run, %fields, "{message}"),
+            _ => tracing::debug!(%plugin, %run, level, %fields, "{message}"),
         }
         Ok(())
     }
+}
+
+/// As `name=value`, one after the other.
+fn shown(fields: &[(String, String)]) -> String {
+    fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }

@@ -4,6 +4,7 @@ mod calls;
 #[path = "../../../../tests/hostile/component.rs"]
 mod component;
 mod hostile;
+mod http;
 mod polite;
 mod store;
 mod world;
