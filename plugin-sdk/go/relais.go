@@ -65,9 +65,13 @@ var registered Handlers
 // there is this much: nearly every run ends before, with all its memory.
 const collectFromBytes = 40 << 20
 
+// A recursion without an end is to end as one, and not as a lack of memory.
+const goStackBytesMax = 8 << 20
+
 func init() {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(collectFromBytes)
+	debug.SetMaxStack(goStackBytesMax)
 	slog.SetDefault(slog.New(&handler{}))
 	log.SetFlags(0)
 	onEvent.Called = entry("OnEvent", func() func(Event) error { return registered.OnEvent }, eventOf)

@@ -18,6 +18,8 @@ mod aside;
 mod author;
 mod cli;
 mod cluster;
+mod conformance;
+mod contract;
 mod crash;
 mod customers;
 mod demo;

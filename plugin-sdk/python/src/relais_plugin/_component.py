@@ -24,11 +24,12 @@ def _call(name: str, received: Callable[[Any], Any], given: Any) -> None:
     try:
         _log.HANDLER.flush()
         registered(name)(received(given))
-    except Exception as raised:
+    # `sys.exit()` as well: it would end the component without a word of where.
+    except BaseException as raised:
         raise Err(_failure(raised)) from None
 
 
-def _failure(raised: Exception) -> Any:
+def _failure(raised: BaseException) -> Any:
     message, detail = reason(raised)
     attributes = [(name, str(value)) for name, value in getattr(raised, "attributes", {}).items()]
     # A service that could not be asked may be there in a minute.
