@@ -53,7 +53,7 @@ func failureOf(err error) wit.Failure {
 		return made(err.Error(), said.Detail, said.Again, said.After, said.Attributes)
 	// A service that could not be asked may be there in a minute.
 	case errors.As(err, &http) && http.MayPass():
-		return made(err.Error(), "", true, 0, nil)
+		return made(err.Error(), "", true, http.After, nil)
 	default:
 		return made(err.Error(), "", false, 0, nil)
 	}

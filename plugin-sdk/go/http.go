@@ -3,6 +3,7 @@ package relais
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	types "relais.internal/relais/internal/component/types"
@@ -31,10 +32,21 @@ type Response struct {
 	// Headers have names in lower case.
 	Headers map[string]string
 	Body    []byte
+	what    string
 }
 
 // OK says that the status is from 200 to 299.
 func (response Response) OK() bool { return response.Status >= 200 && response.Status < 300 }
+
+// Success is nil if the response is OK, and else an error: one whose status may pass (408, 425, 429, 5xx) has the run tried
+// again, after Retry-After.
+func (response Response) Success() error {
+	if response.OK() {
+		return nil
+	}
+	seconds, _ := strconv.Atoi(response.Headers["retry-after"])
+	return &HTTPError{Code: "status", Detail: strconv.Itoa(response.Status), Status: response.Status, After: time.Duration(seconds) * time.Second, what: response.what}
+}
 
 // Read reads the body as encoding/json does.
 func (response Response) Read(into any) error { return read("the answer", string(response.Body), into) }
@@ -43,7 +55,10 @@ func (response Response) Read(into any) error { return read("the answer", string
 type HTTPError struct {
 	// Code is "not-permitted", "unreachable", "timed-out", …
 	Code, Detail string
-	what         string
+	// Status is of Response.Success, and After what the service asks for.
+	Status int
+	After  time.Duration
+	what   string
 }
 
 func (err *HTTPError) Error() string {
@@ -54,7 +69,13 @@ func (err *HTTPError) Error() string {
 }
 
 // MayPass says that the same request may well be answered in a minute.
-func (err *HTTPError) MayPass() bool { return err.Code == "unreachable" || err.Code == "timed-out" }
+func (err *HTTPError) MayPass() bool {
+	switch err.Status {
+	case 408, 425, 429:
+		return true
+	}
+	return err.Status >= 500 || err.Code == "unreachable" || err.Code == "timed-out"
+}
 
 // Fetch asks a service. Each request carries an Idempotency-Key that is the same in every execution of the run. The error is a
 // *HTTPError where there is no response.
@@ -88,23 +109,23 @@ func Fetch(request Request) (Response, error) {
 		return Response{}, httpErrorOf(answer.Err(), method+" "+request.URL)
 	}
 	found := answer.Ok()
-	return Response{int(found.Status), attributesOf(found.Headers), found.Body}, nil
+	return Response{int(found.Status), attributesOf(found.Headers), found.Body, method + " " + request.URL}, nil
 }
 
 func httpErrorOf(from http.HttpError, what string) *HTTPError {
 	switch from.Tag() {
 	case http.HttpError_NotPermitted:
-		return &HTTPError{"not-permitted", from.NotPermitted(), what}
+		return &HTTPError{Code: "not-permitted", Detail: from.NotPermitted(), what: what}
 	case http.HttpError_BadRequest:
-		return &HTTPError{"bad-request", from.BadRequest(), what}
+		return &HTTPError{Code: "bad-request", Detail: from.BadRequest(), what: what}
 	case http.HttpError_Unreachable:
-		return &HTTPError{"unreachable", from.Unreachable(), what}
+		return &HTTPError{Code: "unreachable", Detail: from.Unreachable(), what: what}
 	case http.HttpError_TimedOut:
-		return &HTTPError{"timed-out", "", what}
+		return &HTTPError{Code: "timed-out", what: what}
 	case http.HttpError_TooLarge:
-		return &HTTPError{"too-large", "", what}
+		return &HTTPError{Code: "too-large", what: what}
 	case http.HttpError_OverQuota:
-		return &HTTPError{"over-quota", from.OverQuota(), what}
+		return &HTTPError{Code: "over-quota", Detail: from.OverQuota(), what: what}
 	}
-	return &HTTPError{from.Other(), "", what}
+	return &HTTPError{Code: from.Other(), what: what}
 }

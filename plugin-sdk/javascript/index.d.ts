@@ -377,6 +377,8 @@ export interface HttpResponse {
   readonly ok: boolean;
   readonly url: string;
   readonly headers: { get(name: string): string | null; has(name: string): boolean } & Iterable<[string, string]>;
+  /** This response if it is `ok`, and else an `HttpError`: with a status that may pass (408, 425, 429, 5xx) the run is tried again, after `Retry-After`. */
+  success(): this;
   bytes(): Uint8Array;
   text(): string;
   json<T = any>(): T;
@@ -392,8 +394,10 @@ export const http: {
 /** Why there is no response. A run that ends with `unreachable` or `timed-out` is tried again, one with another code is set aside. */
 export class HttpError extends Error {
   private constructor();
-  readonly code: 'not-permitted' | 'bad-request' | 'unreachable' | 'timed-out' | 'too-large' | 'over-quota' | (string & {});
+  readonly code: 'status' | 'not-permitted' | 'bad-request' | 'unreachable' | 'timed-out' | 'too-large' | 'over-quota' | (string & {});
   readonly detail: string | undefined;
+  /** Of `success()`. */
+  readonly status: number | undefined;
   readonly mayPass: boolean;
 }
 

@@ -167,21 +167,29 @@ pub(crate) fn ensure_other_languages() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let _alone = alone();
-        run(Command::new(repository().join("scripts/build-plugins")).args(["javascript", "python", "c"]));
+        let mut build = Command::new(repository().join("scripts/build-plugins"));
+        run(build.args(["javascript", "python", "c"]).env("CARGO_TARGET_DIR", target_dir()));
     });
 }
 
-/// The conformance plugins of a language: packages of their own, below a directory that stays.
-pub(crate) fn conformance(language: &str, name: &str) -> PathBuf {
+/// A component that the tests have in several languages: `polite`, `hostile` or `tour`.
+pub(crate) fn component_in(language: &str, name: &str) -> PathBuf {
     let _alone = alone();
     let mut build = Command::new(repository().join("scripts/build-plugins"));
     run(build.args(["--conformance", language]).env("CARGO_TARGET_DIR", target_dir()));
+    let built = target_dir().join("plugin-tools/conformance").join(language).join(name).with_extension("wasm");
+    assert!(built.is_file(), "{} was not built", built.display());
+    built
+}
+
+/// A conformance plugin as a package, in a directory that stays.
+pub(crate) fn conformance(language: &str, name: &str) -> PathBuf {
+    let component = component_in(language, name);
     let package = scratch().join("conformance").join(language).join(name);
     std::fs::create_dir_all(&package).unwrap();
-    std::fs::copy(repository().join("tests/conformance").join(name).join("plugin.toml"), package.join("plugin.toml")).unwrap();
-    let component = format!("{name}.wasm");
-    let built = target_dir().join("plugin-tools/conformance").join(language).join(&component);
-    std::fs::copy(built, package.join(component)).unwrap();
+    let manifest = repository().join("tests/conformance").join(name).join("plugin.toml");
+    std::fs::copy(manifest, package.join("plugin.toml")).unwrap();
+    std::fs::copy(component, package.join(name).with_extension("wasm")).unwrap();
     package
 }
 

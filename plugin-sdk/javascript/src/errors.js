@@ -63,7 +63,7 @@ export function failure(thrown, places) {
   const detail = described(thrown, places);
   const message = detail.split('\n', 1)[0];
   // A service that could not be asked may be there in a minute.
-  if (thrown?.mayPass === true) return { tag: 'retry', val: { message, detail, after: undefined, attributes: [] } };
+  if (thrown?.mayPass === true) return { tag: 'retry', val: { message, detail, after: thrown.after, attributes: [] } };
   return { tag: 'reject', val: { message, detail, attributes: [] } };
 }
 

@@ -13,18 +13,21 @@ const REASONS = {
 
 // The same request may well be answered in a minute; a run that ends with one of these is executed again.
 const PASSING = new Set(['unreachable', 'timed-out']);
+const passingStatus = (status) => [408, 425, 429].includes(status) || status >= 500;
 
 /** Why there is no response. A response with a status such as 404 is a response, and no error. */
 export class HttpError extends Error {
-  constructor(payload, request) {
+  constructor(payload, request, { status, after } = {}) {
     super(`${request.method} ${request.url}: ${payload.tag}: ${payload.val ?? REASONS[payload.tag] ?? 'no further reason'}`);
     this.name = 'HttpError';
     this.code = payload.tag === 'other' ? payload.val : payload.tag;
     this.detail = payload.val ?? undefined;
+    this.status = status;
+    this.after = after;
   }
 
   get mayPass() {
-    return PASSING.has(this.code);
+    return PASSING.has(this.code) || (this.status !== undefined && passingStatus(this.status));
   }
 }
 
@@ -52,6 +55,7 @@ class Headers {
 
 class Response {
   #body;
+  #request;
   #what;
 
   constructor(from, request) {
@@ -60,7 +64,16 @@ class Response {
     this.url = request.url;
     this.headers = new Headers(from.headers);
     this.#body = from.body;
+    this.#request = request;
     this.#what = `the answer to ${request.method} ${request.url}`;
+  }
+
+  /** This response if its status is from 200 to 299, and else an error: one that may pass has the run tried again. */
+  success() {
+    if (this.ok) return this;
+    const seconds = Number(this.headers.get('retry-after') ?? NaN);
+    const after = Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+    throw new HttpError({ tag: 'status', val: String(this.status) }, this.#request, { status: this.status, after });
   }
 
   bytes() {

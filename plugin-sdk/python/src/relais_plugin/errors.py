@@ -64,16 +64,19 @@ class HttpError(Exception):
     """Why a service gave no answer: `code` is `not-permitted`, `unreachable`, `timed-out`, …. A run that ends with one that
     may pass is tried again, and one with another is set aside."""
 
-    def __init__(self, code: str, detail: str | None, what: str, status: int | None = None) -> None:
+    def __init__(
+        self, code: str, detail: str | None, what: str, status: int | None = None, after: timedelta | None = None
+    ) -> None:
         super().__init__(f"{what}: {code}{': ' if detail else ''}{detail or ''}")
         self.code = code
         self.detail = detail
         self.status = status
+        self.after = after
 
     @property
     def may_pass(self) -> bool:
         """The same request may well be answered in a minute."""
-        passing = self.status is not None and (self.status >= 500 or self.status == 429)
+        passing = self.status is not None and (self.status >= 500 or self.status in (408, 425, 429))
         return passing or self.code in ("unreachable", "timed-out")
 
     @classmethod

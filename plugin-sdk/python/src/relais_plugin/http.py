@@ -73,9 +73,12 @@ class Response:
         return _read.read(shape, parsed, what)
 
     def raise_for_status(self) -> None:
-        """Raises an `HttpError` for a status from 400 on: with one from 500 on, or 429, the run is tried again."""
+        """Raises an `HttpError` for a status from 400 on: with one that may pass (408, 425, 429, 5xx) the run is tried again,
+        after `Retry-After`."""
         if self.status_code >= 400:
-            raise HttpError("status", str(self.status_code), f"{self.method} {self.url}", self.status_code)
+            seconds = self.headers.get("retry-after", "")
+            after = timedelta(seconds=int(seconds)) if seconds.isdecimal() else None
+            raise HttpError("status", str(self.status_code), f"{self.method} {self.url}", self.status_code, after)
 
 
 def send(
