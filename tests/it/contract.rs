@@ -93,7 +93,7 @@ async fn each_interface_has_an_example_in_three_languages_that_is_compiled() {
 async fn what_was_built_for_a_released_contract_would_be_loaded() {
     for version in RELEASED {
         for language in LANGUAGES {
-            let package = repository().join("wit").join(version).join("fixtures").join(language);
+            let package = repository().join("wit").join(version).join("fixtures").join(language).join("polite");
             let checked = relais(&["plugin", "check", package.to_str().unwrap()]).await;
             let said = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
             assert!(checked.status.success() && said.contains("would be loaded"), "{version}, {language}: {said}");
@@ -103,7 +103,7 @@ async fn what_was_built_for_a_released_contract_would_be_loaded() {
 
 async fn runs(language: &str) {
     for version in RELEASED {
-        let fixture = repository().join("wit").join(version).join("fixtures").join(language);
+        let fixture = repository().join("wit").join(version).join("fixtures").join(language).join("polite");
         polite::sees_what_every_other_sees(fixture).await;
     }
 }

@@ -115,7 +115,7 @@ fn expected() -> Vec<(&'static str, Value)> {
             "messages",
             json!({
                 "sent": true, "again": true, "state": "pending", "unknown": true, "phone": "not-permitted",
-                "nobody": "unknown-customer", "content": "bad-content", "setting": "bad-content", "asset": "bad-content",
+                "nobody": "not-expected", "content": "bad-content", "setting": "bad-content", "asset": "bad-content",
                 "bytes": "template-needed", "url": "bad-content", "location": "sent",
             }),
         ),

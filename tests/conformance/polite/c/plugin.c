@@ -113,8 +113,8 @@ static relais_outcome of_messages(const relais_event *event) {
   if (ended.message) return ended;
 
   relais_delivery known, unknown;
-  relais_message *phone = relais_message_to_phone("+33639981209", RELAIS_ALERT), *nobody = relais_message_to("nobody", RELAIS_ALERT);
-  relais_message *content = to_paul(), *setting = text_to_paul("no"), *asset = to_paul(), *bytes = to_paul(), *url = to_paul(), *location = to_paul();
+  relais_message *phone = relais_message_to_phone("+33612345678", RELAIS_ALERT), *nobody = relais_message_to("nobody", RELAIS_ALERT);
+  relais_message *content = to_paul(), *setting = text_to_paul("no"), *asset = to_paul(), *bytes = to_paul(), *url = to_paul(), *location = text_to_paul("here");
   relais_message_text(phone, "no");
   relais_message_text(nobody, "no");
   relais_message_content(content, "com.example.nothing", "{}");

@@ -151,14 +151,14 @@ func ofMessages(event relais.Event) error {
 	_, unknown := relais.Status("no-such-message")
 	saw("messages", seen{
 		"sent": id != "", "again": again == id, "state": status.State, "unknown": !unknown,
-		"phone":    outcome(relais.MessageToPhone("+33639981209", relais.Alert).Text("no")),
+		"phone":    outcome(relais.MessageToPhone("+33612345678", relais.Alert).Text("no")),
 		"nobody":   outcome(relais.MessageTo("nobody", relais.Alert).Text("no")),
 		"content":  outcome(toPaul().Content("com.example.nothing", seen{})),
 		"setting":  outcome(toPaul().Text("no").Setting("com.example.nothing", "1")),
 		"asset":    outcome(toPaul().AttachAsset("no-such-file.png")),
 		"bytes":    outcome(toPaul().AttachBytes([]byte("\x89PNG"), "image/png", "").NoSMS()),
 		"url":      outcome(toPaul().AttachURL("ftp://files.example/a.png", "image/png", "")),
-		"location": outcome(toPaul().Location(relais.Place{Latitude: 48.85, Longitude: 2.35, Name: "Paris"}).SMSOnly()),
+		"location": outcome(toPaul().Text("here").Location(relais.Place{Latitude: 48.85, Longitude: 2.35, Name: "Paris"}).SMSOnly()),
 	})
 	return nil
 }

@@ -97,14 +97,14 @@ function ofMessages(event) {
     again: whole().send() === id,
     state: status(id).state,
     unknown: status('no-such-message') === undefined,
-    phone: outcome(Message.toPhone('+33639981209', 'alert').text('no')),
+    phone: outcome(Message.toPhone('+33612345678', 'alert').text('no')),
     nobody: outcome(Message.to('nobody', 'alert').text('no')),
     content: outcome(Message.to('paul', 'alert').content('com.example.nothing', {})),
     setting: outcome(Message.to('paul', 'alert').text('no').setting('com.example.nothing', '1')),
     asset: outcome(Message.to('paul', 'alert').attachAsset('no-such-file.png')),
     bytes: outcome(Message.to('paul', 'alert').attachBytes(PIXEL, 'image/png').noSms()),
     url: outcome(Message.to('paul', 'alert').attachUrl('ftp://files.example/a.png', 'image/png')),
-    location: outcome(Message.to('paul', 'alert').location({ latitude: 48.85, longitude: 2.35, name: 'Paris' }).smsOnly()),
+    location: outcome(Message.to('paul', 'alert').text('here').location({ latitude: 48.85, longitude: 2.35, name: 'Paris' }).smsOnly()),
   });
 }
 

@@ -142,14 +142,14 @@ def of_messages(event: Event) -> None:
         again=whole().send() == id,
         state=known.state.value,
         unknown=messages.status("no-such-message") is None,
-        phone=outcome(Message.to_phone("+33639981209", Purpose.ALERT).text("no")),
+        phone=outcome(Message.to_phone("+33612345678", Purpose.ALERT).text("no")),
         nobody=outcome(Message.to("nobody", Purpose.ALERT).text("no")),
         content=outcome(to_paul().content("com.example.nothing", {})),
         setting=outcome(to_paul().text("no").setting("com.example.nothing", "1")),
         asset=outcome(to_paul().attach_asset("no-such-file.png")),
         bytes=outcome(to_paul().attach_bytes(b"\x89PNG", "image/png").no_sms()),
         url=outcome(to_paul().attach_url("ftp://files.example/a.png", "image/png")),
-        location=outcome(to_paul().location(Place(48.85, 2.35, "Paris", None)).sms_only()),
+        location=outcome(to_paul().text("here").location(Place(48.85, 2.35, "Paris", None)).sms_only()),
     )
 
 

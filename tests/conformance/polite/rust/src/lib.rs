@@ -189,7 +189,7 @@ fn of_messages(event: &Event) -> Result<(), Failure> {
         "again": again == id,
         "state": state_name(known.state),
         "unknown": messages::status("no-such-message").is_none(),
-        "phone": outcome(&text(Draft::to_phone("+33639981209", Purpose::Alert))),
+        "phone": outcome(&text(Draft::to_phone("+33612345678", Purpose::Alert))),
         "nobody": outcome(&text(Draft::to_customer("nobody", Purpose::Alert))),
         "content": outcome(&with(to_paul(), |draft| draft.content("com.example.nothing", "{}"))),
         "setting": outcome(&with(text(to_paul()), |draft| draft.setting("com.example.nothing", "1"))),
@@ -200,6 +200,7 @@ fn of_messages(event: &Event) -> Result<(), Failure> {
         })),
         "url": outcome(&with(to_paul(), |draft| draft.attach_url("ftp://files.example/a.png", "image/png", None))),
         "location": outcome(&with(to_paul(), |draft| {
+            draft.text("here");
             draft.location(&place);
             draft.sms_only();
         })),
