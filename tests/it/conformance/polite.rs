@@ -29,7 +29,7 @@ pub(crate) async fn sees_what_every_other_sees(package: PathBuf) {
     let message = host.messages("paul").await.into_iter().find(|message| message["tag"] == "polite").unwrap();
     let provider_id = message["attempts"][0]["provider_id"].as_str().unwrap().to_owned();
     let reply = json!({"channel": "whatsapp", "text": "Hello there", "quotes": provider_id});
-    host.sim.call(reqwest::Method::POST, &format!("/phones/{PAUL}/write"), Some(reply)).await;
+    host.sim.call(reqwest::Method::POST, &format!("/sim/phones/{PAUL}/write"), Some(reply)).await;
     saw.extend(when_it_is_over(&host, "message", "Hello there").await);
 
     host.advance("10m").await;

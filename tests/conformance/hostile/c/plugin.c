@@ -26,7 +26,7 @@ static FRAME void exception(void) { __builtin_trap(); }
 
 static FRAME int deeper(volatile int *depth) {
   volatile int here = *depth + 1;
-  return deeper(&here) + here;
+  return here < 0 ? 0 : deeper(&here) + here;
 }
 
 static FRAME void flood(void) {

@@ -49,7 +49,7 @@ fn exception(given: Option<u32>) {
 
 #[inline(never)]
 fn deeper(depth: u64) -> u64 {
-    black_box(deeper(black_box(depth + 1)) + 1)
+    if depth == u64::MAX { depth } else { black_box(deeper(black_box(depth + 1))) - 1 }
 }
 
 #[inline(never)]
