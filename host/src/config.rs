@@ -183,6 +183,7 @@ impl Config {
             return Err("server.public-url is missing: Twilio signs the public URL of its webhooks".to_owned());
         }
         self.accounts.check()?;
+        self.plugins.limits.check()?;
         self.check_lease()?;
         self.retention.check(&self.rules, &self.store)?;
         let attempt_ms = self.http.timeout_ms;

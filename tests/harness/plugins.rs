@@ -97,7 +97,19 @@ fn name_of(package: &Path) -> String {
 }
 
 fn tester_source() -> PathBuf {
-    repository().join("tests/guests/tester")
+    guest_source("tester")
+}
+
+fn guest_source(name: &str) -> PathBuf {
+    repository().join("tests/guests").join(name)
+}
+
+/// A package of `tests/guests`, put under `packages`.
+pub(crate) fn copy_guest(name: &str, packages: &Path) {
+    let built = locked(|| build_guest(name));
+    let package = packages.join(name);
+    copy_package(&guest_source(name), &package);
+    std::fs::copy(built, package.join(name).with_extension("wasm")).unwrap();
 }
 
 /// Copies a package's manifest and component, without the sources beside them.
@@ -126,11 +138,20 @@ pub(crate) fn copy_shipped(name: &str, packages: &Path) -> PathBuf {
 pub(crate) fn ensure_plugins() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let _alone = alone();
-        build_shipped();
-        stage_shipped();
-        build_tester()
+        locked(|| {
+            build_shipped();
+            stage_shipped();
+            build_guest("tester")
+        })
     })
+}
+
+/// Another test process may be building as well.
+fn locked<T>(build: impl FnOnce() -> T) -> T {
+    std::fs::create_dir_all(scratch()).unwrap();
+    let lock = File::create(scratch().join("plugins.lock")).unwrap();
+    lock.lock().unwrap();
+    build()
 }
 
 fn build_shipped() {
@@ -140,7 +161,9 @@ fn build_shipped() {
     let stamp = scratch().join("plugins.stamp");
     let sources: Vec<&Path> = packages.iter().map(PathBuf::as_path).collect();
     if missing || is_older(&stamp, &sources) {
-        run(Command::new(repository().join("scripts/build-plugins")).arg("rust"));
+        let mut build = Command::new(repository().join("scripts/build-plugins"));
+        build.arg("rust");
+        run(build);
         File::create(&stamp).unwrap();
     }
 }
@@ -166,17 +189,17 @@ fn stage_shipped() {
 pub(crate) fn ensure_other_languages() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let _alone = alone();
         let mut build = Command::new(repository().join("scripts/build-plugins"));
-        run(build.args(["javascript", "python", "c"]).env("CARGO_TARGET_DIR", target_dir()));
+        build.args(["javascript", "python", "c"]).env("CARGO_TARGET_DIR", target_dir());
+        locked(|| run(build));
     });
 }
 
 /// A component that the tests have in several languages: `polite`, `hostile` or `tour`.
 pub(crate) fn component_in(language: &str, name: &str) -> PathBuf {
-    let _alone = alone();
     let mut build = Command::new(repository().join("scripts/build-plugins"));
-    run(build.args(["--conformance", language]).env("CARGO_TARGET_DIR", target_dir()));
+    build.args(["--conformance", language]).env("CARGO_TARGET_DIR", target_dir());
+    locked(|| run(build));
     let built = target_dir().join("plugin-tools/conformance").join(language).join(name).with_extension("wasm");
     assert!(built.is_file(), "{} was not built", built.display());
     built
@@ -193,31 +216,24 @@ pub(crate) fn conformance(language: &str, name: &str) -> PathBuf {
     package
 }
 
-/// Another test process may be building as well.
-fn alone() -> File {
-    std::fs::create_dir_all(scratch()).unwrap();
-    let lock = File::create(scratch().join("plugins.lock")).unwrap();
-    lock.lock().unwrap();
-    lock
-}
-
 fn target_dir() -> PathBuf {
     scratch().parent().unwrap().to_owned()
 }
 
-fn build_tester() -> PathBuf {
-    let built = scratch().join("tester.wasm");
-    if !built.exists() || is_older(&built, &[&tester_source()]) {
+fn build_guest(name: &str) -> PathBuf {
+    let file = format!("{name}.wasm");
+    let built = scratch().join(&file);
+    if !built.exists() || is_older(&built, &[&guest_source(name)]) {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--locked", "--profile", "plugin", "--target", "wasm32-wasip2", "-p", "tester"]);
-        cargo.arg("--target-dir").arg(target_dir());
-        run(&mut cargo);
-        std::fs::copy(target_dir().join("wasm32-wasip2/plugin/tester.wasm"), &built).unwrap();
+        cargo.args(["build", "--locked", "--profile", "plugin", "--target", "wasm32-wasip2", "-p", name]);
+        cargo.arg("--target-dir").arg(scratch().parent().unwrap());
+        run(cargo);
+        std::fs::copy(scratch().parent().unwrap().join("wasm32-wasip2/plugin").join(&file), &built).unwrap();
     }
     built
 }
 
-fn run(command: &mut Command) {
+fn run(mut command: Command) {
     let output = command.current_dir(repository()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the plugins for the tests cannot be built: {command:?}\n{said}");

@@ -1,5 +1,7 @@
 ;; What all hostile guests are wrapped in: a component that exports `on-event`, as the contract has it, and an `on-timer`
-;; that does nothing. It may call `state.get`. The core module of each attack takes the place of the one that is empty here.
+;; that does nothing. It may call `state.get`, and make resources of its own. The core module of each attack takes the place of
+;; the one that is empty here. An attack may have further parts, each after a line `;;; NAME`: `realloc` is what the memory is
+;; asked for when something is handed to the guest, `lift` goes to the options of the handler, and `more` into the component.
 (component
   (import "relais:plugin/state@1.0.0" (instance $state
     (export "get" (func (param "key" string) (result (option (list u8)))))))
@@ -8,9 +10,12 @@
   ;; The memory is a module of its own, so that `state.get` can be lowered before the attack is there.
   (core module $libc
     (memory (export "memory") 2)
+    ;; Where an attack puts what `realloc` is to call.
+    (table $table (export "table") 1 funcref)
     (global $next (mut i32) (i32.const 65536))
     (func (export "realloc") (param i32 i32 i32 i32) (result i32)
       (local $at i32)
+      (;realloc;)
       (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
       (global.set $next (i32.add (local.get $at) (local.get 3)))
       (if (i32.gt_u (global.get $next) (i32.const 131072)) (then (global.set $next (i32.const 65536)) (local.set $at (i32.const 65536))))
@@ -18,11 +23,16 @@
   (core instance $libc (instantiate $libc))
   (alias core export $libc "memory" (core memory $memory))
   (alias core export $libc "realloc" (core func $realloc))
+  (alias core export $libc "table" (core table $table))
   (core func $get (canon lower (func $state-get) (memory $memory) (realloc $realloc)))
+  (type $own (resource (rep i32)))
+  (core func $new (canon resource.new $own))
 
   (core module $attack (;attack;))
   (core instance $run (instantiate $attack
-    (with "host" (instance (export "memory" (memory $memory)) (export "get" (func $get))))))
+    (with "host" (instance (export "memory" (memory $memory)) (export "get" (func $get)) (export "new" (func $new))
+      (export "table" (table $table))))))
+  (;more;)
 
   (type $attributes (list (tuple string string)))
   (type $retry-info (record (field "message" string) (field "detail" (option string)) (field "after" (option f64)) (field "attributes" $attributes)))
@@ -38,7 +48,7 @@
   (export $event' "event" (type $event))
   (alias core export $run "handle" (core func $core-handle))
   (func $handle (param "event" $event') (result (result (error $failure')))
-    (canon lift (core func $core-handle) (memory $memory) (realloc $realloc)))
+    (canon lift (core func $core-handle) (memory $memory) (realloc $realloc) (;lift;)))
   (instance $on-event (export "handle" (func $handle)))
   (export "relais:plugin/on-event@1.0.0" (instance $on-event))
 

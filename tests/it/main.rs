@@ -28,6 +28,7 @@ mod doctor;
 mod duplicates;
 mod fairness;
 mod fallback;
+mod hostile;
 mod ingress;
 mod migrate;
 mod nul;

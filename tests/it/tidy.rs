@@ -163,7 +163,7 @@ fn the_time_is_read_in_one_place_and_durations_are_measured_in_few() {
         ("ingress/wait.rs", "how long a client waits for an answer"),
         ("plugin/cache.rs", "how long compiling took"),
         ("plugin/calls/wasi.rs", "a guest's monotonic clock begins with its run"),
-        ("plugin/instance.rs", "how long a run took, and may take"),
+        ("plugin/long.rs", "how long a run took, and may take"),
         ("plugin/mod.rs", "how long loading took"),
         ("store/postgres/lease.rs", "how long a lease is good for, whatever the clocks show"),
     ];
@@ -194,7 +194,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 12] = [
+const SETTINGS: [(&str, &[&str]); 13] = [
     ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/settings.rs", &["Settings"]),
@@ -204,7 +204,8 @@ const SETTINGS: [(&str, &[&str]); 12] = [
     ("rules/allowed.rs", &["Settings"]),
     ("dispatch/settings.rs", &["Settings"]),
     ("retention.rs", &["Settings"]),
-    ("plugin/settings.rs", &["Settings", "LimitSettings", "Budget"]),
+    ("plugin/settings.rs", &["Settings", "LimitSettings"]),
+    ("plugin/budget.rs", &["Budget"]),
     ("channel/sms/render.rs", &["Settings"]),
     ("channel/settings.rs", &["HttpSettings"]),
 ];

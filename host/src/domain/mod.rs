@@ -11,3 +11,4 @@ pub mod run;
 pub mod shard;
 pub mod status;
 pub mod text;
+pub mod usage;

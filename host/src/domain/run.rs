@@ -9,6 +9,7 @@ use super::{
     event::Event,
     message::{NewMessage, Place},
     status::DeliveryState,
+    usage::Usage,
 };
 use crate::{
     clock::Timestamp,
@@ -265,6 +266,9 @@ pub struct RunReport {
     pub cpu_ticks: u32,
     pub memory_bytes: u64,
     pub host_calls: u32,
+    /// Of each limit that it touched, what it used and what it was allowed.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub used: Usage,
     /// The end of what it wrote to the log, stderr included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,

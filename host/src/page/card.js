@@ -132,15 +132,26 @@ function effects(asked) {
   return [...parts, kept].filter(Boolean).join(" · ") || null;
 }
 
+const UNITS = { us: (us) => length(us / 1000), bytes, number: String };
+
+/** One limit, such as `cpu 1.2 ms of 500 ms`. */
+function usedOf({ limit, unit, used, allowed }) {
+  const show = UNITS[unit] ?? String;
+  return `${limit.replaceAll("-", " ")} ${show(used)} of ${show(allowed)}`;
+}
+
 /** What a run used of what it was allowed, and the end of its log. */
 export function used(run, report, limits) {
   const of = (value, allowed) => (allowed ? `${value} of ${allowed}` : value);
-  const facts = [
-    of(length(report.took_us / 1000), limits?.time),
-    of(bytes(report.memory_bytes), limits?.memory),
-    many(report.host_calls, "host call"),
-    report.plugin_version ? `v${report.plugin_version}` : null,
-  ];
+  // Runs of earlier versions have no rows; what they were allowed is what the plugin is allowed now.
+  const rows = report.used?.length
+    ? report.used.map(usedOf)
+    : [
+        of(length(report.took_us / 1000), limits?.time),
+        of(bytes(report.memory_bytes), limits?.memory),
+        many(report.host_calls, "host call"),
+      ];
+  const facts = [...rows, report.plugin_version ? `v${report.plugin_version}` : null];
   const log = report.log ?? [];
   return el(
     "div",

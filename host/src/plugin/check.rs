@@ -5,11 +5,12 @@ use std::{fmt, path::Path};
 use serde::Serialize;
 
 use super::{
+    budget::Budget,
     cache::Cache,
     engine,
     manifest::{CONTRACT, Permissions},
     registry::{self, Plugin},
-    settings::{Budget, Settings},
+    settings::Settings,
 };
 
 /// What was found out about a package or a component.

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, thread, time::Duration};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::settings::Settings;
+use super::{limiter::number, settings::Settings};
 
 /// The grain of the CPU limit. Ten milliseconds is what other hosts take: fine enough for a limit of 500, and a hundred
 /// increments of an atomic a second cost nothing.
@@ -64,23 +64,23 @@ fn config() -> Config {
 fn pool(settings: &Settings) -> PoolingAllocationConfig {
     // The slots of runs that are being torn down while the next ones start.
     let runs = u32::try_from(settings.concurrency).unwrap_or(u32::MAX).saturating_add(4);
-    let memory_bytes_max = usize::try_from(settings.limits.ceiling.memory.0).unwrap_or(usize::MAX);
+    let most = &settings.limits.ceiling;
     let mut pool = PoolingAllocationConfig::new();
+    // As many of everything as all runs together may have, or one plugin could use up what another needs. It is address space
+    // and counters; memory is what is used of it.
     pool.total_component_instances(runs)
-        // A Python component has 38 core instances.
-        .total_core_instances(runs.saturating_mul(40))
-        .max_core_instances_per_component(128)
+        .total_core_instances(runs.saturating_mul(most.instances))
+        .max_core_instances_per_component(most.instances)
         .max_component_instance_size(10 << 20)
         .max_core_instance_size(10 << 20)
-        // JavaScript components have two memories; the sum over all runs is what counts here.
-        .total_memories(runs.saturating_mul(4))
-        .max_memories_per_component(16)
-        .max_memories_per_module(16)
-        .max_memory_size(memory_bytes_max)
-        .total_tables(runs.saturating_mul(8))
-        .max_tables_per_component(64)
-        .max_tables_per_module(8)
-        .table_elements(usize::try_from(settings.limits.table_elements).unwrap_or(usize::MAX))
+        .total_memories(runs.saturating_mul(most.memories))
+        .max_memories_per_component(most.memories)
+        .max_memories_per_module(most.memories)
+        .max_memory_size(most.memory.size())
+        .total_tables(runs.saturating_mul(most.tables))
+        .max_tables_per_component(most.tables)
+        .max_tables_per_module(most.tables)
+        .table_elements(number(most.table_elements))
         .total_stacks(runs)
         .linear_memory_keep_resident(2 << 20)
         .table_keep_resident(64 << 10)

@@ -1,12 +1,12 @@
 //! One run: a fresh instance, one call, and what came of it.
 //!
-//! Two clocks bound it. The engine's ticks count only while the guest computes; each tick lets others have the thread, and
-//! past the budget the guest is stopped. A timer around the whole bounds waiting as well. Whatever happens, the instance is
-//! dropped: nothing of a run is in memory when the next begins.
+//! Two clocks bound it. The engine's ticks come only while the guest computes; each lets others have the thread, and past the
+//! budget the guest is stopped. A timer around the whole bounds waiting as well. Whatever happens, the instance is dropped:
+//! nothing of a run is in memory when the next begins.
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering},
-    time::Instant,
 };
 
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -15,20 +15,16 @@ use wasmtime_wasi::I32Exit;
 use super::{
     bindings::types::Failure,
     calls::{HostTrouble, Misuse, RunState, customers::guest_event, instant, messages},
-    engine::TICK,
-    limiter::LimitReached,
+    limiter::{LimitReached, number},
+    long::Pace,
     manifest::RetryPolicy,
     registry::{Plugin, Shared},
-    units::{show_duration, show_size},
 };
 use crate::{
     clock::Timestamp,
     domain::run::{Cause, EntitySnapshot, Outcome, QueuedRun, RunFailure, RunReport},
     ids::EventId,
 };
-
-/// Handles of resources that a guest may hold at a time, drafts and streams together.
-const HANDLES_MAX: usize = 1024;
 
 /// A run to execute, with what it reads.
 pub struct Work {
@@ -56,47 +52,60 @@ pub struct Finished {
 
 /// Executes one run of a plugin.
 pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Work) -> Execution {
-    let started = Instant::now();
+    let pace = Arc::new(Pace::begin());
     let state = RunState::new(plugin.clone(), shared.clone(), work.run, work.snapshot, work.now);
     let mut store = Store::new(&shared.engine, state);
-    bound(&mut store, plugin, shared);
-    let called = tokio::time::timeout(plugin.budget.time.0, call(&mut store, plugin)).await;
-    let mut state = store.into_data();
+    bound(&mut store, plugin, pace.clone());
+    let run = Box::pin(timed(store, plugin.clone(), pace.clone()));
+    let Some((called, mut state)) = shared.long.drive(run, &pace, &plugin.counters.habit).await else {
+        return Execution::not_begun(RunFailure::Host { message: "the host is shutting down".to_owned() });
+    };
+    let report = state.report(&pace);
     let result = match called {
-        Ok(Ok(Ok(()))) => Ok(Finished { origin: state.origin(), outcome: std::mem::take(&mut state.outcome) }),
-        Ok(Ok(Err(failure))) => Err(plugin_said(failure)),
-        Ok(Err(error)) => Err(classify(&error, &state)),
-        Err(_) => {
-            let allowed = show_duration(plugin.budget.time.0);
-            Err(limit(&LimitReached::wished("time", allowed)))
-        }
+        Some(Ok(Ok(()))) => Ok(Finished { origin: state.origin(), outcome: std::mem::take(&mut state.outcome) }),
+        Some(Ok(Err(failure))) => Err(plugin_said(failure)),
+        Some(Err(error)) => Err(classify(&error, &state)),
+        None => Err(limit(&LimitReached::wished("time", plugin.budget.time), plugin)),
     };
     count(plugin, &result);
-    let took = started.elapsed();
-    let report = RunReport {
-        plugin_version: plugin.manifest.version.clone(),
-        took,
-        took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        cpu_ticks: state.ticks,
-        memory_bytes: state.limiter.memory_bytes(),
-        host_calls: state.host_calls,
-        log: state.log.take(),
-        denied: state.denied,
-        refused: state.refused,
-    };
     Execution { result, report, retry: plugin.manifest.retry }
 }
 
+impl Execution {
+    /// Of a run that did not get as far as its plugin.
+    pub(super) fn not_begun(failure: RunFailure) -> Execution {
+        Execution { result: Err(failure), report: RunReport::default(), retry: RetryPolicy::default() }
+    }
+}
+
+/// The call with a timer around it, and what the run left; `None` where its time was up. What it waited that was not its own
+/// time is given back when the timer rings.
+async fn timed(mut store: Store<RunState>, plugin: Arc<Plugin>, pace: Arc<Pace>) -> (Option<Called>, RunState) {
+    let time = plugin.budget.time.0;
+    let called = {
+        let mut call = pin!(call(&mut store, &plugin));
+        loop {
+            let deadline = pace.ends(time);
+            match tokio::time::timeout_at(deadline.into(), call.as_mut()).await {
+                Ok(called) => break Some(called),
+                Err(_) if pace.ends(time) > deadline => {}
+                Err(_) => break None,
+            }
+        }
+    };
+    (called, store.into_data())
+}
+
 /// Every limit that wasmtime keeps for us.
-fn bound(store: &mut Store<RunState>, plugin: &Plugin, shared: &Shared) {
+fn bound(store: &mut Store<RunState>, plugin: &Plugin, pace: Arc<Pace>) {
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(usize::try_from(shared.limits.crossing_bytes.0).unwrap_or(usize::MAX));
-    store.set_max_component_handles(HANDLES_MAX);
-    let ticks_max = ticks(plugin.budget.cpu.0);
+    store.set_hostcall_fuel(plugin.budget.crossing_bytes.size());
+    store.set_max_component_handles(number(plugin.budget.handles));
+    let allowed = plugin.budget.cpu.0;
     store.epoch_deadline_callback(move |mut store| {
         let state = store.data_mut();
         state.ticks = state.ticks.saturating_add(1);
-        if state.ticks > ticks_max {
+        if pace.tick() >= allowed {
             state.exhausted = true;
             return Ok(UpdateDeadline::Interrupt);
         }
@@ -104,11 +113,6 @@ fn bound(store: &mut Store<RunState>, plugin: &Plugin, shared: &Shared) {
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
     store.set_epoch_deadline(1);
-}
-
-/// At least one tick, because the first may come the moment a run begins.
-fn ticks(cpu: std::time::Duration) -> u32 {
-    u32::try_from(cpu.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 type Called = wasmtime::Result<Result<(), Failure>>;
@@ -185,15 +189,15 @@ fn classify(error: &wasmtime::Error, state: &RunState) -> RunFailure {
         };
     }
     if let Some(reached) = error.downcast_ref::<LimitReached>() {
-        return limit(reached);
+        return limit(reached, &state.plugin);
     }
     let trap = error.downcast_ref::<Trap>();
     if state.exhausted && trap == Some(&Trap::Interrupt) {
-        return limit(&LimitReached::wished("cpu", show_duration(state.plugin.budget.cpu.0)));
+        return limit(&LimitReached::wished("cpu", state.plugin.budget.cpu), &state.plugin);
     }
     // The guest was refused memory and gave up in its own way.
     if let Some(refused) = &state.limiter.refused {
-        return limit(refused);
+        return limit(refused, &state.plugin);
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return fault(format!("it ended itself with exit code {}", exit.0), error);
@@ -201,25 +205,15 @@ fn classify(error: &wasmtime::Error, state: &RunState) -> RunFailure {
     if let Some(misuse) = error.downcast_ref::<Misuse>() {
         return fault(misuse.to_string(), error);
     }
-    match trap {
-        Some(trap) => fault(trap.to_string(), error),
-        None => other(error, state),
+    match (trap, LimitReached::behind(error, &state.plugin.budget)) {
+        (Some(trap), _) => fault(trap.to_string(), error),
+        (None, Some(reached)) => limit(&reached, &state.plugin),
+        (None, None) => fault(error.root_cause().to_string(), error),
     }
 }
 
-/// What is neither a trap nor ours comes from wasmtime's bounds on what crosses between guest and host.
-fn other(error: &wasmtime::Error, state: &RunState) -> RunFailure {
-    let root = error.root_cause().to_string();
-    // The library's type for this one is private, so its words are all there is; a test holds them to account.
-    if root.contains("fuel allocated for hostcalls") {
-        let allowed = show_size(state.shared.limits.crossing_bytes.0);
-        return limit(&LimitReached::host("crossing-bytes", allowed));
-    }
-    fault(root, error)
-}
-
-fn limit(reached: &LimitReached) -> RunFailure {
-    RunFailure::Limit { limit: reached.limit.to_owned(), message: reached.message.clone() }
+fn limit(reached: &LimitReached, plugin: &Plugin) -> RunFailure {
+    RunFailure::Limit { limit: reached.limit.to_owned(), message: reached.told(plugin.name().as_str()) }
 }
 
 fn fault(message: String, error: &wasmtime::Error) -> RunFailure {

@@ -4,118 +4,182 @@
 //! is counted here. A refusal is remembered: the guest usually aborts with a trap of its own afterwards, and the failure
 //! should name the limit and not the trap.
 
-use wasmtime::ResourceLimiter;
+use std::fmt;
 
-use super::units::show_size;
+use wasmtime::{ResourceLimiter, component::ResourceTableError};
 
-/// Memories and tables of one run. JavaScript components have two memories, composed ones have one for each part.
-const MEMORIES_MAX: usize = 16;
-const TABLES_MAX: usize = 64;
-/// Core instances: a Python component has 38.
-const INSTANCES_MAX: usize = 128;
+use super::budget::Budget;
 
 /// A limit that was reached. As an error of a host call it ends the run.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{message}")]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct LimitReached {
     /// `cpu`, `time`, `memory`, `messages`, …
     pub limit: &'static str,
-    /// What was allowed, and which setting to change.
-    pub message: String,
+    allowed: String,
+    /// It is one of a plugin's budget, for which the manifest may have a wish.
+    wished: bool,
 }
 
 impl LimitReached {
-    /// One that the manifest may wish for, under the operator's ceiling.
-    pub(super) fn wished(limit: &'static str, allowed: impl std::fmt::Display) -> LimitReached {
-        let message = format!(
-            "the run reached its limit of {limit}, {allowed}; raise `limits.{limit}` in plugin.toml, and \
-             `plugins.limits.ceiling.{limit}` of the host where that is lower"
-        );
-        LimitReached { limit, message }
+    /// One of a plugin's budget.
+    pub(super) fn wished(limit: &'static str, allowed: impl fmt::Display) -> LimitReached {
+        LimitReached { limit, allowed: allowed.to_string(), wished: true }
     }
 
-    /// One that only the operator sets.
-    pub(super) fn host(limit: &'static str, allowed: impl std::fmt::Display) -> LimitReached {
-        let message =
-            format!("the run reached the limit {limit}, {allowed}; the host's `plugins.limits.{limit}` sets it");
-        LimitReached { limit, message }
+    /// One that is the same for every plugin of the host.
+    pub(super) fn host(limit: &'static str, allowed: impl fmt::Display) -> LimitReached {
+        LimitReached { limit, allowed: allowed.to_string(), wished: false }
+    }
+
+    /// What was allowed, and which setting to change.
+    pub(super) fn told(&self, plugin: &str) -> String {
+        format!("the run reached its limit of {}, {}; {}", self.limit, self.allowed, self.fix(plugin))
+    }
+
+    /// Where it is raised.
+    pub(super) fn fix(&self, plugin: &str) -> String {
+        let limit = self.limit;
+        if self.wished {
+            format!(
+                "raise `limits.{limit}` in plugin.toml, or `plugins.limits.plugin.{plugin}.{limit}` of the host, and \
+                 `plugins.limits.ceiling.{limit}` where that is lower"
+            )
+        } else {
+            format!("the host's `plugins.limits.{limit}` sets it")
+        }
+    }
+
+    /// That a component needs more than it may have.
+    pub(super) fn needed(&self, what: &str, plugin: &str) -> String {
+        format!("{what}, and its limit of {} is {}; {}", self.limit, self.allowed, self.fix(plugin))
+    }
+
+    /// The limit behind an error for which the library has no type of its own that we could name. Its words are all there is;
+    /// tests hold them to account.
+    pub(super) fn behind(error: &wasmtime::Error, budget: &Budget) -> Option<LimitReached> {
+        if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+            return Some(LimitReached::wished("handles", budget.handles));
+        }
+        LimitReached::in_words(&error.root_cause().to_string(), budget)
+    }
+
+    fn in_words(words: &str, budget: &Budget) -> Option<LimitReached> {
+        let counts = [
+            ("fuel allocated for hostcalls", "crossing-bytes", budget.crossing_bytes.to_string()),
+            ("store handle limit exceeded", "handles", budget.handles.to_string()),
+            ("instance count too high", "instances", budget.instances.to_string()),
+            ("core module instances, which exceeds", "instances", budget.instances.to_string()),
+            ("memory count too high", "memories", budget.memories.to_string()),
+            ("linear memories, which exceeds", "memories", budget.memories.to_string()),
+            ("defined memories count", "memories", budget.memories.to_string()),
+            ("table count too high", "tables", budget.tables.to_string()),
+            ("tables, which exceeds", "tables", budget.tables.to_string()),
+            ("defined tables count", "tables", budget.tables.to_string()),
+            ("minimum byte size", "memory", budget.memory.to_string()),
+            ("minimum element size", "table-elements", budget.table_elements.to_string()),
+        ];
+        let found = counts.into_iter().find(|(said, ..)| words.contains(said));
+        found.map(|(_, limit, allowed)| LimitReached::wished(limit, allowed))
+    }
+
+    /// What a component that is not taken needs too much of, and where that is raised.
+    pub(super) fn at_load(error: &wasmtime::Error, ceiling: &Budget, plugin: &str) -> Option<String> {
+        let reached = LimitReached::behind(error, ceiling)?;
+        Some(reached.needed(&format!("more than it may have ({})", error.root_cause()), plugin))
     }
 }
+
+impl fmt::Display for LimitReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told("NAME"))
+    }
+}
+
+impl std::error::Error for LimitReached {}
 
 /// The sums over all memories and tables of one run.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    memory_bytes_max: u64,
-    table_elements_max: u64,
-    memory_bytes: u64,
-    table_elements: u64,
+    budget: Budget,
+    pub memory_bytes: u64,
+    pub memories: u64,
+    pub table_elements: u64,
+    pub tables: u64,
     pub refused: Option<LimitReached>,
 }
 
 impl Limiter {
-    pub(super) fn new(memory_bytes_max: u64, table_elements_max: u32) -> Limiter {
-        let table_elements_max = u64::from(table_elements_max);
-        Limiter { memory_bytes_max, table_elements_max, memory_bytes: 0, table_elements: 0, refused: None }
-    }
-
-    /// The most that was in use: linear memory never shrinks.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        self.memory_bytes
+    pub(super) fn new(budget: &Budget) -> Limiter {
+        Limiter { budget: *budget, memory_bytes: 0, memories: 0, table_elements: 0, tables: 0, refused: None }
     }
 }
 
 impl ResourceLimiter for Limiter {
+    // Both are asked for what there is at first as well, where `current` is 0. Neither ever shrinks.
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let sum = self.memory_bytes.saturating_add(desired.saturating_sub(current) as u64);
-        if sum > self.memory_bytes_max {
-            self.refused = Some(LimitReached::wished("memory", show_size(self.memory_bytes_max)));
+        if sum > self.budget.memory.0 {
+            self.refused = Some(LimitReached::wished("memory", self.budget.memory));
             return Ok(false);
         }
+        self.memories += u64::from(current == 0);
         self.memory_bytes = sum;
         Ok(true)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let sum = self.table_elements.saturating_add(desired.saturating_sub(current) as u64);
-        if sum > self.table_elements_max {
-            self.refused = Some(LimitReached::host("table-elements", self.table_elements_max));
+        if sum > u64::from(self.budget.table_elements) {
+            self.refused = Some(LimitReached::wished("table-elements", self.budget.table_elements));
             return Ok(false);
         }
+        self.tables += u64::from(current == 0);
         self.table_elements = sum;
         Ok(true)
     }
 
     fn instances(&self) -> usize {
-        INSTANCES_MAX
+        number(self.budget.instances)
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        number(self.budget.tables)
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        number(self.budget.memories)
     }
+}
+
+pub(super) fn number(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::Bytes;
+
+    fn limiter(memory_bytes: u64, table_elements: u32) -> Limiter {
+        Limiter::new(&Budget { memory: Bytes(memory_bytes), table_elements, ..Budget::default() })
+    }
 
     #[test]
     fn memories_are_summed_and_a_refusal_is_remembered() {
-        let mut limiter = Limiter::new(3 << 20, 100);
+        let mut limiter = limiter(3 << 20, 100);
         assert!(limiter.memory_growing(0, 1 << 20, None).unwrap());
         assert!(limiter.memory_growing(0, 2 << 20, None).unwrap());
         assert!(!limiter.memory_growing(1 << 20, 2 << 20, None).unwrap());
-        let refused = limiter.refused.unwrap();
-        assert!(refused.message.contains("3MiB") && refused.message.contains("limits.memory"), "{refused}");
+        assert_eq!((limiter.memories, limiter.memory_bytes), (2, 3 << 20));
+        let refused = limiter.refused.unwrap().told("small");
+        assert!(refused.contains("3MiB") && refused.contains("`plugins.limits.plugin.small.memory`"), "{refused}");
     }
 
     #[test]
     fn table_elements_are_summed() {
-        let mut limiter = Limiter::new(0, 100);
+        let mut limiter = limiter(0, 100);
         assert!(limiter.table_growing(0, 60, None).unwrap());
         assert!(!limiter.table_growing(0, 60, None).unwrap());
+        assert_eq!((limiter.tables, limiter.table_elements), (1, 60));
     }
 }

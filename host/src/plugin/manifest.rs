@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{
+    budget::Wishes,
     http::{HttpRule, HttpRuleTable},
-    settings::Budget,
     subscription::{Path, Pattern, Root, Scalar, Subscription, Template},
     trigger::{self, Trigger},
-    units::{Bytes, Span},
+    units::Span,
 };
 use crate::{
     domain::{
@@ -101,31 +101,6 @@ pub struct Permissions {
 
 fn patterns<S: serde::Serializer>(patterns: &BTreeSet<Pattern>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(patterns.iter().map(ToString::to_string))
-}
-
-/// `[limits]`, as far as it says anything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Wishes {
-    cpu: Option<Span>,
-    time: Option<Span>,
-    memory: Option<Bytes>,
-    messages: Option<u32>,
-    timers: Option<u32>,
-    state: Option<Bytes>,
-}
-
-impl Wishes {
-    pub fn over(&self, default: &Budget) -> Budget {
-        Budget {
-            cpu: self.cpu.unwrap_or(default.cpu),
-            time: self.time.unwrap_or(default.time),
-            memory: self.memory.unwrap_or(default.memory),
-            messages: self.messages.unwrap_or(default.messages),
-            timers: self.timers.unwrap_or(default.timers),
-            state: self.state.unwrap_or(default.state),
-        }
-    }
 }
 
 /// How a failing run is tried again.
@@ -550,7 +525,7 @@ mod tests {
         assert_eq!(manifest.name.as_str(), "last-in-cart");
         assert_eq!(manifest.triggers.len(), 1);
         assert_eq!(manifest.retry, RetryPolicy::default());
-        assert_eq!(manifest.wishes.over(&Budget::default()), Budget::default());
+        assert_eq!(manifest.wishes.over(&crate::plugin::Budget::default()), crate::plugin::Budget::default());
         assert!(manifest.permissions.templates.contains("last_item"));
     }
 

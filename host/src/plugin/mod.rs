@@ -14,6 +14,7 @@
 //! Nothing outside of it names wasmtime.
 
 mod bindings;
+mod budget;
 mod cache;
 mod calls;
 mod capability;
@@ -22,6 +23,7 @@ mod engine;
 mod http;
 mod instance;
 mod limiter;
+mod long;
 mod manifest;
 mod package;
 mod registry;
@@ -29,6 +31,7 @@ mod settings;
 mod subscription;
 mod trigger;
 mod units;
+mod used;
 
 #[cfg(test)]
 mod tests;
@@ -39,27 +42,26 @@ use anyhow::Context as _;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
+pub use budget::{Budget, Wishes};
 pub use check::{CheckReport, check};
 pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
 pub use instance::{Execution, Finished, Work};
 pub use manifest::{RetryPolicy, TemplateSpec};
 pub use registry::{Plugin, PluginStatus, Routing, State};
-pub use settings::{Budget, Grant, LimitSettings, Settings};
+pub use settings::{Grant, LimitSettings, Settings};
 pub use trigger::{TriggerError, TriggerSpec};
 pub use units::{Bytes, Span};
 
 use crate::{
     clock::Clock,
-    domain::{
-        event::Event,
-        run::{RunFailure, RunReport},
-    },
+    domain::{event::Event, run::RunFailure},
     ids::PluginName,
     rules,
     store::Store,
 };
 use cache::Cache;
 use calls::RunState;
+use long::LongRuns;
 use registry::{Registry, Shared};
 
 /// The plugins of a host.
@@ -96,6 +98,7 @@ impl Plugins {
             rules,
             limits: settings.limits.clone(),
             http: settings.http.clone(),
+            long: LongRuns::start()?,
             host_secret,
         };
         let loading = (settings.clone(), shared.engine.clone());
@@ -151,10 +154,10 @@ impl Plugins {
                 "the plugin `{}` is not loaded; put its package back, or discard the run",
                 work.run.run.key.plugin
             );
-            return not_executed(RunFailure::Host { message });
+            return Execution::not_begun(RunFailure::Host { message });
         };
         let Ok(_place) = self.places.acquire().await else {
-            return not_executed(RunFailure::Host { message: "the host is shutting down".to_owned() });
+            return Execution::not_begun(RunFailure::Host { message: "the host is shutting down".to_owned() });
         };
         instance::execute(plugin, &self.shared, work).await
     }
@@ -171,10 +174,6 @@ impl Plugins {
         }
         Ok(started.elapsed())
     }
-}
-
-fn not_executed(failure: RunFailure) -> Execution {
-    Execution { result: Err(failure), report: RunReport::default(), retry: RetryPolicy::default() }
 }
 
 /// The library's errors are not the standard library's.

@@ -21,15 +21,19 @@ use wasmtime::{
 
 use super::{
     bindings::{self, on_delivery, on_event, on_message, on_timer},
+    budget::Budget,
     cache::{Cache, Compiled},
     calls::RunState,
     capability::Capabilities,
     http::{Door, HttpSettings, Networks, Outside},
+    limiter::LimitReached,
+    long::{Habit, LongRuns},
     manifest::{self, CONTRACT, Manifest, Permissions},
     package::{self, Asset, Package},
-    settings::{Budget, LimitSettings, Settings},
+    settings::{LimitSettings, Settings},
     subscription::{Match, Pattern, Subject},
     trigger::TriggerSpec,
+    units::Bytes,
 };
 use crate::{
     domain::{
@@ -72,6 +76,7 @@ pub(super) struct Shared {
     pub rules: rules::allowed::Settings,
     pub limits: LimitSettings,
     pub http: HttpSettings,
+    pub long: LongRuns,
     pub host_secret: [u8; 32],
 }
 
@@ -111,6 +116,8 @@ pub struct Counters {
     pub runs: AtomicU64,
     pub faults: AtomicU64,
     pub limits: AtomicU64,
+    /// Whether its runs are usually long.
+    pub(super) habit: Habit,
 }
 
 /// A plugin as operators see it.
@@ -260,10 +267,11 @@ pub(super) fn load(
 ) -> Result<Plugin, Error> {
     let package = Package::read(dir, settings)?;
     let capabilities = Capabilities::of(&package.manifest, settings)?;
-    let Compiled { component, cached, compile_ms } = compile(engine, cache, &package.wasm)?;
+    let Compiled { component, cached, compile_ms } =
+        compile(engine, cache, &package.wasm, settings, &package.manifest.name)?;
     let trapping = check_imports(engine, &component)?;
-    let budget = package.manifest.wishes.over(&settings.limits.default).under(&settings.limits.ceiling);
-    check_resources(&component, &budget)?;
+    let budget = settings.limits.budget(&package.manifest.name, &package.manifest.wishes);
+    check_resources(&component, &budget, &package.manifest.name)?;
     let pre = link(linker, &component, !trapping.is_empty())?;
     let handlers = Handlers::of(&pre);
     handlers.check(&package.manifest)?;
@@ -301,10 +309,19 @@ fn door(capabilities: &Capabilities, settings: &Settings) -> Result<Option<Arc<d
 }
 
 /// Compilers have panicked over hostile input before; that must not take the host along.
-fn compile(engine: &Engine, cache: &Cache, wasm: &[u8]) -> Result<Compiled, Error> {
+fn compile(
+    engine: &Engine,
+    cache: &Cache,
+    wasm: &[u8],
+    settings: &Settings,
+    plugin: &PluginName,
+) -> Result<Compiled, Error> {
     match catch_unwind(AssertUnwindSafe(|| cache.load(engine, wasm))) {
         Ok(Ok(compiled)) => Ok(compiled),
-        Ok(Err(error)) => Err(Error::Compile(format!("{error:#}"))),
+        Ok(Err(error)) => match LimitReached::at_load(&error, &settings.limits.ceiling, plugin.as_str()) {
+            Some(too_much) => Err(Error::Resources(too_much)),
+            None => Err(Error::Compile(format!("{error:#}"))),
+        },
         Err(_) => {
             Err(Error::Compile("the compiler gave up on it with a panic; please report the component".to_owned()))
         }
@@ -329,17 +346,30 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, 
     Ok(unknown)
 }
 
-fn check_resources(component: &Component, budget: &Budget) -> Result<(), Error> {
+/// What it has from the beginning, before any of it is mapped. Of a component that brings parts of its own to be chosen among
+/// only its run will show.
+fn check_resources(component: &Component, budget: &Budget, plugin: &PluginName) -> Result<(), Error> {
     let Some(needed) = component.resources_required() else { return Ok(()) };
     // In pages of 64 KiB.
     let bytes = needed.max_initial_memory_size.unwrap_or(0).saturating_mul(64 << 10);
+    let elements = needed.max_initial_table_size.unwrap_or(0);
+    let (memories, tables) = (u64::from(needed.num_memories), u64::from(needed.num_tables));
+    let too_much = |what: String, reached: LimitReached| Err(Error::Resources(reached.needed(&what, plugin.as_str())));
     if bytes > budget.memory.0 {
-        return Err(Error::Resources(format!(
-            "{} of memory to begin with, and its limit is {}; raise `limits.memory` in plugin.toml, and \
-             `plugins.limits.ceiling.memory` of the host where that is lower",
-            super::units::show_size(bytes),
-            super::units::show_size(budget.memory.0)
-        )));
+        return too_much(
+            format!("{} of memory to begin with", Bytes(bytes)),
+            LimitReached::wished("memory", budget.memory),
+        );
+    }
+    if memories > u64::from(budget.memories) {
+        return too_much(format!("{memories} memories"), LimitReached::wished("memories", budget.memories));
+    }
+    if tables > u64::from(budget.tables) {
+        return too_much(format!("{tables} tables"), LimitReached::wished("tables", budget.tables));
+    }
+    if elements > u64::from(budget.table_elements) {
+        let reached = LimitReached::wished("table-elements", budget.table_elements);
+        return too_much(format!("{elements} elements in a table to begin with"), reached);
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! What the operator decides about plugins: where they are, what they may, and how much of the machine they get.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::{Budget, Wishes},
     http::{HttpRuleTable, HttpSettings},
-    units::{Bytes, Span},
+    units::Bytes,
 };
 use crate::{
     ids::{PluginName, TenantId},
@@ -76,32 +77,23 @@ pub struct Grant {
     pub networks: Vec<String>,
 }
 
-/// Bounds on what one run may use. Every one of them is on.
+/// Bounds on what one run may use, and on what a package may have. Every one of them is on.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct LimitSettings {
     /// For a plugin whose manifest wishes nothing.
     pub default: Budget,
     /// No plugin gets more, whatever its manifest wishes.
+    #[serde(deserialize_with = "ceiling")]
     pub ceiling: Budget,
-    /// Events that a run may raise. One per line of a large order is plenty; a loop over all customers belongs in a timer.
-    pub events: u32,
+    /// What the operator sets for a plugin by its name, in place of what its manifest wishes.
+    pub plugin: BTreeMap<PluginName, Wishes>,
     /// A key of an entry or timer. Long enough for a URL, short enough for an index.
     pub key_bytes: Bytes,
     /// A value of an entry. A commit writes it as a whole, so it should stay small against a disk's page run.
     pub value_bytes: Bytes,
     /// The data of a timer or an emitted event: what an accepted event may hold.
     pub data_bytes: Bytes,
-    /// Log lines and stderr of a run. A stack trace of Python or JavaScript has about 4 KiB.
-    pub log_bytes: Bytes,
-    /// Calls to the host. The most that a scan over a full entity needs is about a thousand.
-    pub host_calls: u32,
-    /// All that a run asks for together, attachments included. Two pictures of the largest size that WhatsApp takes.
-    pub effect_bytes: Bytes,
-    /// What one call may hand to the host: the largest attachment, with room for its message.
-    pub crossing_bytes: Bytes,
-    /// Elements of all tables together: StarlingMonkey alone has 7,689.
-    pub table_elements: u32,
     /// The component's file. A Python component has 18.5 MB before any dependency.
     pub package_bytes: Bytes,
     /// All assets of a package, which stay in memory.
@@ -112,72 +104,37 @@ impl Default for LimitSettings {
     fn default() -> Self {
         LimitSettings {
             default: Budget::default(),
-            ceiling: Budget {
-                // A commit waits for its run: ten seconds of computing is where a run stops being a run.
-                cpu: Span(Duration::from_secs(10)),
-                time: Span(Duration::from_secs(60)),
-                // Times `concurrency` it is what all runs together may take: 16 GiB of address space at most, used as needed.
-                memory: Bytes(256 << 20),
-                messages: 1000,
-                timers: 1000,
-                state: Bytes(8 << 20),
-            },
-            events: 100,
+            ceiling: Budget::ceiling(),
+            plugin: BTreeMap::new(),
             key_bytes: Bytes(512),
             value_bytes: Bytes(64 << 10),
             data_bytes: Bytes(256 << 10),
-            log_bytes: Bytes(256 << 10),
-            host_calls: 10_000,
-            effect_bytes: Bytes(10 << 20),
-            crossing_bytes: Bytes(17 << 20),
-            table_elements: 20_000,
             package_bytes: Bytes(32 << 20),
             asset_bytes: Bytes(32 << 20),
         }
     }
 }
 
-/// What a manifest may wish for in `[limits]`.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct Budget {
-    /// Of computing, per run.
-    pub cpu: Span,
-    /// From start to end of a run, waiting included.
-    pub time: Span,
-    /// All memories of a run together.
-    pub memory: Bytes,
-    pub messages: u32,
-    pub timers: u32,
-    /// All keys and values of an entity together.
-    pub state: Bytes,
-}
+impl LimitSettings {
+    /// What a plugin's runs may use, by its name and what its manifest wishes.
+    pub fn budget(&self, plugin: &PluginName, wished: &Wishes) -> Budget {
+        Budget::of(&self.default, &self.ceiling, wished, self.plugin.get(plugin))
+    }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Budget {
-            // Ten thousand times what a small plugin needs, and a neighbour waits no longer than one tick of it.
-            cpu: Span(Duration::from_millis(500)),
-            time: Span(Duration::from_secs(5)),
-            // Python begins with 12.7 MiB, SpiderMonkey with 9.3.
-            memory: Bytes(64 << 20),
-            messages: 100,
-            timers: 100,
-            state: Bytes(1 << 20),
+    /// Whether the operator's own settings contradict one another.
+    pub fn check(&self) -> Result<(), String> {
+        for (plugin, set) in &self.plugin {
+            if let Some(limit) = set.above(&self.ceiling) {
+                return Err(format!(
+                    "plugins.limits.plugin.{plugin}.{limit} is above plugins.limits.ceiling.{limit}: lower it, or raise the ceiling"
+                ));
+            }
         }
+        Ok(())
     }
 }
 
-impl Budget {
-    /// What is left of a wish under the ceiling.
-    pub fn under(self, ceiling: &Budget) -> Budget {
-        Budget {
-            cpu: self.cpu.min(ceiling.cpu),
-            time: self.time.min(ceiling.time),
-            memory: self.memory.min(ceiling.memory),
-            messages: self.messages.min(ceiling.messages),
-            timers: self.timers.min(ceiling.timers),
-            state: self.state.min(ceiling.state),
-        }
-    }
+/// What a table of ceilings does not name has its own default, which is not that of a run.
+fn ceiling<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Budget, D::Error> {
+    Ok(Wishes::deserialize(deserializer)?.over(&Budget::ceiling()))
 }

@@ -16,6 +16,11 @@ pub trait Executor: Send + Sync + 'static {
     /// How a plugin's runs are tried again; `None` where it is not loaded.
     fn retry(&self, plugin: &PluginName) -> Option<RetryPolicy>;
 
+    /// How many of a plugin's runs may be under way at once.
+    fn concurrent(&self, _plugin: &PluginName) -> usize {
+        usize::MAX
+    }
+
     /// Which runs an event sets off. Fast, and changes nothing.
     fn route(&self, event: &Arc<Event>) -> Routing;
 
@@ -27,6 +32,10 @@ pub trait Executor: Send + Sync + 'static {
 impl Executor for Plugins {
     fn retry(&self, plugin: &PluginName) -> Option<RetryPolicy> {
         self.get(plugin).map(|plugin| plugin.manifest.retry)
+    }
+
+    fn concurrent(&self, plugin: &PluginName) -> usize {
+        self.get(plugin).map_or(usize::MAX, |plugin| usize::try_from(plugin.budget.concurrent).unwrap_or(usize::MAX))
     }
 
     fn route(&self, event: &Arc<Event>) -> Routing {

@@ -21,10 +21,17 @@ use crate::{
 /// A flow's share of memory, however many flows there are: enough to keep it running while the store is read.
 const SHARE_MIN: usize = 16;
 
+/// What has to be known of a plugin.
+pub(super) struct Terms {
+    /// How long its runs are put off at the longest.
+    pub longest: Duration,
+    /// Its runs side by side.
+    pub concurrent: usize,
+}
+
 pub(super) struct Flows {
     settings: Settings,
-    /// How long a plugin's runs are put off at the longest.
-    longest: Box<dyn Fn(&PluginName) -> Duration + Send>,
+    terms: Box<dyn Fn(&PluginName) -> Terms + Send>,
     windows: HashMap<Flow, Window>,
     turns: Turns,
     readers: VecDeque<Flow>,
@@ -33,9 +40,9 @@ pub(super) struct Flows {
 }
 
 impl Flows {
-    pub(super) fn new(settings: Settings, longest: Box<dyn Fn(&PluginName) -> Duration + Send>) -> Flows {
-        let turns = Turns::of_places(settings.concurrent_max);
-        Flows { settings, longest, windows: HashMap::new(), turns, readers: VecDeque::new(), listed: false }
+    pub(super) fn new(settings: Settings, terms: Box<dyn Fn(&PluginName) -> Terms + Send>) -> Flows {
+        let turns = Turns::of_places(settings.concurrent_max).with_tenant_most(settings.concurrent_per_tenant_max);
+        Flows { settings, terms, windows: HashMap::new(), turns, readers: VecDeque::new(), listed: false }
     }
 
     pub(super) fn hand_over(&mut self, run: QueuedRun, now: Timestamp) {
@@ -101,7 +108,7 @@ impl Flows {
             if !window.has_ready() {
                 return Turn::Nothing;
             }
-            if !may(window.running) {
+            if !may(window.running) || window.running >= window.limits.concurrent {
                 return Turn::Waits;
             }
             next = window.next(&ours);
@@ -172,7 +179,8 @@ impl Flows {
     fn limits(&self, flow: &Flow) -> Limits {
         let most = self.settings.in_memory_max.max(1);
         let share = (most / self.windows.len().max(1)).max(SHARE_MIN.min(most));
-        Limits { share, lane: self.settings.lane_in_memory_max.max(1), longest: (self.longest)(&flow.plugin) }
+        let Terms { longest, concurrent } = (self.terms)(&flow.plugin);
+        Limits { share, lane: self.settings.lane_in_memory_max.max(1), longest, concurrent: concurrent.max(1) }
     }
 
     /// One flow more: the others' shares get smaller, and what they hold above them goes back to the store.

@@ -93,7 +93,7 @@ fn settings(in_memory_max: usize, lane_in_memory_max: usize) -> Settings {
 
 impl World {
     fn new(settings: Settings, script: Script) -> World {
-        let flows = Flows::new(settings, Box::new(|_| Duration::from_secs(3600)));
+        let flows = Flows::new(settings, Box::new(|_| Terms { longest: Duration::from_secs(3600), concurrent: 1000 }));
         World { flows, script, now: Timestamp(1), order: BTreeMap::new(), held_most: 0, executing: Vec::new() }
     }
 

@@ -8,7 +8,7 @@ use super::{
     Parts,
     execute::{self, Ended},
     failure,
-    flows::Flows,
+    flows::{Flows, Terms},
     reading::{Answer, Read},
 };
 use crate::{
@@ -49,9 +49,12 @@ enum Heard {
 impl Runner {
     pub(super) fn new(parts: Arc<Parts>, inlet: Inlet<QueuedRun>) -> Runner {
         let plugins = parts.plugins.clone();
-        let longest = move |name: &_| failure::longest(plugins.retry(name));
+        let terms = move |name: &_| Terms {
+            longest: failure::longest(plugins.retry(name)),
+            concurrent: plugins.concurrent(name),
+        };
         Runner {
-            flows: Flows::new(parts.settings.clone(), Box::new(longest)),
+            flows: Flows::new(parts.settings.clone(), Box::new(terms)),
             parts,
             inlet,
             list: true,

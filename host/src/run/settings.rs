@@ -11,6 +11,9 @@ pub struct Settings {
     /// Runs executed side by side. A run that computes needs a core, one that reads the store or waits for its commit does
     /// not: a plugin that is alone gets three quarters of these, which keeps two cores busy while others wait.
     pub concurrent_max: usize,
+    /// Of them, of one tenant; 0 for no bound but that it leaves an eighth to others. What one plugin may have of them is
+    /// `plugins.limits.default.concurrent`.
+    pub concurrent_per_tenant_max: usize,
     /// Open runs kept in memory, shared equally among the flows that have work; further ones stay in the store until there is
     /// room. At about 2 kB each: 20 MB.
     pub in_memory_max: usize,
@@ -27,6 +30,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             concurrent_max: 48,
+            concurrent_per_tenant_max: 0,
             in_memory_max: 10_000,
             lane_in_memory_max: 64,
             sweep_s: 5,

@@ -17,6 +17,8 @@ const TENANT_OVER_FREE: usize = 7;
 #[derive(Default)]
 pub(super) struct Turns {
     places: usize,
+    /// What the operator bounds each tenant to; 0 for nothing but the shares.
+    tenant_most: usize,
     taken: usize,
     tenants: VecDeque<TenantId>,
     of: HashMap<TenantId, Tenant>,
@@ -46,6 +48,10 @@ impl Turns {
         Turns { places: places.max(1), ..Turns::default() }
     }
 
+    pub(super) fn with_tenant_most(self, tenant_most: usize) -> Turns {
+        Turns { tenant_most, ..self }
+    }
+
     /// The flow has something ready. Asked of it once until it is answered [`Turn::Nothing`] or began its last.
     pub(super) fn join(&mut self, flow: &Flow) {
         let tenant = self.of.entry(flow.tenant.clone()).or_default();
@@ -70,7 +76,8 @@ impl Turns {
             let Some(name) = self.tenants.pop_front() else { return false };
             let Some(tenant) = self.of.get_mut(&name) else { continue };
             let mut began = false;
-            if may(tenant.running, TENANT_OVER_FREE) {
+            let bounded = self.tenant_most > 0 && tenant.running >= self.tenant_most;
+            if !bounded && may(tenant.running, TENANT_OVER_FREE) {
                 began = tenant.turn(&name, &mut |flow| take(flow, &|running| may(running, FLOW_OVER_FREE)));
             }
             tenant.lined = !tenant.plugins.is_empty();
@@ -189,6 +196,17 @@ mod tests {
             greedy.turns.join(&flow("b", "x"));
             assert_eq!(greedy.begin(), Some(flow("b", "x")));
         }
+    }
+
+    #[test]
+    fn a_tenant_has_no_more_than_the_operator_allows() {
+        let flows = [flow("a", "x"), flow("a", "y"), flow("b", "x")];
+        let mut greedy = Greedy::with(48, &flows);
+        greedy.turns = std::mem::take(&mut greedy.turns).with_tenant_most(5);
+        assert_eq!(greedy.fill(), 10);
+        assert_eq!(greedy.running[&flow("b", "x")], 5);
+        greedy.turns.ended(&flow("b", "x"));
+        assert_eq!(greedy.begin(), Some(flow("b", "x")));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Limits {
     pub lane: usize,
     /// The longest that a run is ever put off. What is put off further was so by a clock that has been set back since.
     pub longest: Duration,
+    /// Runs side by side.
+    pub concurrent: usize,
 }
 
 pub(super) struct Window {

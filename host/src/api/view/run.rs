@@ -1,7 +1,13 @@
 use serde_json::{Value, json};
 
 use super::{time, time_or_null};
-use crate::{domain::run::Incoming, store::RunStory};
+use crate::{
+    domain::{
+        run::{Incoming, RunReport},
+        usage::Used,
+    },
+    store::RunStory,
+};
 
 /// A run as it stands or ended.
 pub(crate) fn run(run: &RunStory) -> Value {
@@ -18,9 +24,21 @@ pub(crate) fn run(run: &RunStory) -> Value {
         "accepted": time(run.accepted),
         "at": time_or_null(run.at),
         "failure": run.failure,
-        "report": run.report,
+        "report": run.report.as_ref().map(report),
         "effects": run.effects,
     })
+}
+
+/// The report with each limit that the run touched in a row of its own.
+fn report(report: &RunReport) -> Value {
+    let row = |row: Used| {
+        let (limit, unit) = (row.limit.as_str(), row.limit.unit().as_str());
+        json!({"limit": limit, "unit": unit, "used": row.used, "allowed": row.allowed})
+    };
+    let rows: Vec<Value> = report.used.rows().filter(|used| used.used > 0).map(row).collect();
+    let mut shown = json!(report);
+    shown["used"] = rows.into();
+    shown
 }
 
 /// What a customer wrote.

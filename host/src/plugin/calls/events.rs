@@ -59,9 +59,9 @@ impl events::Host for RunState {
             return Err(Misuse(format!("events.emit: `{event_type}`: {why}")).into());
         }
         self.json(&format!("event `{event_type}`"), &data)?;
-        let allowed = self.shared.limits.events;
+        let allowed = self.plugin.budget.events;
         if self.outcome.events.len() as u64 >= u64::from(allowed) {
-            return Err(LimitReached::host("events", allowed).into());
+            return Err(LimitReached::wished("events", allowed).into());
         }
         let (customer, dedup_key, attributes) = options
             .map_or((None, None, Vec::new()), |options| (options.customer, options.dedup_key, options.attributes));

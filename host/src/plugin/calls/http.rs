@@ -144,7 +144,7 @@ impl RunState {
     /// What stands for a secret in this run, and in no other.
     pub(super) fn placeholder(&self, name: &str) -> String {
         let mut token = [0; 16];
-        self.chance(&format!("relais secret {name}")).fill(&mut token);
+        self.chance_for(&format!("relais secret {name}")).fill(&mut token);
         format!("{PLACEHOLDER}{}", to_hex(&token))
     }
 

@@ -23,9 +23,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
     capability::Capabilities,
-    limiter::{LimitReached, Limiter},
+    limiter::{LimitReached, Limiter, number},
     registry::{Plugin, Shared},
-    units::show_size,
 };
 use crate::{
     clock::Timestamp,
@@ -37,9 +36,6 @@ use crate::{
     store,
 };
 use wasi::{RunLog, Stream};
-
-/// Resources of a run in the host's hands: drafts, streams, pollables.
-const RESOURCES_MAX: usize = 256;
 
 /// Something that the contract does not allow and has no answer for: the plugin's own fault.
 #[derive(Debug, thiserror::Error)]
@@ -72,12 +68,13 @@ pub(super) struct RunState {
     pub ticks: u32,
     /// The computing time is used up.
     pub exhausted: bool,
-    effect_bytes: u64,
+    pub effect_bytes: u64,
     /// Bytes of the entity's state with this run's changes; counted when the first change is made.
-    state_bytes: Option<u64>,
+    pub state_bytes: Option<u64>,
+    pub random_bytes: u64,
     /// Events that this run was given, by the source's name for them: what `because` may name.
     seen: Vec<(String, EventId)>,
-    random: Option<blake3::OutputReader>,
+    chance: Option<blake3::OutputReader>,
     wasi_random: Option<blake3::OutputReader>,
 }
 
@@ -89,13 +86,13 @@ impl RunState {
         snapshot: Arc<EntitySnapshot>,
         now: Timestamp,
     ) -> RunState {
-        let log = Arc::new(RunLog::new(shared.limits.log_bytes.0));
+        let log = Arc::new(RunLog::new(plugin.budget.log_bytes));
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
+        table.set_max_capacity(number(plugin.budget.handles));
         RunState {
             table,
             wasi: wasi::context(&log, now),
-            limiter: Limiter::new(plugin.budget.memory.0, shared.limits.table_elements),
+            limiter: Limiter::new(&plugin.budget),
             log,
             plugin,
             shared,
@@ -111,8 +108,9 @@ impl RunState {
             exhausted: false,
             effect_bytes: 0,
             state_bytes: None,
+            random_bytes: 0,
             seen: Vec::new(),
-            random: None,
+            chance: None,
             wasi_random: None,
         }
     }
@@ -120,27 +118,38 @@ impl RunState {
     /// Counts a call; every function of the contract begins with it.
     fn call(&mut self) -> wasmtime::Result<()> {
         self.host_calls = self.host_calls.saturating_add(1);
-        if self.host_calls > self.shared.limits.host_calls {
-            return Err(LimitReached::host("host-calls", self.shared.limits.host_calls).into());
+        let allowed = self.plugin.budget.host_calls;
+        if self.host_calls > allowed {
+            return Err(LimitReached::wished("host-calls", allowed).into());
         }
         Ok(())
+    }
+
+    /// Counts chance that is asked for.
+    fn count_random(&mut self, count: u64) -> wasmtime::Result<usize> {
+        self.random_bytes = self.random_bytes.saturating_add(count);
+        let allowed = self.plugin.budget.random_bytes;
+        if self.random_bytes > allowed.0 {
+            return Err(LimitReached::wished("random-bytes", allowed).into());
+        }
+        Ok(usize::try_from(count)?)
     }
 
     /// Counts what the outcome holds.
     fn effect(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.effect_bytes = self.effect_bytes.saturating_add(bytes as u64);
-        let allowed = self.shared.limits.effect_bytes.0;
-        if self.effect_bytes > allowed {
-            return Err(LimitReached::host("effect-bytes", show_size(allowed)).into());
+        let allowed = self.plugin.budget.effect_bytes;
+        if self.effect_bytes > allowed.0 {
+            return Err(LimitReached::wished("effect-bytes", allowed).into());
         }
         Ok(())
     }
 
     /// A key of an entry or timer; `what` is the argument's name.
     fn key(&self, what: &str, key: &str) -> wasmtime::Result<()> {
-        let allowed = self.shared.limits.key_bytes.0;
-        if key.len() as u64 > allowed {
-            return Err(LimitReached::host("key-bytes", show_size(allowed)).into());
+        let allowed = self.shared.limits.key_bytes;
+        if key.len() as u64 > allowed.0 {
+            return Err(LimitReached::host("key-bytes", allowed).into());
         }
         if key.is_empty() {
             return Err(Misuse(format!("`{what}` is empty; give entries and timers a name")).into());
@@ -150,9 +159,9 @@ impl RunState {
 
     /// The data of a timer or an event.
     fn json(&self, what: &str, text: &str) -> wasmtime::Result<()> {
-        let allowed = self.shared.limits.data_bytes.0;
-        if text.len() as u64 > allowed {
-            return Err(LimitReached::host("data-bytes", show_size(allowed)).into());
+        let allowed = self.shared.limits.data_bytes;
+        if text.len() as u64 > allowed.0 {
+            return Err(LimitReached::host("data-bytes", allowed).into());
         }
         match serde_json::from_str::<serde::de::IgnoredAny>(text) {
             Ok(_) => Ok(()),
@@ -207,7 +216,7 @@ impl RunState {
     }
 
     /// Bytes that are the same for every execution of this run, and that nobody without the host's secret can foresee.
-    fn chance(&self, purpose: &str) -> blake3::OutputReader {
+    fn chance_for(&self, purpose: &str) -> blake3::OutputReader {
         let mut hasher = blake3::Hasher::new_keyed(&self.shared.host_secret);
         hasher.update(purpose.as_bytes());
         hasher.update(&self.work.run.id.0);

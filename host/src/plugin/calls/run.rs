@@ -1,8 +1,8 @@
 //! `relais:plugin/run`: the run itself.
 
 use super::{
-    Misuse, RunState, instant,
-    wasi::{RANDOM_BYTES_MAX, Stream},
+    RunState, instant,
+    wasi::{Stream, TAIL_BYTES, begin},
 };
 use crate::plugin::bindings::run;
 
@@ -50,14 +50,11 @@ impl run::Host for RunState {
 
     fn random(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
         self.call()?;
-        if u64::from(count) > RANDOM_BYTES_MAX {
-            return Err(Misuse(format!("{count} random bytes at once; ask for {RANDOM_BYTES_MAX} at most")).into());
+        let mut bytes = vec![0; self.count_random(count.into())?];
+        if self.chance.is_none() {
+            self.chance = Some(self.chance_for("relais run random"));
         }
-        if self.random.is_none() {
-            self.random = Some(self.chance("relais run random"));
-        }
-        let mut bytes = vec![0; usize::try_from(count)?];
-        if let Some(reader) = &mut self.random {
+        if let Some(reader) = &mut self.chance {
             reader.fill(&mut bytes);
         }
         Ok(bytes)
@@ -94,12 +91,17 @@ impl run::Host for RunState {
             run::Level::Error => "error",
         };
         let (plugin, run) = (self.plugin.name(), self.work.run.id);
+        if !self.log.line(Stream::Log(level), &message, fields.clone()) {
+            return Err(self.log.full().into());
+        }
+        // The host's own log is for people: of a line that is as long as the whole allowance it has the beginning.
+        let message = begin(&message, TAIL_BYTES);
         match level {
             "error" | "warn" => tracing::warn!(%plugin, %run, level, fields = %shown(&fields), "{message}"),
             "info" => tracing::info!(%plugin, %run, fields = %shown(&fields), "{message}"),
             _ => tracing::debug!(%plugin, %run, level, fields = %shown(&fields), "{message}"),
         }
-        if self.log.line(Stream::Log(level), &message, fields) { Ok(()) } else { Err(self.log.full().into()) }
+        Ok(())
     }
 }
 

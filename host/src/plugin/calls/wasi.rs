@@ -23,13 +23,11 @@ use super::RunState;
 use crate::{
     clock::Timestamp,
     domain::run::LogLine,
-    plugin::{limiter::LimitReached, units::show_size},
+    plugin::{Bytes as Allowed, limiter::LimitReached},
 };
 
 /// What is kept of a run's log for its report: a stack trace of Python or JavaScript with what led to it.
-const TAIL_BYTES: usize = 8 << 10;
-/// One call for random bytes. Keys and codes have a few dozen; this is for libraries that fill a pool.
-pub(crate) const RANDOM_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const TAIL_BYTES: usize = 8 << 10;
 /// What a guest may write in one go before it is asked to wait, as everywhere in WASI.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
@@ -94,7 +92,7 @@ impl Stream {
 
 /// The end of what a run wrote.
 pub(crate) struct RunLog {
-    bytes_max: u64,
+    bytes_max: Allowed,
     inner: Mutex<Inner>,
 }
 
@@ -110,7 +108,7 @@ struct Inner {
 }
 
 impl RunLog {
-    pub(crate) fn new(bytes_max: u64) -> RunLog {
+    pub(crate) fn new(bytes_max: Allowed) -> RunLog {
         RunLog { bytes_max, inner: Mutex::new(Inner::default()) }
     }
 
@@ -122,17 +120,21 @@ impl RunLog {
         // The tail is for reading; a line whose fields alone would fill it says at least what happened.
         let fields = if weight(&fields) > TAIL_BYTES / 2 { Vec::new() } else { fields };
         inner.push(stream, message, fields);
-        inner.written <= self.bytes_max
+        inner.written <= self.bytes_max.0
     }
 
     pub(crate) fn full(&self) -> LimitReached {
-        LimitReached::host("log-bytes", show_size(self.bytes_max))
+        LimitReached::wished("log-bytes", self.bytes_max)
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.lock().written
     }
 
     fn write(&self, stream: Stream, bytes: &[u8]) -> bool {
         let mut inner = self.lock();
         inner.written = inner.written.saturating_add(bytes.len() as u64);
-        if inner.written > self.bytes_max {
+        if inner.written > self.bytes_max.0 {
             return false;
         }
         let slot = usize::from(stream == Stream::Stderr);
@@ -171,11 +173,7 @@ fn weight(fields: &[(String, String)]) -> usize {
 
 impl Inner {
     fn push(&mut self, stream: Stream, message: &str, fields: Vec<(String, String)>) {
-        let mut end = message.len().min(TAIL_BYTES);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        let message = message.get(..end).unwrap_or_default().to_owned();
+        let message = begin(message, TAIL_BYTES).to_owned();
         self.kept += message.len() + weight(&fields);
         self.lines.push_back(LogLine { level: stream.level().to_owned(), message, fields });
         while self.kept > TAIL_BYTES {
@@ -183,6 +181,11 @@ impl Inner {
             self.kept -= dropped.message.len() + weight(&dropped.fields);
         }
     }
+}
+
+/// The beginning of a text, in whole characters.
+pub(crate) fn begin(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
 }
 
 /// Standard output or error of a guest.
@@ -232,7 +235,7 @@ impl OutputStream for Output {
 impl RunState {
     fn wasi_chance(&mut self, count: usize) -> Vec<u8> {
         if self.wasi_random.is_none() {
-            self.wasi_random = Some(self.chance("relais wasi random"));
+            self.wasi_random = Some(self.chance_for("relais wasi random"));
         }
         let mut bytes = vec![0; count];
         if let Some(reader) = &mut self.wasi_random {
@@ -243,15 +246,13 @@ impl RunState {
 
     fn wasi_chance_bounded(&mut self, count: u64) -> wasmtime::Result<Vec<u8>> {
         self.call()?;
-        match usize::try_from(count) {
-            Ok(fits) if count <= RANDOM_BYTES_MAX => Ok(self.wasi_chance(fits)),
-            _ => Err(super::Misuse(format!("{count} random bytes at once; ask for {RANDOM_BYTES_MAX} at most")).into()),
-        }
+        let fits = self.count_random(count)?;
+        Ok(self.wasi_chance(fits))
     }
 
-    fn wasi_chance_u64(&mut self) -> u64 {
-        let bytes = self.wasi_chance(8);
-        bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    fn wasi_chance_u64(&mut self) -> wasmtime::Result<u64> {
+        let bytes = self.wasi_chance_bounded(8)?;
+        Ok(bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
 }
 
@@ -261,8 +262,7 @@ impl random::Host for RunState {
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.call()?;
-        Ok(self.wasi_chance_u64())
+        self.wasi_chance_u64()
     }
 }
 
@@ -272,15 +272,13 @@ impl insecure::Host for RunState {
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.call()?;
-        Ok(self.wasi_chance_u64())
+        self.wasi_chance_u64()
     }
 }
 
 impl insecure_seed::Host for RunState {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        self.call()?;
-        Ok((self.wasi_chance_u64(), self.wasi_chance_u64()))
+        Ok((self.wasi_chance_u64()?, self.wasi_chance_u64()?))
     }
 }
 
@@ -290,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_log_is_kept_line_by_line() {
-        let log = RunLog::new(1 << 20);
+        let log = RunLog::new(Allowed(1 << 20));
         for no in 0..2000 {
             assert!(log.write(Stream::Stderr, format!("line {no}\n").as_bytes()));
         }
@@ -303,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_full_log_says_so() {
-        let log = RunLog::new(10);
+        let log = RunLog::new(Allowed(10));
         assert!(log.write(Stream::Stdout, b"12345"));
         assert!(!log.write(Stream::Stdout, b"123456"));
         assert!(!log.line(Stream::Log("info"), "x", Vec::new()));

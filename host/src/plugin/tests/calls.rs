@@ -145,7 +145,7 @@ async fn every_limit_on_effects_ends_the_run_with_its_name() {
 #[tokio::test]
 async fn effects_together_are_bounded() {
     let mut world = World::new();
-    world.settings.limits.effect_bytes = crate::plugin::Bytes(1000);
+    world.settings.limits.default.effect_bytes = crate::plugin::Bytes(1000);
     let plugins = plugins(&world).await;
     let mut run = state_of(&plugins, EntitySnapshot::default());
     let draft = draft(&mut run, "4711");

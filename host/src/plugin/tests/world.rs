@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -68,9 +68,7 @@ pub(super) fn manifest(name: &str, more: &str) -> String {
 
 /// Wraps a core module of `tests/hostile` into a component.
 pub(super) fn wasm(name: &str) -> Vec<u8> {
-    let hostile = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hostile");
-    let read = |name: &str| fs::read_to_string(hostile.join(format!("{name}.wat"))).unwrap();
-    wat::parse_str(read("guest").replace("(;attack;)", &read(name))).unwrap()
+    super::component::component(name)
 }
 
 pub(super) fn work(plugin: &str, no: u32) -> Work {
