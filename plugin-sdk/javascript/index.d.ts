@@ -39,6 +39,9 @@ export function millis(length: Duration): number;
 /** The Date so much later. */
 export function later(from: Date, length: Duration): Date;
 
+/** Names and values; values are written as strings. */
+export type Attributes = Record<string, string | number | boolean>;
+
 /** What JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
 
@@ -83,6 +86,7 @@ export interface Timer {
   readonly data: any;
   /** The version of the plugin that set it: `data` is in that version's form. */
   readonly setBy: string;
+  readonly attributes: Readonly<Record<string, string>>;
   read<S extends ShapeOf>(shape: S): Read<S>;
 }
 
@@ -121,8 +125,8 @@ export interface Incoming {
   /** Absent where the sender is no known customer. */
   readonly customer: string | undefined;
   readonly customerId: string;
-  /** The number, or the channel's name for the sender. */
-  readonly sender: string;
+  /** The number, or the channel's name for the sender, where the manifest has the permission `phone`. Nobody needs it to answer. */
+  readonly sender: string | undefined;
   readonly channel: Channel;
   readonly time: Date;
   readonly kind: 'text' | 'choice' | 'image' | 'audio' | 'video' | 'document' | 'location' | (string & {});
@@ -147,6 +151,7 @@ export interface IncomingMedia {
   readonly mimeType: string;
   readonly size: number | undefined;
   readonly filename: string | undefined;
+  readonly attributes: Readonly<Record<string, string>>;
 }
 
 /** A place, in WGS 84 degrees. */
@@ -189,7 +194,7 @@ export class Message {
   filename(name: string): this;
   location(place: Place): this;
   /** One more answer to tap, or to number where there is no tapping. */
-  choice(id: string, label: string): this;
+  choice(id: string, label: string, attributes?: Attributes): this;
   /** Content of a kind that has no method here, by the registry's name. */
   content(kind: string, data: unknown): this;
   /** How it reads as SMS; derived from the content where this is not called. */
@@ -245,13 +250,13 @@ export class SendError extends Error {
 
 /** Worth trying again later; `after` says not before when. */
 export class Retry extends Error {
-  constructor(message: string, options?: { after?: Duration; cause?: unknown });
+  constructor(message: string, options?: { after?: Duration; cause?: unknown; attributes?: Attributes });
   readonly after: Duration | undefined;
 }
 
 /** Not worth trying again: set aside with this reason, and without a stack. */
 export class Reject extends Error {
-  constructor(message: string, options?: { cause?: unknown });
+  constructor(message: string, options?: { cause?: unknown; attributes?: Attributes });
 }
 
 // ---- What a run may use
@@ -259,7 +264,7 @@ export class Reject extends Error {
 /** What the plugin keeps of the run's entity, as JSON. Runs about one entity never overlap: read, change, write back. */
 export const state: {
   get<T = any>(key: string): T | undefined;
-  set(key: string, value: unknown, options?: { ttl?: Duration; customer?: string }): void;
+  set(key: string, value: unknown, options?: { ttl?: Duration; customer?: string; attributes?: Attributes }): void;
   remove(key: string): void;
   /** Every entry whose key begins with `prefix`, in the order of the keys. */
   scan<T = any>(prefix: string): [key: string, value: T][];
@@ -295,22 +300,38 @@ export interface Customer {
 export interface Route {
   readonly channel: Channel;
   readonly addressable: boolean;
-  readonly consent: 'unknown' | 'granted' | 'refused';
+  /** The consent to messages of the four purposes. */
+  readonly consent: Consent;
   readonly windowEnds: Date | undefined;
+  readonly attributes: Readonly<Record<string, string>>;
 }
+
+export type Consent = 'unknown' | 'granted' | 'refused';
 
 /** What the tenant knows of its customers, as far as the manifest permits. */
 export const customers: {
   get(id: string): Customer | undefined;
   /** The ways to reach the customer, the preferred one first. */
   routes(id: string): Route[];
+  /** What the customer has agreed to on a channel: `service` for the four purposes, `marketing` for templates that the provider files so. */
+  consent(id: string, channel: Channel, scope?: 'service' | 'marketing' | (string & {})): Consent;
   /** The customer's latest events of a type, or of any type that begins with it where it ends in `.*`. */
   history(id: string, type: string, limit?: number): Event[];
 };
 
+export interface EmitOptions {
+  subject?: string;
+  /** That of the run where absent. */
+  customer?: string;
+  /** At most one event with this key from this plugin. */
+  dedupKey?: string;
+  /** CloudEvents extension attributes: lower-case letters and digits. */
+  attributes?: Attributes;
+}
+
 /** Events of the plugin's own, raised once the run has ended well. */
 export const events: {
-  emit(type: string, data?: unknown, options?: { subject?: string; customer?: string; dedupKey?: string }): void;
+  emit(type: string, data?: unknown, options?: EmitOptions): void;
 };
 
 export interface LocalTime {
@@ -334,6 +355,51 @@ export const calendar: {
   /** Written out for a reader: `mercredi 1 août`, `20 h 30`. */
   format(time: Date, timezone: string, locale: string, style?: 'date' | 'time' | 'date-time' | 'weekday'): string;
 };
+
+export interface RequestOptions {
+  /** `GET` where absent. */
+  method?: string;
+  /** A placeholder of `run.secret` in a value is replaced by the secret, by the host. */
+  headers?: Record<string, string> | Iterable<readonly [string, string]>;
+  body?: string | Uint8Array;
+  /** A body as JSON, with its content type. */
+  json?: unknown;
+  /** Gives up after this time; the host's own limit applies in any case. */
+  timeout?: Duration;
+  /** Settings by the registry's name. */
+  settings?: Record<string, string>;
+}
+
+export interface HttpResponse {
+  /** A redirect is a response like any other: it is not followed. */
+  readonly status: number;
+  /** The status is from 200 to 299. */
+  readonly ok: boolean;
+  readonly url: string;
+  readonly headers: { get(name: string): string | null; has(name: string): boolean } & Iterable<[string, string]>;
+  /** This response if it is `ok`, and else an `HttpError`: with a status that may pass (408, 425, 429, 5xx) the run is tried again, after `Retry-After`. */
+  success(): this;
+  bytes(): Uint8Array;
+  text(): string;
+  json<T = any>(): T;
+  json<S extends ShapeOf>(shape: S): Read<S>;
+}
+
+/** Requests to services that the manifest names and the operator grants. Each carries an `Idempotency-Key` that is the same in every execution of the run. */
+export const http: {
+  /** Like `fetch`, and gives the response at once. Throws an `HttpError` where there is none. */
+  fetch(url: string, options?: RequestOptions): HttpResponse;
+};
+
+/** Why there is no response. A run that ends with `unreachable` or `timed-out` is tried again, one with another code is set aside. */
+export class HttpError extends Error {
+  private constructor();
+  readonly code: 'status' | 'not-permitted' | 'bad-request' | 'unreachable' | 'timed-out' | 'too-large' | 'over-quota' | (string & {});
+  readonly detail: string | undefined;
+  /** Of `success()`. */
+  readonly status: number | undefined;
+  readonly mayPass: boolean;
+}
 
 /** The run itself. */
 export const run: {
@@ -385,7 +451,10 @@ export function optional<S extends ShapeOf>(inner: S, fallback: Read<S>): Shape<
 export function list<S extends ShapeOf>(inner: S): Shape<Read<S>[]>;
 
 declare global {
-  /** The host's log. `trace`, `debug`, `info`, `warn` and `error` are its levels; what is written stays, whatever becomes of the run. */
+  /**
+   * The host's log. `trace`, `debug`, `info`, `warn` and `error` are its levels; what is written stays, whatever becomes of the run.
+   * An object at the end is the line's fields: `console.info('left to people', { kind: message.kind })`.
+   */
   var console: {
     trace(...parts: unknown[]): void;
     debug(...parts: unknown[]): void;

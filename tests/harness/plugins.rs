@@ -26,8 +26,10 @@ fn scratch() -> PathBuf {
 /// Which packages a host finds.
 #[derive(Clone, Debug)]
 pub(crate) enum Packages {
-    /// The six of this repository.
+    /// The six of this repository that are written in Rust.
     Shipped,
+    /// Package directories, copied under `plugins.dir` by their plugins' names.
+    These(Vec<PathBuf>),
     /// The test's own.
     Tester,
     /// The same, and a run of it that failed waits for hours: what is behind it waits as well.
@@ -38,7 +40,16 @@ impl Packages {
     /// The directory for `plugins.dir`; what has to be put together is put together under `dir`.
     pub(crate) fn directory(&self, dir: &Path) -> PathBuf {
         match self {
-            Packages::Shipped => repository().join("plugins"),
+            Packages::Shipped => {
+                ensure_plugins();
+                scratch().join("shipped")
+            }
+            Packages::These(sources) => {
+                for source in sources {
+                    copy_package(source, &dir.join("plugins").join(name_of(source)));
+                }
+                dir.join("plugins")
+            }
             Packages::Tester | Packages::Patient => {
                 let packages = dir.join("plugins");
                 copy_package(&tester_source(), &packages.join("tester"));
@@ -57,7 +68,8 @@ impl Packages {
     /// The manifests of all packages, as text.
     pub(crate) fn manifests(&self) -> Vec<String> {
         let sources = match self {
-            Packages::Shipped => directories(&repository().join("plugins")),
+            Packages::Shipped => shipped(),
+            Packages::These(sources) => sources.clone(),
             Packages::Tester | Packages::Patient => vec![tester_source()],
         };
         sources.iter().filter_map(|source| std::fs::read_to_string(source.join("plugin.toml")).ok()).collect()
@@ -71,8 +83,17 @@ fn make_patient(manifest: &Path) {
     std::fs::write(manifest, patient).unwrap();
 }
 
-fn directories(path: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
+/// The packages of this repository that cargo builds. Those in other languages run in tests of their own: the tools of every
+/// language, and the machine code of a Python component, are nothing that each test should wait for.
+fn shipped() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(repository().join("plugins")).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|package| package.join("Cargo.toml").is_file()).collect()
+}
+
+/// A plugin's name, as the manifest of its package has it.
+fn name_of(package: &Path) -> String {
+    let manifest: toml::Table = std::fs::read_to_string(package.join("plugin.toml")).unwrap().parse().unwrap();
+    manifest["plugin"]["name"].as_str().unwrap().to_owned()
 }
 
 fn tester_source() -> PathBuf {
@@ -119,6 +140,7 @@ pub(crate) fn ensure_plugins() -> &'static Path {
     BUILT.get_or_init(|| {
         locked(|| {
             build_shipped();
+            stage_shipped();
             build_guest("tester")
         })
     })
@@ -133,19 +155,69 @@ fn locked<T>(build: impl FnOnce() -> T) -> T {
 }
 
 fn build_shipped() {
-    let plugins = repository().join("plugins");
-    let components: Vec<PathBuf> = std::fs::read_dir(&plugins)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("plugin.toml").exists())
-        .map(|path| path.join(path.file_name().unwrap()).with_extension("wasm"))
-        .collect();
-    let missing = components.iter().any(|component| !component.exists());
+    let packages = shipped();
+    let component = |path: &PathBuf| path.join(path.file_name().unwrap()).with_extension("wasm");
+    let missing = packages.iter().any(|package| !component(package).exists());
     let stamp = scratch().join("plugins.stamp");
-    if missing || is_older(&stamp, &[&plugins]) {
-        run(Command::new(repository().join("scripts/build-plugins")));
+    let sources: Vec<&Path> = packages.iter().map(PathBuf::as_path).collect();
+    if missing || is_older(&stamp, &sources) {
+        let mut build = Command::new(repository().join("scripts/build-plugins"));
+        build.arg("rust");
+        run(build);
         File::create(&stamp).unwrap();
     }
+}
+
+/// In a directory of their own, without those of other languages; what is there already is left alone, as hosts may read it.
+fn stage_shipped() {
+    for package in shipped() {
+        let name = package.file_name().unwrap().to_str().unwrap();
+        let staged = scratch().join("shipped").join(name);
+        std::fs::create_dir_all(&staged).unwrap();
+        for file in ["plugin.toml".to_owned(), format!("{name}.wasm")] {
+            let bytes = std::fs::read(package.join(&file)).unwrap();
+            if std::fs::read(staged.join(&file)).is_ok_and(|there| there == bytes) {
+                continue;
+            }
+            std::fs::write(staged.join("new"), bytes).unwrap();
+            std::fs::rename(staged.join("new"), staged.join(&file)).unwrap();
+        }
+    }
+}
+
+/// Builds the plugins of this repository in the other languages, by the script that everybody uses.
+pub(crate) fn ensure_other_languages() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut build = Command::new(repository().join("scripts/build-plugins"));
+        build.args(["javascript", "python", "c"]).env("CARGO_TARGET_DIR", target_dir());
+        locked(|| run(build));
+    });
+}
+
+/// A component that the tests have in several languages: `polite`, `hostile` or `tour`.
+pub(crate) fn component_in(language: &str, name: &str) -> PathBuf {
+    let mut build = Command::new(repository().join("scripts/build-plugins"));
+    build.args(["--conformance", language]).env("CARGO_TARGET_DIR", target_dir());
+    locked(|| run(build));
+    let built = target_dir().join("plugin-tools/conformance").join(language).join(name).with_extension("wasm");
+    assert!(built.is_file(), "{} was not built", built.display());
+    built
+}
+
+/// A conformance plugin as a package, in a directory that stays.
+pub(crate) fn conformance(language: &str, name: &str) -> PathBuf {
+    let component = component_in(language, name);
+    let package = scratch().join("conformance").join(language).join(name);
+    std::fs::create_dir_all(&package).unwrap();
+    let manifest = repository().join("tests/conformance").join(name).join("plugin.toml");
+    std::fs::copy(manifest, package.join("plugin.toml")).unwrap();
+    std::fs::copy(component, package.join(name).with_extension("wasm")).unwrap();
+    package
+}
+
+fn target_dir() -> PathBuf {
+    scratch().parent().unwrap().to_owned()
 }
 
 fn build_guest(name: &str) -> PathBuf {

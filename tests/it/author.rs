@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Output};
 
 use crate::harness::{relais, relais_with, repository, unique};
 
-const LANGUAGES: [&str; 5] = ["rust", "javascript", "typescript", "python", "c"];
+const LANGUAGES: [&str; 6] = ["rust", "javascript", "typescript", "python", "c", "go"];
 
 struct Scratch(std::path::PathBuf);
 

@@ -19,6 +19,8 @@ mod author;
 mod cli;
 mod cluster;
 mod compiling;
+mod conformance;
+mod contract;
 mod crash;
 mod customers;
 mod demo;

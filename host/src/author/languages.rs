@@ -111,7 +111,7 @@ mod tests {
             assert!(language.tools.iter().all(|tool| !tool.command.is_empty() && !tool.install.is_empty()));
         }
         let names: Vec<&str> = languages().iter().map(|language| language.name.as_str()).collect();
-        for wanted in ["rust", "javascript", "typescript", "python", "c"] {
+        for wanted in ["rust", "javascript", "typescript", "python", "c", "go"] {
             assert!(names.contains(&wanted), "{wanted}");
         }
     }

@@ -56,6 +56,8 @@ pub(super) struct Story {
     pub name: String,
     /// `08:12`, by the day's offset.
     pub at: String,
+    /// The plugin that it is about, where the day goes on without: it is in a language whose tools may not be there.
+    pub plugin: Option<String>,
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
     #[serde(default, rename = "expect")]

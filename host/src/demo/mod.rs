@@ -11,7 +11,11 @@ mod remote;
 mod table;
 mod templates;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -22,6 +26,7 @@ use crate::{
     clock::{AdjustableClock, Clock, Timestamp},
     config::{self, Config, LogFormat, LogSettings},
     host,
+    plugin::State,
     process::{asked_to_stop, log_to_stderr},
     simulator::{self, Options},
     terminal::{Failure, say},
@@ -36,7 +41,8 @@ pub struct Demo {
     /// The directory of plugin packages
     #[arg(long, default_value = "plugins", value_name = "DIR")]
     plugins: PathBuf,
-    /// Where the store and the compiled plugins are kept; a new temporary directory where absent
+    /// Where the store and the compiled plugins are kept; a new temporary directory where absent, and then the compiled
+    /// plugins stay in ~/.cache/relais for the next time
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Another day to play
@@ -82,7 +88,18 @@ impl Demo {
         Ok(Data { path, temporary })
     }
 
-    async fn play(&self, day: Day, data: &std::path::Path) -> anyhow::Result<bool> {
+    /// Where machine code is kept: with the data where they stay, and else where the next demo finds it. It is executed, so the
+    /// place is one that nobody else can write to.
+    fn machine_code(&self, data: &Path) -> PathBuf {
+        let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let own = directory("XDG_CACHE_HOME").or_else(|| Some(directory("HOME")?.join(".cache")));
+        match own {
+            Some(own) if self.data.is_none() => own.join("relais/machine-code"),
+            _ => data.join("machine-code"),
+        }
+    }
+
+    async fn play(&self, day: Day, data: &Path) -> anyhow::Result<bool> {
         let start =
             Timestamp::parse(&day.start).with_context(|| format!("the day's start `{}` is no time", day.start))?;
         let clock: Arc<dyn Clock> = Arc::new(AdjustableClock::starting_at(start));
@@ -103,8 +120,11 @@ impl Demo {
         let running = host::start_with_page(config, clock, listener, stop.clone(), Some(phones.clone())).await?;
         say(format_args!("  the page: {public}/\n"));
 
-        templates::approve(&remote::Remote::new(public.clone(), phones.clone())?, &running.plugins).await?;
-        let mut player = play::Player::new(day, public.clone(), phones, self.pause)?;
+        let remote = remote::Remote::new(public.clone(), phones)?;
+        templates::approve(&remote, &running.plugins).await?;
+        let status = running.plugins.status().into_iter();
+        let loaded = status.filter(|plugin| plugin.state == State::Loaded).map(|plugin| plugin.name.to_string());
+        let mut player = play::Player::new(day, remote, loaded.collect(), self.pause);
         let ended_well = tokio::select! {
             played = player.play() => played?,
             _ = asked_to_stop() => false,
@@ -128,7 +148,7 @@ impl Demo {
         options: &Options,
         phones: &str,
         public: &str,
-        data: &std::path::Path,
+        data: &Path,
         start: &str,
     ) -> anyhow::Result<Config> {
         let secrets = data.join("secrets");
@@ -138,7 +158,7 @@ impl Demo {
             std::fs::write(&path, value)?;
             Ok(format!("{{ file = {} }}", toml::Value::String(path.display().to_string())))
         };
-        let quoted = |path: &std::path::Path| toml::Value::String(path.display().to_string());
+        let quoted = |path: &Path| toml::Value::String(path.display().to_string());
         let text = format!(
             r#"
             [server]
@@ -173,7 +193,7 @@ impl Demo {
             listen = self.listen,
             store = toml::Value::String(format!("sqlite:{}", data.join("relais.db").display())),
             plugins = quoted(&self.plugins),
-            cache = quoted(&data.join("machine-code")),
+            cache = quoted(&self.machine_code(data)),
             till = secret("till-webhook", "simulated-till-webhook-secret")?,
             phone_number_id = options.meta.phone_number_id,
             waba_id = options.meta.waba_id,

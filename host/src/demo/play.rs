@@ -28,21 +28,22 @@ pub(super) struct Player {
     day: Day,
     remote: Remote,
     pause: Duration,
+    /// The plugins that the host runs.
+    loaded: HashSet<String>,
     /// Messages of earlier stories.
     earlier: HashSet<String>,
     events: u32,
 }
 
 impl Player {
-    pub(super) fn new(day: Day, host: String, simulator: String, pause: u64) -> anyhow::Result<Player> {
-        let remote = Remote::new(host, simulator)?;
-        Ok(Player { day, remote, pause: Duration::from_secs(pause), earlier: HashSet::new(), events: 0 })
+    pub(super) fn new(day: Day, remote: Remote, loaded: HashSet<String>, pause: u64) -> Player {
+        Player { day, remote, pause: Duration::from_secs(pause), loaded, earlier: HashSet::new(), events: 0 }
     }
 
     /// Plays everything. Whether every story ended as its file says.
     pub(super) async fn play(&mut self) -> anyhow::Result<bool> {
         self.set_up().await?;
-        let stories = std::mem::take(&mut self.day.stories);
+        let (stories, left_out) = self.told();
         let mut played: Vec<Played> = Vec::new();
         let mut rows: Vec<Row> = Vec::new();
         let mut failed = 0;
@@ -64,11 +65,24 @@ impl Player {
         let known: Vec<_> = played.iter().flat_map(|played| &played.messages).cloned().collect();
         let rows = table::latest(&self.remote, &self.day.customers, rows, &known).await?;
         table::print(&rows);
+        for story in &left_out {
+            let plugin = story.plugin.as_deref().unwrap_or_default();
+            say(format_args!(
+                "\nLeft out: “{}”, because the plugin {plugin} is not loaded. scripts/build-plugins says what its language lacks.",
+                story.name
+            ));
+        }
         match failed {
             0 => say(format_args!("\n{} stories, each ended as it should.", stories.len())),
             _ => say(format_args!("\n{failed} of {} stories did not end as they should.", stories.len())),
         }
         Ok(failed == 0)
+    }
+
+    /// The stories that can be told with the plugins that there are, and the others.
+    fn told(&mut self) -> (Vec<Story>, Vec<Story>) {
+        let stories = std::mem::take(&mut self.day.stories);
+        stories.into_iter().partition(|story| story.plugin.as_ref().is_none_or(|plugin| self.loaded.contains(plugin)))
     }
 
     async fn set_up(&self) -> anyhow::Result<()> {

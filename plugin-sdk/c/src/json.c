@@ -1,6 +1,5 @@
 /* Reads single values out of JSON text that the host has checked already, so that a malformed text is only not followed. */
 
-#include "relais.h"
 #include "internal.h"
 
 #include <stdio.h>

@@ -1,6 +1,5 @@
 /* Messages: a draft of the contract, with its parameters and choices gathered until it is sent. */
 
-#include "relais.h"
 #include "internal.h"
 
 #include <string.h>
@@ -32,6 +31,11 @@ relais_message *relais_message_to(const char *customer, relais_purpose purpose) 
   return begin(relais_plugin_messages_static_draft_to_customer(&id, (relais_plugin_messages_purpose_t)purpose));
 }
 
+relais_message *relais_message_to_phone(const char *number, relais_purpose purpose) {
+  plugin_string_t lent = relais_lend(number);
+  return begin(relais_plugin_messages_static_draft_to_phone(&lent, (relais_plugin_messages_purpose_t)purpose));
+}
+
 relais_message *relais_message_answer(const relais_incoming *incoming) {
   plugin_string_t id = relais_lend(incoming->id);
   return begin(relais_plugin_messages_static_draft_answer(&id));
@@ -58,12 +62,28 @@ void relais_message_param(relais_message *message, const char *name, const char 
 
 void relais_message_choice(relais_message *message, const char *id, const char *label) {
   if (message->choice_count == CHOICES_MAX) __builtin_trap();
-  message->choices[message->choice_count++] = (relais_plugin_messages_choice_t){relais_lend(id), relais_lend(label)};
+  message->choices[message->choice_count++] = (relais_plugin_messages_choice_t){.id = relais_lend(id), .label = relais_lend(label)};
 }
 
 void relais_message_attach_url(relais_message *message, const char *url, const char *mime_type, const char *filename) {
   plugin_string_t place = relais_lend(url), type = relais_lend(mime_type), name = relais_lend(filename ? filename : "");
   relais_plugin_messages_method_draft_attach_url(message->draft, &place, &type, filename ? &name : NULL);
+}
+
+void relais_message_attach_bytes(relais_message *message, const void *bytes, size_t count, const char *mime_type, const char *filename) {
+  relais_plugin_messages_bytes_t content = {(uint8_t *)bytes, count};
+  plugin_string_t type = relais_lend(mime_type), name = relais_lend(filename ? filename : "");
+  relais_plugin_messages_method_draft_attach_bytes(message->draft, &content, &type, filename ? &name : NULL);
+}
+
+void relais_message_content(relais_message *message, const char *kind, const char *data) {
+  plugin_string_t name = relais_lend(kind), json = relais_lend(data);
+  relais_plugin_messages_method_draft_content(message->draft, &name, &json);
+}
+
+void relais_message_setting(relais_message *message, const char *name, const char *value) {
+  plugin_string_t setting = relais_lend(name), text = relais_lend(value);
+  relais_plugin_messages_method_draft_setting(message->draft, &setting, &text);
 }
 
 void relais_message_location(relais_message *message, double latitude, double longitude, const char *name) {
@@ -82,6 +102,8 @@ SETTER(sms_text)
 SETTER(dedup_key)
 SETTER(tag)
 SETTER(locale)
+SETTER(quote)
+SETTER(attach_asset)
 
 void relais_message_no_sms(relais_message *message) { relais_plugin_messages_method_draft_no_sms(message->draft); }
 
@@ -152,4 +174,20 @@ relais_outcome relais_message_send_or_skip(relais_message *message) {
 void relais_message_cancel(const char *id) {
   plugin_string_t name = relais_lend(id);
   relais_plugin_messages_cancel(&name);
+}
+
+bool relais_message_status(const char *id, relais_delivery *delivery) {
+  plugin_string_t name = relais_lend(id);
+  relais_plugin_messages_delivery_t found;
+  if (!relais_plugin_messages_status(&name, &found)) return false;
+  *delivery = relais_keep_delivery(&found);
+  return true;
+}
+
+const void *relais_file_bytes(const relais_file *file, size_t *count) {
+  plugin_string_t id = relais_lend(file->id);
+  relais_plugin_messages_bytes_t found;
+  if (!relais_plugin_messages_media(&id, &found)) return NULL;
+  *count = found.len;
+  return relais_keep((plugin_string_t){found.ptr, found.len});
 }

@@ -1,6 +1,5 @@
-/* State, timers, events, the run, customers, dates and the log. */
+/* The run, its log, and memory of its own. */
 
-#include "relais.h"
 #include "internal.h"
 
 #include <stdio.h>
@@ -44,12 +43,43 @@ const char *relais_printf(const char *format, ...) {
   return text;
 }
 
+relais_plugin_types_attributes_t relais_lend_pairs(const relais_pair *pairs, size_t count) {
+  plugin_tuple2_string_string_t *lent = relais_allocate(count * sizeof *lent);
+  for (size_t at = 0; at < count; at++) lent[at] = (plugin_tuple2_string_string_t){relais_lend(pairs[at].name), relais_lend(pairs[at].value)};
+  return (relais_plugin_types_attributes_t){lent, count};
+}
+
+relais_attributes relais_keep_pairs(relais_plugin_types_attributes_t from) {
+  relais_pair *kept = relais_allocate(from.len * sizeof *kept);
+  for (size_t at = 0; at < from.len; at++) kept[at] = (relais_pair){relais_keep(from.ptr[at].f0), relais_keep(from.ptr[at].f1)};
+  return (relais_attributes){kept, from.len};
+}
+
+const char *relais_attribute(const relais_attributes *attributes, const char *name) {
+  for (size_t at = 0; at < attributes->count; at++) {
+    if (strcmp(attributes->pairs[at].name, name) == 0) return attributes->pairs[at].value;
+  }
+  return NULL;
+}
+
+static void log_line(relais_level level, const relais_pair *fields, size_t count, const char *line) {
+  plugin_string_t message = relais_lend(line);
+  relais_plugin_types_attributes_t lent = relais_lend_pairs(fields, count);
+  relais_plugin_run_log((relais_plugin_run_level_t)level, &message, &lent);
+}
+
 void relais_log(relais_level level, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  plugin_string_t line = relais_lend(relais_vprintf(format, arguments));
+  log_line(level, NULL, 0, relais_vprintf(format, arguments));
   va_end(arguments);
-  relais_plugin_run_log((relais_plugin_run_level_t)level, &line);
+}
+
+void relais_log_with(relais_level level, const relais_pair *fields, size_t count, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  log_line(level, fields, count, relais_vprintf(format, arguments));
+  va_end(arguments);
 }
 
 relais_instant relais_now(void) { return relais_plugin_run_now(); }
@@ -74,6 +104,27 @@ const char *relais_config(void) {
   return relais_keep(found);
 }
 
+const char *relais_run_customer(void) {
+  plugin_string_t found;
+  return relais_plugin_run_customer(&found) ? relais_keep(found) : NULL;
+}
+
+const char *relais_run_attribute(const char *name) {
+  plugin_string_t asked = relais_lend(name), found;
+  return relais_plugin_run_attribute(&asked, &found) ? relais_keep(found) : NULL;
+}
+
+const char *relais_secret(const char *name) {
+  plugin_string_t asked = relais_lend(name), found;
+  return relais_plugin_run_secret(&asked, &found) ? relais_keep(found) : NULL;
+}
+
+void relais_random(void *bytes, size_t count) {
+  relais_plugin_run_bytes_t drawn;
+  relais_plugin_run_random((uint32_t)count, &drawn);
+  memcpy(bytes, drawn.ptr, count);
+}
+
 const char *relais_code(size_t length) {
   static const char readable[] = "23456789ABCDEFGHJKMNPQRSTUVWXYZ";
   char *code = relais_allocate(length + 1);
@@ -88,74 +139,4 @@ const char *relais_code(size_t length) {
   }
   code[length] = 0;
   return code;
-}
-
-const char *relais_state_get(const char *key) {
-  plugin_string_t name = relais_lend(key);
-  relais_plugin_state_bytes_t found;
-  if (!relais_plugin_state_get(&name, &found)) return NULL;
-  return relais_keep((plugin_string_t){found.ptr, found.len});
-}
-
-void relais_state_set(const char *key, const char *value) { relais_state_set_for(key, value, -1, NULL); }
-
-void relais_state_set_for(const char *key, const char *value, relais_duration ttl, const char *customer) {
-  plugin_string_t name = relais_lend(key);
-  relais_plugin_state_bytes_t bytes = {(uint8_t *)value, strlen(value)};
-  relais_plugin_state_entry_options_t options = {{ttl >= 0, ttl}, {customer != NULL, relais_lend(customer ? customer : "")}};
-  relais_plugin_state_set(&name, &bytes, &options);
-}
-
-void relais_state_remove(const char *key) {
-  plugin_string_t name = relais_lend(key);
-  relais_plugin_state_remove(&name);
-}
-
-void relais_timer_at(const char *key, relais_instant due, const char *data, relais_instant expires) {
-  plugin_string_t name = relais_lend(key), json = relais_lend(data ? data : "null");
-  relais_plugin_timers_set(&name, due, &json, expires >= 0 ? &expires : NULL);
-}
-
-void relais_timer_after(const char *key, relais_duration wait, const char *data) {
-  relais_timer_at(key, relais_now() + wait, data, -1);
-}
-
-void relais_timer_cancel(const char *key) {
-  plugin_string_t name = relais_lend(key);
-  relais_plugin_timers_cancel(&name);
-}
-
-void relais_emit(const char *type, const char *subject, const char *data, const char *dedup_key) {
-  plugin_string_t name = relais_lend(type), about = relais_lend(subject ? subject : ""), json = relais_lend(data ? data : "null");
-  relais_plugin_events_emit_options_t options = {{false, {0}}, {dedup_key != NULL, relais_lend(dedup_key ? dedup_key : "")}};
-  relais_plugin_events_emit(&name, subject ? &about : NULL, &json, &options);
-}
-
-bool relais_customer_get(const char *id, relais_customer *customer) {
-  plugin_string_t name = relais_lend(id);
-  relais_plugin_customers_customer_t found;
-  if (!relais_plugin_customers_get(&name, &found)) return false;
-  customer->id = relais_keep(found.id);
-  customer->name = found.name.is_some ? relais_keep(found.name.val) : NULL;
-  customer->locale = found.locale.is_some ? relais_keep(found.locale.val) : NULL;
-  customer->timezone = found.timezone.is_some ? relais_keep(found.timezone.val) : NULL;
-  return true;
-}
-
-bool relais_speaks(const relais_customer *customer, const char *language) {
-  size_t length = strlen(language);
-  if (!customer->locale || strncmp(customer->locale, language, length) != 0) return false;
-  char next = customer->locale[length];
-  return next == 0 || next == '-' || next == '_';
-}
-
-bool relais_parse_time(const char *text, const char *timezone, relais_instant *time) {
-  plugin_string_t written = relais_lend(text), zone = relais_lend(timezone);
-  return relais_plugin_calendar_parse(&written, &zone, time);
-}
-
-const char *relais_format_time(relais_instant time, const char *timezone, const char *locale, relais_style style) {
-  plugin_string_t zone = relais_lend(timezone), language = relais_lend(locale), found;
-  relais_plugin_calendar_format(time, &zone, &language, (relais_plugin_calendar_style_t)style, &found);
-  return relais_keep(found);
 }

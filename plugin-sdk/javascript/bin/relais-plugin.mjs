@@ -74,7 +74,7 @@ async function bundle(entry, outfile) {
 
 async function main() {
   const { entry, out } = given();
-  const wit = [inPackage('wit'), inPackage('../../wit')].find((path) => existsSync(path));
+  const wit = [inPackage('wit'), inPackage('../../wit/1.0.0')].find((path) => existsSync(path));
   if (!wit) fail('the contract is missing: there is no directory wit/ in this package');
   const work = mkdtempSync(join(dirname(resolve(out)), '.relais-build-'));
   try {

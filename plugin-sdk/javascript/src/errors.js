@@ -1,5 +1,6 @@
 // How a handler says that it did not do its work. Any other exception counts as a rejection, with its stack.
 
+import { pairs } from './pairs.js';
 import { millis } from './time.js';
 
 /** Worth trying again: the host runs the handler later, with growing pauses, and at last sets the run aside. */
@@ -8,14 +9,16 @@ export class Retry extends Error {
     super(message, options);
     this.name = 'Retry';
     this.after = options.after;
+    this.attributes = options.attributes;
   }
 }
 
 /** Not worth trying again: the host sets the run aside at once, with this reason. */
 export class Reject extends Error {
-  constructor(message, options) {
+  constructor(message, options = {}) {
     super(message, options);
     this.name = 'Reject';
+    this.attributes = options.attributes;
   }
 }
 
@@ -48,14 +51,23 @@ const STACK_CHARACTERS_MAX = 4000;
 
 /** The failure that the contract knows, made of whatever a handler threw. */
 export function failure(thrown, places) {
+  const attributes = pairs(thrown?.attributes);
   if (thrown instanceof Retry) {
     const after = thrown.after === undefined ? undefined : millis(thrown.after);
-    return { tag: 'retry', val: { message: thrown.message, after } };
+    return { tag: 'retry', val: { message: thrown.message, detail: causes(thrown, places), after, attributes } };
   }
   // These two are answers, and their author has said it all; everything else is a surprise, and needs its stack.
-  if (thrown instanceof Reject || thrown instanceof SendError) return { tag: 'reject', val: thrown.message };
-  return { tag: 'reject', val: described(thrown, places) };
+  if (thrown instanceof Reject || thrown instanceof SendError) {
+    return { tag: 'reject', val: { message: thrown.message, detail: causes(thrown, places), attributes } };
+  }
+  const detail = described(thrown, places);
+  const message = detail.split('\n', 1)[0];
+  // A service that could not be asked may be there in a minute.
+  if (thrown?.mayPass === true) return { tag: 'retry', val: { message, detail, after: thrown.after, attributes: [] } };
+  return { tag: 'reject', val: { message, detail, attributes: [] } };
 }
+
+const causes = (thrown, places) => (thrown.cause === undefined ? undefined : `Caused by: ${described(thrown.cause, places)}`);
 
 /** An error with its stack and its causes, by the names and lines of the author's files. */
 export function described(thrown, places) {

@@ -12,14 +12,23 @@ const LEVELS = { trace: 'trace', debug: 'debug', log: 'info', info: 'info', warn
 let waiting = [];
 
 function log(level, parts) {
-  const line = parts.map(written).join(' ');
-  if (!running()) waiting.push([level, `(when it was built) ${line}`]);
-  else host('run').log(level, line);
+  const [words, fields] = divided(parts);
+  const line = words.map(written).join(' ');
+  if (!running()) waiting.push([level, `(when it was built) ${line}`, fields]);
+  else host('run').log(level, line, fields);
+}
+
+/** Words, and the fields to find the line by: `console.info('sent', { order: '4821' })` ends with them. */
+function divided(parts) {
+  const last = parts.at(-1);
+  const plain = typeof last === 'object' && last !== null && Object.getPrototypeOf(last) === Object.prototype;
+  if (parts.length < 2 || !plain) return [parts, []];
+  return [parts.slice(0, -1), Object.entries(last).map(([name, value]) => [name, written(value)])];
 }
 
 /** Writes what was logged before there was a host. */
 export function flush() {
-  for (const [level, line] of waiting) host('run').log(level, line);
+  for (const [level, line, fields] of waiting) host('run').log(level, line, fields);
   waiting = [];
 }
 
@@ -97,6 +106,11 @@ globalThis.TextEncoder ??= class TextEncoder {
 globalThis.TextDecoder ??= class TextDecoder {
   encoding = 'utf-8';
   decode = (given = new Uint8Array()) => decode(given instanceof ArrayBuffer ? new Uint8Array(given) : given);
+};
+
+// What it would give is a promise, and a run ends when its handler returns.
+globalThis.fetch ??= () => {
+  throw new Error("there is no fetch; http.fetch of 'relais-plugin' takes the same arguments and gives the response at once");
 };
 
 // A run ends when its handler returns, so nothing would ever be called back.

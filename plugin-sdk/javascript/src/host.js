@@ -3,15 +3,16 @@
 // Calls work while a handler runs and not before: at the top level of a module there is no host yet, because that code
 // runs once, when the component is built, and what it leaves in memory is what every run begins with.
 
-import * as calendar from 'relais:plugin/calendar@1.0.0-draft.2';
-import * as customers from 'relais:plugin/customers@1.0.0-draft.2';
-import * as events from 'relais:plugin/events@1.0.0-draft.2';
-import * as messages from 'relais:plugin/messages@1.0.0-draft.2';
-import * as run from 'relais:plugin/run@1.0.0-draft.2';
-import * as state from 'relais:plugin/state@1.0.0-draft.2';
-import * as timers from 'relais:plugin/timers@1.0.0-draft.2';
+import * as calendar from 'relais:plugin/calendar@1.0.0';
+import * as customers from 'relais:plugin/customers@1.0.0';
+import * as events from 'relais:plugin/events@1.0.0';
+import * as http from 'relais:plugin/http@1.0.0';
+import * as messages from 'relais:plugin/messages@1.0.0';
+import * as run from 'relais:plugin/run@1.0.0';
+import * as state from 'relais:plugin/state@1.0.0';
+import * as timers from 'relais:plugin/timers@1.0.0';
 
-const interfaces = { calendar, customers, events, messages, run, state, timers };
+const interfaces = { calendar, customers, events, http, messages, run, state, timers };
 
 let inRun = false;
 

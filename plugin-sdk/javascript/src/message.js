@@ -2,6 +2,7 @@
 
 import { SendError } from './errors.js';
 import { host } from './host.js';
+import { pairs } from './pairs.js';
 import { Delivery } from './received.js';
 import { write } from './shape.js';
 import { instant, millis } from './time.js';
@@ -83,8 +84,8 @@ export class Message {
     return this.#with((draft) => draft.location({ latitude, longitude, name, address }));
   }
 
-  choice(id, label) {
-    this.#choices.push({ id, label });
+  choice(id, label, attributes = {}) {
+    this.#choices.push({ id, label, attributes: pairs(attributes) });
     return this;
   }
 

@@ -77,6 +77,7 @@ export class Timer extends WithData {
     this.key = from.key;
     this.due = date(from.due);
     this.setBy = from.setBy;
+    this.attributes = attributes(from.attributes);
   }
 }
 
@@ -100,6 +101,7 @@ const media = (from) => ({
   mimeType: from.mimeType,
   size: known(from.size),
   filename: known(from.filename),
+  attributes: attributes(from.attributes),
 });
 
 const place = (from) =>
@@ -109,7 +111,7 @@ export class Incoming extends Received {
   constructor(from) {
     super(`message ${from.id}`, from.customer);
     this.id = from.id;
-    this.sender = from.sender;
+    this.sender = known(from.sender);
     this.channel = from.channel;
     this.time = date(from.time);
     this.kind = from.kind;

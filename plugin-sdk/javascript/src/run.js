@@ -1,6 +1,7 @@
 // What a run may use, each interface as an object with functions: state, timers, customers, events, calendar, run.
 
 import { host } from './host.js';
+import { pairs } from './pairs.js';
 import { Event, Timer } from './received.js';
 import { parse, read, write } from './shape.js';
 import { date, instant, later, millis } from './time.js';
@@ -18,10 +19,9 @@ export const state = {
     return bytes === null || bytes === undefined ? undefined : entry(key, bytes);
   },
 
-  set(key, value, { ttl, customer } = {}) {
+  set(key, value, { ttl, customer, attributes } = {}) {
     const bytes = encode(write(value, `state \`${key}\``));
-    const options = { ttl: ttl === undefined ? undefined : millis(ttl), customer };
-    host('state').set(key, bytes, ttl === undefined && customer === undefined ? undefined : options);
+    host('state').set(key, bytes, { ttl: ttl === undefined ? undefined : millis(ttl), customer, attributes: pairs(attributes) });
   },
 
   remove: (key) => host('state').remove(key),
@@ -75,6 +75,7 @@ const route = (from) => ({
   addressable: from.addressable,
   consent: from.consent,
   windowEnds: date(from.windowEnds),
+  attributes: Object.fromEntries(from.attributes),
 });
 
 /** What the tenant knows of its customers, as far as the manifest permits. */
@@ -86,13 +87,15 @@ export const customers = {
 
   routes: (id) => host('customers').routes(id).map(route),
 
+  consent: (id, channel, scope = 'service') => host('customers').getConsent(id, channel, scope),
+
   history: (id, type, limit = 10) => host('customers').history(id, type, limit).map((from) => new Event(from)),
 };
 
 /** Events of the plugin's own. */
 export const events = {
-  emit(type, data, { subject, customer, dedupKey } = {}) {
-    const options = customer === undefined && dedupKey === undefined ? undefined : { customer, dedupKey };
+  emit(type, data, { subject, customer, dedupKey, attributes } = {}) {
+    const options = { customer, dedupKey, attributes: pairs(attributes) };
     host('events').emit(type, subject, write(data ?? null, `event \`${type}\``), options);
   },
 };

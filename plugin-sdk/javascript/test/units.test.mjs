@@ -35,11 +35,17 @@ test('UTF-8 goes there and back, and agrees with the one of this engine', () => 
 });
 
 test('what a handler throws becomes a failure of the contract', () => {
-  assert.deepEqual(failure(new Retry('busy', { after: '1m' }), asIs), { tag: 'retry', val: { message: 'busy', after: 60_000 } });
-  assert.deepEqual(failure(new Reject('no such order'), asIs), { tag: 'reject', val: 'no such order' });
-  assert.deepEqual(failure('just words', asIs), { tag: 'reject', val: 'thrown: just words' });
+  const busy = failure(new Retry('busy', { after: '1m', attributes: { service: 'till' } }), asIs);
+  assert.deepEqual(busy, { tag: 'retry', val: { message: 'busy', detail: undefined, after: 60_000, attributes: [['service', 'till']] } });
+  const unknown = failure(new Reject('no such order'), asIs);
+  assert.deepEqual(unknown, { tag: 'reject', val: { message: 'no such order', detail: undefined, attributes: [] } });
+  assert.equal(failure('just words', asIs).val.message, 'thrown: just words');
   const surprised = failure(new Error('outer', { cause: new TypeError('inner') }), asIs);
-  assert.match(surprised.val, /^Error: outer\n[^]*at [^]*\nCaused by: TypeError: inner/);
+  assert.equal(surprised.val.message, 'Error: outer');
+  assert.match(surprised.val.detail, /^Error: outer\n[^]*at [^]*\nCaused by: TypeError: inner/);
+  const passing = failure(Object.assign(new Error('nobody listens there'), { mayPass: true }), asIs);
+  assert.equal(passing.tag, 'retry');
+  assert.match(passing.val.detail, /nobody listens there/);
 });
 
 test('a refusal says its code, and whose affair it is', () => {

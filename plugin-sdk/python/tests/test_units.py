@@ -1,5 +1,6 @@
 """What needs no host; the rest is tried by scripts/first-evening, in a component. `python3 -m unittest` runs it."""
 
+import logging
 import sys
 import unittest
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from relais_plugin import Reject, SendError, on_event  # noqa: E402
-from relais_plugin import _handlers, _json, _read, _time, errors  # noqa: E402
+from relais_plugin import HttpError, Reject, SendError, on_event  # noqa: E402
+from relais_plugin import _handlers, _json, _log, _read, _time, errors  # noqa: E402
 
 
 class Kind(Enum):
@@ -78,14 +79,28 @@ class Failing(unittest.TestCase):
         try:
             {}["missing"]  # noqa: B018
         except KeyError as error:
-            self.assertRegex(errors.reason(error), r"(?s)^Traceback .*test_units.*KeyError: 'missing'$")
-        self.assertEqual(errors.reason(Reject("no such order")), "no such order")
+            message, detail = errors.reason(error)
+            self.assertEqual(message, "KeyError: 'missing'")
+            self.assertRegex(detail, r"(?s)^Traceback .*test_units.*KeyError: 'missing'$")
+        self.assertEqual(errors.reason(Reject("no such order")), ("no such order", None))
+
+    def test_a_service_that_was_not_there_may_be_there_later(self) -> None:
+        unreachable = HttpError.of(type("HttpError_Unreachable", (), {"value": "nothing listens"})(), "GET https://a.example/")
+        self.assertEqual(str(unreachable), "GET https://a.example/: unreachable: nothing listens")
+        self.assertTrue(unreachable.may_pass)
+        self.assertFalse(HttpError.of(type("HttpError_TooLarge", (), {})(), "GET https://a.example/").may_pass)
 
     def test_a_case_of_the_contract_becomes_a_code(self) -> None:
         refused = type("SendError_NoConsent", (), {"value": "sms"})()
         self.assertEqual(SendError.of(refused).code, "no-consent")
         self.assertTrue(SendError.of(refused).is_about_the_customer)
         self.assertEqual(SendError.of(type("SendError_Other", (), {"value": "new-code"})()).code, "new-code")
+
+
+class Logging(unittest.TestCase):
+    def test_what_is_given_as_extra_becomes_fields(self) -> None:
+        record = logging.getLogger("shop").makeRecord("shop", logging.INFO, "f", 1, "sent %s", ("it",), None, extra={"order": 4821})
+        self.assertEqual(_log._fields(record), [("order", "4821"), ("logger", "shop")])
 
 
 class Registering(unittest.TestCase):

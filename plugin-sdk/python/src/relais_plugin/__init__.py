@@ -23,9 +23,9 @@ A run is a transaction: what a handler asks for is kept if it returns, and not a
 later; every other exception sets the run aside, with its traceback.
 """
 
-from . import calendar, customers, events, messages, run, state, timers
+from . import calendar, customers, events, http, messages, run, state, timers
 from ._handlers import on_delivery, on_event, on_message, on_timer
-from .errors import Reject, Retry, SendError
+from .errors import HttpError, Reject, Retry, SendError
 from .messages import Message, Purpose
 from .received import Delivery, DeliveryState, Event, Incoming, IncomingMedia, Place, Timer
 from .run import config
@@ -34,6 +34,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "Event",
+    "HttpError",
     "Incoming",
     "IncomingMedia",
     "Message",
@@ -47,6 +48,7 @@ __all__ = [
     "config",
     "customers",
     "events",
+    "http",
     "messages",
     "on_delivery",
     "on_event",

@@ -46,7 +46,7 @@ def component() -> Path:
 def contract() -> Path:
     """The contract: in the package, or for an editable install where the repository has it."""
     package = Path(__file__).resolve().parent
-    for place in (package / "wit", package.parents[3] / "wit"):
+    for place in (package / "wit", package.parents[3] / "wit/1.0.0"):
         if (place / "world.wit").is_file():
             return place
     sys.exit("the contract is missing: this package brings no wit/ along")

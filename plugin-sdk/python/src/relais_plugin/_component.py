@@ -15,7 +15,7 @@ from . import _log
 from ._handlers import any_registered, registered
 from ._host import Err, begin
 from ._time import millis
-from .errors import Retry, keep_source, reason
+from .errors import HttpError, Retry, keep_source, reason
 from .received import Delivery, Event, Incoming, Timer
 
 
@@ -24,11 +24,20 @@ def _call(name: str, received: Callable[[Any], Any], given: Any) -> None:
     try:
         _log.HANDLER.flush()
         registered(name)(received(given))
-    except Retry as again:
-        after = None if again.after is None else millis(again.after)
-        raise Err(types.Failure_Retry(types.RetryInfo(str(again), after))) from None
-    except Exception as raised:
-        raise Err(types.Failure_Reject(reason(raised))) from None
+    # `sys.exit()` as well: it would end the component without a word of where.
+    except BaseException as raised:
+        raise Err(_failure(raised)) from None
+
+
+def _failure(raised: BaseException) -> Any:
+    message, detail = reason(raised)
+    attributes = [(name, str(value)) for name, value in getattr(raised, "attributes", {}).items()]
+    # A service that could not be asked may be there in a minute.
+    if isinstance(raised, Retry) or (isinstance(raised, HttpError) and raised.may_pass):
+        wait = getattr(raised, "after", None)
+        after = None if wait is None else millis(wait)
+        return types.Failure_Retry(types.RetryInfo(message=message, detail=detail, after=after, attributes=attributes))
+    return types.Failure_Reject(types.RejectInfo(message=message, detail=detail, attributes=attributes))
 
 
 class OnEvent(exports.OnEvent):  # type: ignore[misc]

@@ -8,12 +8,13 @@ from typing import Any
 
 try:
     from componentize_py_types import Err
-    from wit_world.imports import calendar, customers, events, messages, run, state, timers, types
+    from wit_world.imports import calendar, customers, events, http, messages, run, state, timers, types
 
     _interfaces: dict[str, Any] = {
         "calendar": calendar,
         "customers": customers,
         "events": events,
+        "http": http,
         "messages": messages,
         "run": run,
         "state": state,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, cast
 
 from ._host import host
 from ._time import moment
 from .received import Event
+
+
+Consent = Literal["unknown", "granted", "refused"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,11 @@ class Route:
 
     channel: str
     addressable: bool
-    consent: Literal["unknown", "granted", "refused"]
+    consent: Consent
+    """The consent to messages of the four purposes."""
     window_ends: datetime | None
     """Free content is allowed until then."""
+    attributes: dict[str, str]
 
 
 def get(id: str) -> Customer | None:
@@ -51,7 +56,20 @@ def get(id: str) -> Customer | None:
 def routes(id: str) -> list[Route]:
     """The ways to reach the customer, the preferred one first."""
     found = host("customers").routes(id)
-    return [Route(each.channel, each.addressable, each.consent.name.lower(), moment(each.window_ends)) for each in found]
+    return [
+        Route(each.channel, each.addressable, _consent(each.consent), moment(each.window_ends), dict(each.attributes))
+        for each in found
+    ]
+
+
+def consent(id: str, channel: str, scope: str = "service") -> Consent:
+    """What the customer has agreed to on a channel: `service` for messages of the four purposes, `marketing` for templates
+    that the provider files so."""
+    return _consent(host("customers").get_consent(id, channel, scope))
+
+
+def _consent(given: Any) -> Consent:
+    return cast(Consent, given.name.lower())
 
 
 def history(id: str, event_type: str, limit: int = 10) -> list[Event]:

@@ -26,13 +26,18 @@ _CHARACTERS_MAX = 4000
 class Retry(Exception):
     """Worth trying again: the host runs the handler later, with growing pauses, and at last sets the run aside."""
 
-    def __init__(self, message: str, after: timedelta | None = None) -> None:
+    def __init__(self, message: str, after: timedelta | None = None, attributes: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.after = after
+        self.attributes = attributes or {}
 
 
 class Reject(Exception):
     """Not worth trying again: the host sets the run aside at once, with this reason and without a traceback."""
+
+    def __init__(self, message: str, attributes: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.attributes = attributes or {}
 
 
 class SendError(Exception):
@@ -51,17 +56,52 @@ class SendError(Exception):
     @classmethod
     def of(cls, refused: Any) -> SendError:
         """From a case of the contract: `SendError_NoConsent` is `no-consent`."""
-        case = type(refused).__name__.partition("_")[2]
-        code = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in case).lstrip("-")
-        detail = getattr(refused, "value", None)
+        code, detail = _case(refused)
         return cls(detail or code) if code == "other" else cls(code, detail)
 
 
-def reason(raised: BaseException) -> str:
-    """What the host is told of an exception."""
-    # These two are answers, and their author has said it all; everything else is a surprise, and needs its traceback.
-    if isinstance(raised, (Reject, SendError)):
-        return str(raised)
+class HttpError(Exception):
+    """Why a service gave no answer: `code` is `not-permitted`, `unreachable`, `timed-out`, …. A run that ends with one that
+    may pass is tried again, and one with another is set aside."""
+
+    def __init__(
+        self, code: str, detail: str | None, what: str, status: int | None = None, after: timedelta | None = None
+    ) -> None:
+        super().__init__(f"{what}: {code}{': ' if detail else ''}{detail or ''}")
+        self.code = code
+        self.detail = detail
+        self.status = status
+        self.after = after
+
+    @property
+    def may_pass(self) -> bool:
+        """The same request may well be answered in a minute."""
+        passing = self.status is not None and (self.status >= 500 or self.status in (408, 425, 429))
+        return passing or self.code in ("unreachable", "timed-out")
+
+    @classmethod
+    def of(cls, refused: Any, what: str) -> HttpError:
+        """From a case of the contract."""
+        code, detail = _case(refused)
+        return cls(detail or code, None, what) if code == "other" else cls(code, detail, what)
+
+
+def _case(refused: Any) -> tuple[str, str | None]:
+    case = type(refused).__name__.partition("_")[2]
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in case).lstrip("-"), getattr(refused, "value", None)
+
+
+def reason(raised: BaseException) -> tuple[str, str | None]:
+    """What the host is told of an exception: a sentence, and its traceback where that helps."""
+    # These are answers, and their author has said it all; everything else is a surprise, and needs its traceback.
+    if isinstance(raised, (Reject, Retry, SendError)):
+        cause = raised.__cause__
+        return str(raised), None if cause is None else _traceback(cause)
+    sentence = traceback.format_exception_only(raised)[0].strip().partition("\n")[0]
+    return sentence, _traceback(raised)
+
+
+def _traceback(raised: BaseException) -> str:
     raised.__traceback__ = _own(raised.__traceback__)
     text = "".join(traceback.format_exception(raised)).rstrip()
     # The build shows each directory to the component by a number: `/1/plugin.py` is the author's plugin.py.

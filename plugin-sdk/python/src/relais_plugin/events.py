@@ -15,10 +15,10 @@ def emit(
     subject: str | None = None,
     customer: str | None = None,
     dedup_key: str | None = None,
+    attributes: dict[str, str] | None = None,
 ) -> None:
-    """Raises an event, of a type that the manifest declares, once the run has ended well. At most one with `dedup_key`."""
+    """Raises an event, of a type that the manifest declares, once the run has ended well. At most one with `dedup_key`.
+    `attributes` are CloudEvents extension attributes, of lower-case letters and digits."""
     events = host("events")
-    options = None
-    if customer is not None or dedup_key is not None:
-        options = events.EmitOptions(customer, dedup_key)
+    options = events.EmitOptions(customer, dedup_key, list((attributes or {}).items()))
     events.emit(event_type, subject, _json.write(data, f"event `{event_type}`"), options)

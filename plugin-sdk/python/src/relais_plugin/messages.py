@@ -41,7 +41,7 @@ class Message:
         self._setters: list[Callable[[Any], None]] = []
         self._template: str | None = None
         self._params: list[tuple[str, str]] = []
-        self._choices: list[tuple[str, str]] = []
+        self._choices: list[tuple[str, str, dict[str, str]]] = []
 
     @staticmethod
     def to(customer: str, purpose: Purpose) -> Message:
@@ -101,9 +101,9 @@ class Message:
             lambda draft: draft.location(make(place.latitude, place.longitude, place.name, place.address))
         )
 
-    def choice(self, id: str, label: str) -> Message:
+    def choice(self, id: str, label: str, **attributes: str) -> Message:
         """One more answer to tap, or to number where there is no tapping."""
-        self._choices.append((id, label))
+        self._choices.append((id, label, attributes))
         return self
 
     def content(self, kind: str, data: Any) -> Message:
@@ -162,7 +162,7 @@ class Message:
             for setter in self._setters:
                 setter(draft)
             if self._choices:
-                draft.choices([contract.Choice(id, label) for id, label in self._choices])
+                draft.choices([contract.Choice(id, label, list(more.items())) for id, label, more in self._choices])
             try:
                 return str(draft.send())
             except Err as refused:

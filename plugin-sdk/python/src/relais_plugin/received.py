@@ -108,13 +108,14 @@ class Timer(_WithData):
     json: str = field(repr=False)
     set_by: str
     """The version of the plugin that set it: the data is in that version's form."""
+    attributes: dict[str, str]
 
     def _what(self) -> str:
         return f"timer `{self.key}`"
 
     @classmethod
     def _of(cls, given: Any) -> Timer:
-        return cls(given.key, moment(given.due), given.customer, given.data, given.set_by)
+        return cls(given.key, moment(given.due), given.customer, given.data, given.set_by, dict(given.attributes))
 
 
 class DeliveryState(str, Enum):
@@ -187,6 +188,7 @@ class IncomingMedia:
     size: int | None
     """In bytes."""
     filename: str | None
+    attributes: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,9 @@ class Incoming(_AboutCustomer):
     id: str
     customer: str | None
     """Absent where the sender is no known customer."""
-    sender: str
-    """The number, or the channel's name for the sender."""
+    sender: str | None
+    """The number, or the channel's name for the sender, where the manifest has the permission `phone`. Nobody needs it to
+    answer."""
     channel: str
     time: datetime
     kind: str
@@ -233,7 +236,7 @@ class Incoming(_AboutCustomer):
             given.kind,
             given.text,
             given.choice,
-            tuple(IncomingMedia(file.id, file.mime_type, file.size, file.filename) for file in given.media),
+            tuple(IncomingMedia(file.id, file.mime_type, file.size, file.filename, dict(file.attributes)) for file in given.media),
             place and Place(place.latitude, place.longitude, place.name, place.address),
             given.in_reply_to,
             given.tag,

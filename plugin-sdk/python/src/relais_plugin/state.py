@@ -30,13 +30,11 @@ def get(key: str, shape: Any = Any) -> Any:
     return None if found is None else _parse(key, found, shape)
 
 
-def set(key: str, value: Any, *, ttl: timedelta | None = None, customer: str | None = None) -> None:
+def set(key: str, value: Any, *, ttl: timedelta | None = None, customer: str | None = None, attributes: dict[str, str] | None = None) -> None:
     """Writes the entry, to stay until it is removed or `ttl` has passed. It is erased with the customer, that of the run
     where none is named."""
     state = host("state")
-    options = None
-    if ttl is not None or customer is not None:
-        options = state.EntryOptions(None if ttl is None else millis(ttl), customer)
+    options = state.EntryOptions(None if ttl is None else millis(ttl), customer, list((attributes or {}).items()))
     state.set(key, _json.write(value, f"state `{key}`").encode(), options)
 
 

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Builds the component: build.sh OUT.wasm
+exec {{sdk}}/go/build "$@"

@@ -1,0 +1,7 @@
+module {{crate}}
+
+go 1.27
+
+require relais.internal/relais v0.0.0
+
+replace relais.internal/relais => {{sdk}}/go

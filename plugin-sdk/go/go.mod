@@ -1,0 +1,3 @@
+module relais.internal/relais
+
+go 1.27

@@ -1,0 +1,15 @@
+// Package export_relais_plugin_on_delivery is called by the generated export, and calls what the SDK has put here.
+package export_relais_plugin_on_delivery
+
+import (
+	types "relais.internal/relais/internal/component/types"
+	"relais.internal/relais/internal/wit/imports/relais_plugin_messages"
+	"relais.internal/relais/internal/wit/imports/relais_plugin_types"
+)
+
+// Called is set when the SDK is initialised, before the host calls anything.
+var Called func(relais_plugin_messages.Delivery) types.Result[types.Unit, relais_plugin_types.Failure]
+
+func Handle(given relais_plugin_messages.Delivery) types.Result[types.Unit, relais_plugin_types.Failure] {
+	return Called(given)
+}
