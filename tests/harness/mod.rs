@@ -32,7 +32,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use db::{Db, both_databases, on_postgres};
 pub(crate) use forged::{hmac_sha256_hex, meta_signature};
 pub(crate) use host::Host;
-pub(crate) use plugins::{Packages, copy_shipped, ensure_plugins, repository};
+pub(crate) use plugins::{Packages, copy_package, copy_shipped, ensure_plugins, repository};
 pub(crate) use process::{relais, relais_with, start_relais};
 pub(crate) use random::Random;
 pub(crate) use setup::{LEASE, Setup, Sms, TILL_SECRET};

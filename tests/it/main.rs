@@ -33,6 +33,7 @@ mod order;
 mod plugins;
 mod postgres;
 mod receipts;
+mod reload;
 mod retention;
 mod rules;
 mod runs;

@@ -21,6 +21,12 @@ pub struct Settings {
     pub cache_dir: Option<PathBuf>,
     /// Runs side by side. The pool of instances is sized by it; more runs wait in the store.
     pub concurrency: usize,
+    /// How long a package has to stand as it is before it is read: a copy that is being made is not.
+    pub settle: Span,
+    /// How often the directory is looked at where the system tells of nothing, and what other hosts decided about plugins.
+    pub poll: Span,
+    /// So many different runs in a row that fail by a plugin's own fault, and it is paused. 0: never.
+    pub pause_after: u32,
     /// Whose plugins these are.
     #[serde(default = "TenantId::default_tenant")]
     pub tenant: TenantId,
@@ -43,6 +49,11 @@ impl Default for Settings {
             // A run of a small plugin takes 20 µs, so this is for plugins that wait for the store: enough to hide its
             // latency, and at 2 MiB that stays resident per slot no more than 128 MiB.
             concurrency: 64,
+            // Longer than the pauses in a copy over a slow network, short enough to wait for.
+            settle: Span(Duration::from_secs(1)),
+            poll: Span(Duration::from_secs(2)),
+            // Each of them has been executed three times or more by the time that it is set aside: ten are no accident.
+            pause_after: 10,
             tenant: TenantId::default_tenant(),
             grant_by_default: true,
             grants: BTreeMap::new(),
@@ -54,7 +65,7 @@ impl Default for Settings {
 }
 
 /// What the operator grants one plugin. What is absent is granted as the manifest asks; what is there narrows it.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Grant {
     pub purposes: Option<Vec<String>>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::{
     domain::event::Event,
@@ -16,6 +17,16 @@ pub trait Executor: Send + Sync + 'static {
     /// How a plugin's runs are tried again; `None` where it is not loaded.
     fn retry(&self, plugin: &PluginName) -> Option<RetryPolicy>;
 
+    /// Whether a plugin's runs are executed now. Those of one that is not loaded, or paused, stay in the store.
+    fn serves(&self, plugin: &PluginName) -> bool {
+        self.retry(plugin).is_some()
+    }
+
+    /// Notified when that may have changed.
+    fn changed(&self) -> Arc<Notify> {
+        Arc::default()
+    }
+
     /// Which runs an event sets off. Fast, and changes nothing.
     fn route(&self, event: &Arc<Event>) -> Routing;
 
@@ -27,6 +38,14 @@ pub trait Executor: Send + Sync + 'static {
 impl Executor for Plugins {
     fn retry(&self, plugin: &PluginName) -> Option<RetryPolicy> {
         self.get(plugin).map(|plugin| plugin.manifest.retry)
+    }
+
+    fn serves(&self, plugin: &PluginName) -> bool {
+        Plugins::serves(self, plugin)
+    }
+
+    fn changed(&self) -> Arc<Notify> {
+        Plugins::changed(self)
     }
 
     fn route(&self, event: &Arc<Event>) -> Routing {

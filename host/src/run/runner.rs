@@ -50,8 +50,10 @@ impl Runner {
     pub(super) fn new(parts: Arc<Parts>, inlet: Inlet<QueuedRun>) -> Runner {
         let plugins = parts.plugins.clone();
         let longest = move |name: &_| failure::longest(plugins.retry(name));
+        let plugins = parts.plugins.clone();
+        let serves = move |name: &_| plugins.serves(name);
         Runner {
-            flows: Flows::new(parts.settings.clone(), Box::new(longest)),
+            flows: Flows::new(parts.settings.clone(), Box::new(longest)).where_served(Box::new(serves)),
             parts,
             inlet,
             list: true,
@@ -66,6 +68,7 @@ impl Runner {
         let mut handed = Vec::with_capacity(BATCH);
         let mut ended = Vec::with_capacity(BATCH);
         let missed = self.inlet.missed();
+        let served_anew = self.parts.plugins.changed();
         let clock = self.parts.clock.clone();
         // By the machine's time: hints are lost in that time, whatever the host's clock says.
         let mut sweep = tokio::time::interval(self.parts.settings.sweep());
@@ -100,6 +103,7 @@ impl Runner {
                     self.misses += 1;
                     self.list = true;
                 }
+                _ = served_anew.notified() => self.flows.served_anew(),
                 _ = clock.sleep_until(wake_at) => self.flows.wake(clock.now()),
                 _ = sweep.tick() => {
                     self.flows.sweep(clock.now());

@@ -1,0 +1,99 @@
+//! `relais plugin list`, `reload`, `approve`, `pause` and `resume`: an operator and the plugins of a host.
+
+use serde_json::{Value, json};
+use url::form_urlencoded::byte_serialize;
+
+use super::{Target, client::Body};
+use crate::terminal::{Failure, say};
+
+pub(super) async fn list(target: &Target, json: bool) -> Result<(), Failure> {
+    let plugins = target.connect()?.get("/v1/plugins").await?;
+    if json {
+        say(serde_json::to_string_pretty(&plugins).map_err(anyhow::Error::from)?);
+    }
+    let plugins = plugins.as_array().map(Vec::as_slice).unwrap_or_default();
+    if !json {
+        plugins.iter().for_each(describe);
+    }
+    let serves = |plugin: &Value| plugin["state"] == "loaded" && plugin["update"].is_null();
+    if plugins.iter().all(serves) { Ok(()) } else { Err(Failure::Silent) }
+}
+
+pub(super) async fn reload(target: &Target) -> Result<(), Failure> {
+    let looked = target.connect()?.post("/v1/plugins/reload", None).await?;
+    let rows = |key: &str| looked[key].as_array().cloned().unwrap_or_default();
+    let changed: Vec<Value> = rows("changed").into_iter().filter(|change| change["outcome"] != "unchanged").collect();
+    for change in &changed {
+        let reason = change["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        say(format_args!("{} {}{reason}", text(change, "name"), text(change, "outcome")));
+    }
+    if changed.is_empty() {
+        say("nothing has changed");
+    }
+    let waits = rows("not_loaded");
+    let told = |name: &Value| changed.iter().any(|change| change["name"] == *name);
+    for waiting in waits.iter().filter(|waiting| !told(&waiting["name"])) {
+        say(format_args!(
+            "{} {}: {}",
+            text(waiting, "name"),
+            text(&waiting["update"], "state"),
+            text(&waiting["update"], "reason")
+        ));
+    }
+    let fails = |change: &Value| change["outcome"] == "refused" || change["outcome"] == "held";
+    if waits.is_empty() && !changed.iter().any(fails) { Ok(()) } else { Err(Failure::Silent) }
+}
+
+pub(super) async fn approve(target: &Target, name: &str) -> Result<(), Failure> {
+    let approved = target.connect()?.post(&path(name, "approve"), None).await?;
+    say(format_args!("accepted for {name}:"));
+    let words = approved["accepted"].as_array().map(Vec::as_slice).unwrap_or_default();
+    words.iter().filter_map(Value::as_str).for_each(|word| say(format_args!("  {word}")));
+    describe(&approved["plugin"]);
+    Ok(())
+}
+
+pub(super) async fn pause(target: &Target, name: &str, why: Option<&str>) -> Result<(), Failure> {
+    let body = why.map(|why| Body { content_type: "application/json", bytes: json!({"why": why}).to_string().into() });
+    let paused = target.connect()?.post(&path(name, "pause"), body).await?;
+    describe(&paused["plugin"]);
+    Ok(())
+}
+
+pub(super) async fn resume(target: &Target, name: &str) -> Result<(), Failure> {
+    let resumed = target.connect()?.post(&path(name, "resume"), None).await?;
+    describe(&resumed["plugin"]);
+    Ok(())
+}
+
+fn path(name: &str, verb: &str) -> String {
+    format!("/v1/plugins/{}/{verb}", byte_serialize(name.as_bytes()).collect::<String>())
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+fn describe(plugin: &Value) {
+    if !plugin.is_object() {
+        return;
+    }
+    let version = plugin["version"].as_str().map(|version| format!(" {version}")).unwrap_or_default();
+    say(format_args!("{}{version}: {}", text(plugin, "name"), text(plugin, "state")));
+    if let Some(reason) = plugin["reason"].as_str() {
+        say(format_args!("  {reason}"));
+    }
+    for failed in plugin["paused"]["evidence"].as_array().into_iter().flatten() {
+        say(format_args!(
+            "  {} {} {}: {}",
+            text(failed, "at"),
+            text(failed, "run"),
+            text(failed, "kind"),
+            text(failed, "message")
+        ));
+    }
+    if plugin["update"].is_object() {
+        let update = &plugin["update"];
+        say(format_args!("  a newer package is {}: {}", text(update, "state"), text(update, "reason")));
+    }
+}
