@@ -3,6 +3,7 @@
 
 mod pauses;
 mod permissions;
+mod shadows;
 mod swaps;
 
 use std::{fs, path::PathBuf};

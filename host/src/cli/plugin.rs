@@ -85,6 +85,19 @@ pub(super) enum PluginCommand {
         #[command(flatten)]
         target: Target,
     },
+    /// How a plugin's shadow compares: the version in plugins.shadow-dir that is given the same runs
+    #[command(
+        after_help = "Put the newer version into shadows/NAME/ (plugins.shadow-dir), watch what this says, then move it to plugins/NAME/.\n\n\
+                            Exit codes: 0 no run differs; 1 some do, or there is no shadow."
+    )]
+    Shadow {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Read a package and say what it needs and whether this host would load it
     #[command(after_help = "Examples:\n  relais plugin check plugins/order-ready\n  \
                             relais plugin check my-plugin --config relais.toml     with the grants and limits of a host\n\nExit codes: 0 it would be loaded, 1 it would be refused (the reason is printed).")]
@@ -117,6 +130,7 @@ impl PluginCommand {
             PluginCommand::Approve { name, target } => plugins::approve(&target, &name).await,
             PluginCommand::Pause { name, why, target } => plugins::pause(&target, &name, why.as_deref()).await,
             PluginCommand::Resume { name, target } => plugins::resume(&target, &name).await,
+            PluginCommand::Shadow { name, target, json } => plugins::shadow(&target, &name, json).await,
             PluginCommand::Check { path, config, json } => check(&path, config.as_deref(), json).await,
         }
     }

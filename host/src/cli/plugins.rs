@@ -1,4 +1,4 @@
-//! `relais plugin list`, `reload`, `approve`, `pause` and `resume`: an operator and the plugins of a host.
+//! `relais plugin list`, `reload`, `approve`, `pause`, `resume` and `shadow`: an operator and the plugins of a host.
 
 use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
@@ -64,6 +64,29 @@ pub(super) async fn resume(target: &Target, name: &str) -> Result<(), Failure> {
     let resumed = target.connect()?.post(&path(name, "resume"), None).await?;
     describe(&resumed["plugin"]);
     Ok(())
+}
+
+pub(super) async fn shadow(target: &Target, name: &str, json: bool) -> Result<(), Failure> {
+    let encoded: String = byte_serialize(name.as_bytes()).collect();
+    let plugin = target.connect()?.get(&format!("/v1/plugins/{encoded}")).await?;
+    let shadow = &plugin["shadow"];
+    if json {
+        say(serde_json::to_string_pretty(shadow).map_err(anyhow::Error::from)?);
+    } else if shadow.is_null() {
+        say(format_args!("{name} has no shadow; put another version of it into plugins.shadow-dir, as {name}/"));
+    } else {
+        let version = |of: &Value| of["version"].as_str().unwrap_or("?").to_owned();
+        say(format_args!("{name} {} beside {}: {}", version(shadow), version(&plugin), text(shadow, "summary")));
+        for example in shadow["examples"].as_array().into_iter().flatten() {
+            let differs: Vec<&str> =
+                example["differs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            say(format_args!("  {} ({}): {}", text(example, "run"), text(example, "version"), differs.join("; ")));
+        }
+        if shadow["dropped"].as_u64() > Some(0) {
+            say(format_args!("  {} runs were not compared, because the shadow was behind", shadow["dropped"]));
+        }
+    }
+    if shadow["state"] == "compares" && shadow["differ"] == 0 { Ok(()) } else { Err(Failure::Silent) }
 }
 
 fn path(name: &str, verb: &str) -> String {

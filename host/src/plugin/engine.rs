@@ -62,8 +62,8 @@ fn config() -> Config {
 /// With wasmtime's own settings two threads do less than one, because each teardown gives its pages back and interrupts the
 /// other cores. Kept resident, a slot is wiped in place.
 fn pool(settings: &Settings) -> PoolingAllocationConfig {
-    // The slots of runs that are being torn down while the next ones start.
-    let runs = u32::try_from(settings.concurrency).unwrap_or(u32::MAX).saturating_add(4);
+    // The slots of runs that are being torn down while the next ones start, and one for comparing with a shadow.
+    let runs = u32::try_from(settings.concurrency).unwrap_or(u32::MAX).saturating_add(5);
     let memory_bytes_max = usize::try_from(settings.limits.ceiling.memory.0).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(runs)

@@ -28,6 +28,11 @@ type Stamp = (PathBuf, u64, u64, (i64, i64), (i64, i64));
 /// which is something else than that every package is gone.
 pub(super) fn packages(dir: &Path) -> io::Result<BTreeMap<PathBuf, Outside>> {
     fs::metadata(dir)?;
+    packages_or_none(dir)
+}
+
+/// The same where a directory that is not there means that there are none.
+pub(super) fn packages_or_none(dir: &Path) -> io::Result<BTreeMap<PathBuf, Outside>> {
     Ok(package::list(dir)?.into_iter().map(|path| (path.clone(), outside(&path))).collect())
 }
 

@@ -12,7 +12,7 @@
 //!
 //! The directory may change while the host runs: `watch` notices, `look` and `settle` say which package has come to rest, `reload`
 //! loads it aside and publishes it, in one swap of the [`Registry`] that everybody works with. `orders` is what an operator says
-//! about a plugin, and `health` what its failures say.
+//! about a plugin, `health` what its failures say, and `shadow` how another version compares on the same runs.
 //!
 //! This module never sends, never commits, never reads the time of day, and gives a plugin no address, file or socket.
 //! Nothing outside of it names wasmtime.
@@ -35,6 +35,8 @@ mod registry;
 mod reload;
 mod settings;
 mod settle;
+mod shadow;
+mod shape;
 mod slot;
 mod status;
 mod subscription;
@@ -62,6 +64,7 @@ pub use orders::OrderError;
 pub use registry::{Plugin, Routing};
 pub use reload::{Taken, TakenAs};
 pub use settings::{Budget, Grant, LimitSettings, Settings};
+pub use shadow::{Example, ShadowStatus};
 pub use status::{PluginStatus, State, UpdateStatus};
 pub use trigger::{TriggerError, TriggerSpec};
 pub use units::{Bytes, Span};
@@ -96,6 +99,7 @@ pub struct Plugins {
     /// Notified when something else serves, or waits, than before.
     changed: Arc<Notify>,
     requests: mpsc::Sender<Request>,
+    to_shadows: mpsc::Sender<shadow::Task>,
     /// Taken by the watch.
     watching: Mutex<Option<Watching>>,
     /// Runs side by side: below the pool's size, so that the pool is never what refuses.
@@ -129,6 +133,7 @@ impl Plugins {
         let loader = Loader::new(settings.clone(), built.engine.clone()).map_err(plain)?;
         let shared = Shared { engine: built.engine, store, rules, limits: settings.limits.clone(), host_secret };
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        let (to_shadows, shadowed) = mpsc::channel(shadow::QUEUE_MAX);
         let records = records.into_iter().map(|record| (record.name.clone(), record)).collect();
         let plugins = Plugins {
             shared: Arc::new(shared),
@@ -139,10 +144,11 @@ impl Plugins {
             health: Health::default(),
             changed: Arc::default(),
             requests,
+            to_shadows,
             watching: Mutex::new(None),
             places: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
         };
-        let watching = Watching { settling: plugins.load_all().await?, requests: asked };
+        let watching = Watching { settling: plugins.load_all().await?, requests: asked, to_shadows: shadowed };
         let live = plugins.live.load();
         tracing::info!(
             loaded = live.plugins.len(),
@@ -159,8 +165,11 @@ impl Plugins {
     async fn load_all(&self) -> anyhow::Result<Settling> {
         let settings = &self.loader.settings;
         let mut settling = Settling::new(settings.settle.0);
-        let dirs = package::list(&settings.dir)
+        let mut dirs = package::list(&settings.dir)
             .with_context(|| format!("cannot read the plugins' directory {}", settings.dir.display()))?;
+        let shadows = package::list(&settings.shadow_dir)
+            .with_context(|| format!("cannot read the shadows' directory {}", settings.shadow_dir.display()))?;
+        dirs.extend(shadows);
         for dir in dirs {
             let outside = look::outside(&dir);
             let taken = self.take(&dir, Some(&outside), true).await;
@@ -226,7 +235,11 @@ impl Plugins {
             return not_executed(RunFailure::Host { message: "the host is shutting down".to_owned() });
         };
         let run = work.run.run.id;
+        let shadowed = self.shadowed(&work);
         let execution = instance::execute(&plugin, &self.shared, work).await;
+        if let Some(shadowed) = shadowed {
+            self.compare(shadowed, &plugin, &execution);
+        }
         self.judge(&plugin, run, &execution).await;
         execution
     }

@@ -26,6 +26,7 @@ use super::{
     manifest::{CONTRACT, Manifest},
     package::{self, Asset, Package},
     settings::{Budget, LimitSettings, Settings},
+    shadow::Shadow,
     slot::Slot,
     status::{PluginStatus, State},
     subscription::{Match, Pattern, Subject},
@@ -129,6 +130,7 @@ impl Plugin {
             state: State::Loaded,
             paused: None,
             update: None,
+            shadow: None,
             handlers: self.handlers.names(),
             subscriptions: patterns.map(ToString::to_string).collect(),
             triggers: manifest.triggers.iter().map(|trigger| trigger.name.clone()).collect(),
@@ -297,6 +299,7 @@ pub(super) struct Registry {
     /// Counts the snapshots of a host.
     pub generation: u64,
     slots: BTreeMap<String, Slot>,
+    shadows: BTreeMap<PluginName, Arc<Shadow>>,
     pub plugins: BTreeMap<PluginName, Arc<Plugin>>,
     pub triggers: BTreeMap<(String, String), Arc<TriggerSpec>>,
     exact: HashMap<String, Vec<Reference>>,
@@ -321,6 +324,11 @@ impl Registry {
     pub(super) fn of(slots: BTreeMap<String, Slot>, generation: u64, settings: &Settings) -> Registry {
         let mut registry = Registry { generation, ..Registry::default() };
         slots.values().filter_map(|slot| slot.serving.clone()).for_each(|plugin| registry.add(plugin, settings));
+        let shadows = slots.values().filter_map(|slot| match (&slot.serving, &slot.shadow) {
+            (Some(plugin), Some(Ok(shadow))) => Some((plugin.name().clone(), shadow.clone())),
+            _ => None,
+        });
+        registry.shadows = shadows.collect();
         registry.slots = slots;
         registry
     }
@@ -328,6 +336,10 @@ impl Registry {
     /// By the name of its directory, which is the plugin's where one serves.
     pub(super) fn slot(&self, name: &str) -> Option<&Slot> {
         self.slots.get(name)
+    }
+
+    pub(super) fn shadow(&self, plugin: &PluginName) -> Option<Arc<Shadow>> {
+        self.shadows.get(plugin).cloned()
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = (&String, &Slot)> {

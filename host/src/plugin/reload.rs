@@ -4,7 +4,7 @@
 //! Runs hold the plugin that they began with; it goes when the last of them has ended.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +15,7 @@ use super::{
     Plugins, instance, look,
     look::Outside,
     registry::{Plugin, Registry},
+    shadow::Shadow,
     slot::{Slot, Update},
     words,
 };
@@ -51,6 +52,8 @@ pub enum TakenAs {
     Unloaded,
     Refused,
     Held,
+    /// It lies in the directory of shadows: it is given the same runs as the one that serves, for comparison.
+    Compared,
     /// It is still being written, or the store cannot be asked: it is looked at again.
     Later,
 }
@@ -70,6 +73,9 @@ impl Plugins {
     pub(super) async fn take(&self, path: &Path, outside: Option<&Outside>, at_start: bool) -> Taken {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let taken = match outside {
+            _ if path.parent() == Some(&*self.loader.settings.shadow_dir) => {
+                self.take_shadow(&name, path, outside).await
+            }
             None => Ok(self.unload(&name).await),
             Some(outside) => self.load(&name, path, outside, at_start).await,
         };
@@ -126,7 +132,10 @@ impl Plugins {
         let loaded = loaded.map_err(|error| format!("it could not be loaded: {error}"))?;
         let mut plugin = loaded.map_err(|error| error.to_string())?;
         if let Some(now) = self.live.load().slot(name).and_then(|slot| slot.serving.as_ref()) {
-            plugin.counters = now.counters.clone();
+            // A shadow counts for itself.
+            if path.parent() != Some(&*self.loader.settings.shadow_dir) {
+                plugin.counters = now.counters.clone();
+            }
         }
         let plugin = Arc::new(plugin);
         if !at_start {
@@ -153,14 +162,14 @@ impl Plugins {
         let first = slot.serving.is_none();
         let outcome = match added {
             None => {
-                *slot = Slot { serving: Some(candidate), ..Slot::default() };
+                slot.serve(candidate, BTreeSet::new());
                 (if first { TakenAs::Loaded } else { TakenAs::Updated }, None)
             }
             Some(added) => {
                 let reason = format!("it asks for what was never accepted: {}", words::listed(&added));
                 // Where nothing older serves, its events are taken and wait; dropped, they would be lost.
                 if first || !slot.held.is_empty() {
-                    *slot = Slot { serving: Some(candidate), held: added, ..Slot::default() };
+                    slot.serve(candidate, added);
                 } else {
                     slot.update = Some(Update::Held { candidate, added });
                 }
@@ -176,7 +185,7 @@ impl Plugins {
         &self,
         shelf: &mut Shelf,
         candidate: &Plugin,
-    ) -> Result<Option<std::collections::BTreeSet<String>>, store::Error> {
+    ) -> Result<Option<BTreeSet<String>>, store::Error> {
         let name = candidate.name();
         let wants = words::wanted(&candidate.capabilities, &self.loader.settings);
         let known = shelf.records.get(name);
@@ -202,11 +211,52 @@ impl Plugins {
         (TakenAs::Refused, Some(reason))
     }
 
+    /// A package in the directory of shadows. Nothing is held for its permissions: whatever it asks for is thrown away.
+    async fn take_shadow(
+        &self,
+        name: &str,
+        path: &Path,
+        outside: Option<&Outside>,
+    ) -> Result<(TakenAs, Option<String>), Later> {
+        let loaded = match outside {
+            Some(_) => Some(self.prepare(name, path, false).await),
+            None => None,
+        };
+        if outside.is_some_and(|outside| look::outside(path) != *outside) {
+            return Err(Later::Changed);
+        }
+        let reason = loaded.as_ref().and_then(|loaded| loaded.as_ref().err().cloned());
+        let mut shelf = self.shelf.lock().await;
+        let slot = shelf.slots.entry(name.to_owned()).or_default();
+        let before = slot.shadow.take();
+        let same = |shadow: &Arc<Shadow>, plugin: &Plugin| shadow.package() == plugin.package;
+        slot.shadow = loaded.map(|loaded| match (loaded, before) {
+            // What was counted stays where the package is the same.
+            (Ok(plugin), Some(Ok(before))) if same(&before, &plugin) => Ok(before),
+            (Ok(plugin), _) => Ok(Arc::new(Shadow::new(plugin))),
+            (Err(reason), _) => Err(reason),
+        });
+        if slot.is_empty() {
+            shelf.slots.remove(name);
+        }
+        self.publish(&mut shelf);
+        Ok(match (outside, reason) {
+            (None, _) => (TakenAs::Unloaded, Some("it is not compared any more".to_owned())),
+            (Some(_), Some(reason)) => (TakenAs::Refused, Some(format!("as a shadow: {reason}"))),
+            (Some(_), None) => (TakenAs::Compared, None),
+        })
+    }
+
     /// Its queued runs wait in the store, and its timers become runs that wait.
     async fn unload(&self, name: &str) -> (TakenAs, Option<String>) {
         let mut shelf = self.shelf.lock().await;
-        let there = shelf.slots.remove(name).is_some();
-        if there {
+        let slot = shelf.slots.get_mut(name);
+        let there = slot.is_some();
+        if let Some(slot) = slot {
+            *slot = Slot { shadow: slot.shadow.take(), ..Slot::default() };
+            if slot.is_empty() {
+                shelf.slots.remove(name);
+            }
             self.publish(&mut shelf);
         }
         (if there { TakenAs::Unloaded } else { TakenAs::Unchanged }, None)
@@ -252,7 +302,9 @@ impl Plugins {
                 _ => continue,
             };
             if self.remember_load(shelf, &candidate).await?.is_none() {
-                shelf.slots.insert(name.clone(), Slot { serving: Some(candidate), ..Slot::default() });
+                if let Some(slot) = shelf.slots.get_mut(&name) {
+                    slot.serve(candidate, BTreeSet::new());
+                }
                 released.push(name);
             }
         }
@@ -262,7 +314,10 @@ impl Plugins {
     /// Those of which the last package was refused.
     pub(super) fn refused(&self) -> Vec<PathBuf> {
         let live = self.live.load();
-        let refused = live.slots().filter(|(_, slot)| matches!(slot.update, Some(Update::Refused { .. })));
-        refused.map(|(name, _)| self.loader.settings.dir.join(name)).collect()
+        let settings = &self.loader.settings;
+        let packages = live.slots().filter(|(_, slot)| matches!(slot.update, Some(Update::Refused { .. })));
+        let shadows = live.slots().filter(|(_, slot)| matches!(slot.shadow, Some(Err(_))));
+        let packages = packages.map(|(name, _)| settings.dir.join(name));
+        packages.chain(shadows.map(|(name, _)| settings.shadow_dir.join(name))).collect()
     }
 }

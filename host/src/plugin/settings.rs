@@ -16,6 +16,9 @@ use crate::{
 pub struct Settings {
     /// One directory for each plugin is in here.
     pub dir: PathBuf,
+    /// Versions that are compared with those that serve: a directory each, of the plugin's name. They are given the same runs, and
+    /// what they ask for is thrown away.
+    pub shadow_dir: PathBuf,
     /// Where compiled code is kept, so that a restart compiles nothing. Whoever can write there can run code in the host, so
     /// it must be the host's own. Without it every start compiles.
     pub cache_dir: Option<PathBuf>,
@@ -45,6 +48,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             dir: PathBuf::from("plugins"),
+            shadow_dir: PathBuf::from("shadows"),
             cache_dir: None,
             // A run of a small plugin takes 20 µs, so this is for plugins that wait for the store: enough to hide its
             // latency, and at 2 MiB that stays resident per slot no more than 128 MiB.

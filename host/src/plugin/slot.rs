@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     registry::Plugin,
+    shadow::{Shadow, ShadowStatus},
     status::{PausedStatus, PluginStatus, State, UpdateStatus},
     words::listed,
 };
@@ -17,6 +18,8 @@ pub(super) struct Slot {
     pub held: BTreeSet<String>,
     pub paused: Option<Paused>,
     pub update: Option<Update>,
+    /// What lies for it in the directory of shadows, or why that is refused.
+    pub shadow: Option<Result<Arc<Shadow>, String>>,
 }
 
 /// A newer package that is not loaded.
@@ -38,6 +41,16 @@ impl Slot {
         self.serving.is_some() && self.held.is_empty() && self.paused.is_none()
     }
 
+    /// There is nothing in it, and nothing to say of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.serving.is_none() && self.update.is_none() && self.shadow.is_none()
+    }
+
+    /// Something else serves in it. What is compared with it stays.
+    pub(super) fn serve(&mut self, plugin: Arc<Plugin>, held: BTreeSet<String>) {
+        *self = Slot { serving: Some(plugin), held, shadow: self.shadow.take(), ..Slot::default() };
+    }
+
     /// Takes over what is remembered. Whether anything is different now.
     pub(super) fn remember(&mut self, record: Option<&PluginRecord>) -> bool {
         let package = self.serving.as_ref().map(|plugin| plugin.package.as_str());
@@ -52,6 +65,7 @@ impl Slot {
         let Some(plugin) = &self.serving else {
             let reason = match &self.update {
                 Some(Update::Refused { reason }) => reason.clone(),
+                None if self.shadow.is_some() => "only a shadow of it is there, and nothing that serves".to_owned(),
                 _ => "it is gone from the plugins' directory".to_owned(),
             };
             return PluginStatus::refused(name.to_owned(), reason);
@@ -65,7 +79,11 @@ impl Slot {
         };
         let update = self.update.as_ref().map(|update| update.status(name));
         let paused = self.paused.as_ref().map(PausedStatus::of);
-        PluginStatus { state, paused, update, ..plugin.status() }
+        let shadow = self.shadow.as_ref().map(|shadow| match shadow {
+            Ok(shadow) => shadow.status(),
+            Err(reason) => ShadowStatus::refused(reason.clone()),
+        });
+        PluginStatus { state, paused, update, shadow, ..plugin.status() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{manifest::Permissions, settings::Budget};
+use super::{manifest::Permissions, settings::Budget, shadow::ShadowStatus};
 use crate::{
     domain::plugin::{Evidence, Paused, PausedBy},
     ids::RunId,
@@ -27,6 +27,8 @@ pub struct PluginStatus {
     pub paused: Option<PausedStatus>,
     /// A newer package lies in the directory, and is not loaded.
     pub update: Option<UpdateStatus>,
+    /// Another version that is given the same runs, and how it compares.
+    pub shadow: Option<ShadowStatus>,
     pub handlers: Vec<&'static str>,
     pub subscriptions: Vec<String>,
     pub triggers: Vec<String>,
@@ -117,6 +119,7 @@ impl PluginStatus {
             state: State::Refused { reason },
             paused: None,
             update: None,
+            shadow: None,
             handlers: Vec::new(),
             subscriptions: Vec::new(),
             triggers: Vec::new(),

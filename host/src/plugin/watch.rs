@@ -18,6 +18,7 @@ use super::{
     Plugins, look,
     reload::{Taken, TakenAs},
     settle::Settling,
+    shadow,
 };
 
 pub(super) type Request = oneshot::Sender<Vec<Taken>>;
@@ -26,6 +27,7 @@ pub(super) type Request = oneshot::Sender<Vec<Taken>>;
 pub(super) struct Watching {
     pub settling: Settling,
     pub requests: mpsc::Receiver<Request>,
+    pub to_shadows: mpsc::Receiver<shadow::Task>,
 }
 
 /// Files of one copy are looked at once and not one by one.
@@ -34,7 +36,20 @@ const MOMENT: Duration = Duration::from_millis(20);
 /// Runs until it is to stop.
 pub async fn watch(plugins: Arc<Plugins>, stop: CancellationToken) {
     let watching = plugins.watching.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    let Some(Watching { mut settling, mut requests }) = watching else { return };
+    let Some(Watching { mut settling, mut requests, to_shadows }) = watching else { return };
+    let shadows = tokio::spawn(shadow::work(plugins.clone(), to_shadows, stop.clone()));
+    look_and_listen(&plugins, &mut settling, &mut requests, stop).await;
+    if let Err(error) = shadows.await {
+        tracing::error!(%error, "the comparison with shadows ended badly");
+    }
+}
+
+async fn look_and_listen(
+    plugins: &Plugins,
+    settling: &mut Settling,
+    requests: &mut mpsc::Receiver<Request>,
+    stop: CancellationToken,
+) {
     let mut poll = tokio::time::interval(plugins.loader.settings.poll.0.max(MOMENT));
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut eyes = Eyes::open();
@@ -58,7 +73,7 @@ pub async fn watch(plugins: Arc<Plugins>, stop: CancellationToken) {
             }
             () = wake => {}
         }
-        pass.look(&plugins, &mut settling, &mut eyes).await;
+        pass.look(plugins, settling, &mut eyes).await;
     }
 }
 
@@ -77,15 +92,21 @@ impl Pass {
     }
 
     async fn look(&mut self, plugins: &Plugins, settling: &mut Settling, eyes: &mut Eyes) {
-        let dir = plugins.loader.settings.dir.clone();
-        let looked = tokio::task::spawn_blocking(move || look::packages(&dir)).await;
+        let loader = plugins.loader.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut seen = look::packages(&loader.settings.dir)?;
+            seen.extend(look::packages_or_none(&loader.settings.shadow_dir)?);
+            std::io::Result::Ok(seen)
+        });
+        let looked = looked.await;
         let seen = match looked {
             Ok(Ok(seen)) => seen,
             Ok(Err(error)) => return self.cannot_look(plugins, &error.to_string()),
             Err(error) => return self.cannot_look(plugins, &error.to_string()),
         };
         self.blind = false;
-        eyes.follow(&plugins.loader.settings.dir, seen.keys().map(AsRef::as_ref));
+        let settings = &plugins.loader.settings;
+        eyes.follow([&settings.dir, &settings.shadow_dir], seen.keys().map(AsRef::as_ref));
         let ready = settling.note(seen, Instant::now(), self.is_asked_for());
         for (path, outside) in ready {
             let taken = plugins.take(&path, outside.as_ref(), false).await;
@@ -160,15 +181,15 @@ impl Eyes {
         Eyes { watcher: watcher.ok(), followed: Vec::new(), noticed }
     }
 
-    /// The directory and that of each package. Not what is below: sources may lie there, with all that their tools write.
-    fn follow<'a>(&mut self, dir: &Path, packages: impl Iterator<Item = &'a Path>) {
+    /// The directories, and that of each package. Not what is below: sources may lie there, with all that their tools write.
+    fn follow<'a>(&mut self, dirs: [&'a PathBuf; 2], packages: impl Iterator<Item = &'a Path>) {
         let Some(watcher) = &mut self.watcher else { return };
         let known = |path: PathBuf| {
             let inode = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_dir)?.ino();
             Some((path, inode))
         };
         let below = packages.flat_map(|package| [package.to_owned(), package.join("assets")]);
-        let wanted: Vec<(PathBuf, u64)> = std::iter::once(dir.to_owned()).chain(below).filter_map(known).collect();
+        let wanted: Vec<(PathBuf, u64)> = dirs.into_iter().cloned().chain(below).filter_map(known).collect();
         if wanted == self.followed {
             return;
         }
