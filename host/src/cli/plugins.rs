@@ -15,98 +15,103 @@ pub(super) async fn list(target: &Target, json: bool) -> Result<(), Failure> {
     if !json {
         plugins.iter().for_each(describe);
     }
-    let serves = |plugin: &Value| plugin["state"] == "loaded" && plugin["update"].is_null();
+    let serves = |plugin: &Value| part(plugin, "state") == "loaded" && part(plugin, "update").is_null();
     if plugins.iter().all(serves) { Ok(()) } else { Err(Failure::Silent) }
 }
 
 pub(super) async fn reload(target: &Target) -> Result<(), Failure> {
     let looked = target.connect()?.post("/v1/plugins/reload", None).await?;
-    let rows = |key: &str| looked[key].as_array().cloned().unwrap_or_default();
-    let changed: Vec<Value> = rows("changed").into_iter().filter(|change| change["outcome"] != "unchanged").collect();
+    let rows = |key: &str| part(&looked, key).as_array().cloned().unwrap_or_default();
+    let changed: Vec<Value> =
+        rows("changed").into_iter().filter(|change| part(change, "outcome") != "unchanged").collect();
     for change in &changed {
-        let reason = change["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason = part(change, "reason").as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
         say(format_args!("{} {}{reason}", text(change, "name"), text(change, "outcome")));
     }
     if changed.is_empty() {
         say("nothing has changed");
     }
     let waits = rows("not_loaded");
-    let told = |name: &Value| changed.iter().any(|change| change["name"] == *name);
-    for waiting in waits.iter().filter(|waiting| !told(&waiting["name"])) {
+    let told = |name: &Value| changed.iter().any(|change| part(change, "name") == name);
+    for waiting in waits.iter().filter(|waiting| !told(part(waiting, "name"))) {
         say(format_args!(
             "{} {}: {}",
             text(waiting, "name"),
-            text(&waiting["update"], "state"),
-            text(&waiting["update"], "reason")
+            text(part(waiting, "update"), "state"),
+            text(part(waiting, "update"), "reason")
         ));
     }
-    let fails = |change: &Value| change["outcome"] == "refused" || change["outcome"] == "held";
+    let fails = |change: &Value| part(change, "outcome") == "refused" || part(change, "outcome") == "held";
     if waits.is_empty() && !changed.iter().any(fails) { Ok(()) } else { Err(Failure::Silent) }
 }
 
 pub(super) async fn approve(target: &Target, name: &str) -> Result<(), Failure> {
     let approved = target.connect()?.post(&path(name, "approve"), None).await?;
     say(format_args!("accepted for {name}:"));
-    let words = approved["accepted"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let words = part(&approved, "accepted").as_array().map(Vec::as_slice).unwrap_or_default();
     words.iter().filter_map(Value::as_str).for_each(|word| say(format_args!("  {word}")));
-    describe(&approved["plugin"]);
+    describe(part(&approved, "plugin"));
     Ok(())
 }
 
 pub(super) async fn pause(target: &Target, name: &str, why: Option<&str>) -> Result<(), Failure> {
     let body = why.map(|why| Body { content_type: "application/json", bytes: json!({"why": why}).to_string().into() });
     let paused = target.connect()?.post(&path(name, "pause"), body).await?;
-    describe(&paused["plugin"]);
+    describe(part(&paused, "plugin"));
     Ok(())
 }
 
 pub(super) async fn resume(target: &Target, name: &str) -> Result<(), Failure> {
     let resumed = target.connect()?.post(&path(name, "resume"), None).await?;
-    describe(&resumed["plugin"]);
+    describe(part(&resumed, "plugin"));
     Ok(())
 }
 
 pub(super) async fn shadow(target: &Target, name: &str, json: bool) -> Result<(), Failure> {
     let encoded: String = byte_serialize(name.as_bytes()).collect();
     let plugin = target.connect()?.get(&format!("/v1/plugins/{encoded}")).await?;
-    let shadow = &plugin["shadow"];
+    let shadow = part(&plugin, "shadow");
     if json {
         say(serde_json::to_string_pretty(shadow).map_err(anyhow::Error::from)?);
     } else if shadow.is_null() {
         say(format_args!("{name} has no shadow; put another version of it into plugins.shadow-dir, as {name}/"));
     } else {
-        let version = |of: &Value| of["version"].as_str().unwrap_or("?").to_owned();
+        let version = |of: &Value| part(of, "version").as_str().unwrap_or("?").to_owned();
         say(format_args!("{name} {} beside {}: {}", version(shadow), version(&plugin), text(shadow, "summary")));
-        for example in shadow["examples"].as_array().into_iter().flatten() {
+        for example in part(shadow, "examples").as_array().into_iter().flatten() {
             let differs: Vec<&str> =
-                example["differs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                part(example, "differs").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             say(format_args!("  {} ({}): {}", text(example, "run"), text(example, "version"), differs.join("; ")));
         }
-        if shadow["dropped"].as_u64() > Some(0) {
-            say(format_args!("  {} runs were not compared, because the shadow was behind", shadow["dropped"]));
+        if part(shadow, "dropped").as_u64() > Some(0) {
+            say(format_args!("  {} runs were not compared, because the shadow was behind", part(shadow, "dropped")));
         }
     }
-    if shadow["state"] == "compares" && shadow["differ"] == 0 { Ok(()) } else { Err(Failure::Silent) }
+    if part(shadow, "state") == "compares" && part(shadow, "differ") == 0 { Ok(()) } else { Err(Failure::Silent) }
 }
 
 fn path(name: &str, verb: &str) -> String {
     format!("/v1/plugins/{}/{verb}", byte_serialize(name.as_bytes()).collect::<String>())
 }
 
+fn part<'v>(value: &'v Value, key: &str) -> &'v Value {
+    value.get(key).unwrap_or(&Value::Null)
+}
+
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value[key].as_str().unwrap_or_default()
+    part(value, key).as_str().unwrap_or_default()
 }
 
 fn describe(plugin: &Value) {
     if !plugin.is_object() {
         return;
     }
-    let version = plugin["version"].as_str().map(|version| format!(" {version}")).unwrap_or_default();
+    let version = part(plugin, "version").as_str().map(|version| format!(" {version}")).unwrap_or_default();
     say(format_args!("{}{version}: {}", text(plugin, "name"), text(plugin, "state")));
-    if let Some(reason) = plugin["reason"].as_str() {
+    if let Some(reason) = part(plugin, "reason").as_str() {
         say(format_args!("  {reason}"));
     }
-    for failed in plugin["paused"]["evidence"].as_array().into_iter().flatten() {
+    for failed in part(part(plugin, "paused"), "evidence").as_array().into_iter().flatten() {
         say(format_args!(
             "  {} {} {}: {}",
             text(failed, "at"),
@@ -115,8 +120,8 @@ fn describe(plugin: &Value) {
             text(failed, "message")
         ));
     }
-    if plugin["update"].is_object() {
-        let update = &plugin["update"];
+    if part(plugin, "update").is_object() {
+        let update = part(plugin, "update");
         say(format_args!("  a newer package is {}: {}", text(update, "state"), text(update, "reason")));
     }
 }

@@ -99,7 +99,7 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(case.note("a", 1, Some(fault())), None, "one run that fails again and again is no reason");
         }
-        let said = RunFailure::Reject { message: String::new() };
+        let said = RunFailure::Reject { message: String::new(), detail: None };
         assert_eq!(case.note("a", 2, Some(said)), None);
         assert_eq!(case.note("a", 2, Some(fault())), None);
         assert_eq!(case.note("a", 3, Some(fault())), Some(EVIDENCE_MAX));

@@ -24,6 +24,7 @@ mod capability;
 mod check;
 mod engine;
 mod health;
+mod http;
 mod instance;
 mod limiter;
 mod loader;
@@ -58,6 +59,7 @@ use tokio::{
 };
 
 pub use check::{CheckReport, check};
+pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
 pub use instance::{Execution, Finished, Work};
 pub use manifest::{RetryPolicy, TemplateSpec};
 pub use orders::OrderError;
@@ -131,7 +133,14 @@ impl Plugins {
         let built = engine::build(settings).map_err(plain)?;
         let records = store.plugin_records().await.context("what is remembered of plugins cannot be read")?;
         let loader = Loader::new(settings.clone(), built.engine.clone()).map_err(plain)?;
-        let shared = Shared { engine: built.engine, store, rules, limits: settings.limits.clone(), host_secret };
+        let shared = Shared {
+            engine: built.engine,
+            store,
+            rules,
+            limits: settings.limits.clone(),
+            http: settings.http.clone(),
+            host_secret,
+        };
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (to_shadows, shadowed) = mpsc::channel(shadow::QUEUE_MAX);
         let records = records.into_iter().map(|record| (record.name.clone(), record)).collect();

@@ -131,11 +131,11 @@ impl Plugins {
         let loaded = tokio::task::spawn_blocking(move || loader.load(&dir)).await;
         let loaded = loaded.map_err(|error| format!("it could not be loaded: {error}"))?;
         let mut plugin = loaded.map_err(|error| error.to_string())?;
-        if let Some(now) = self.live.load().slot(name).and_then(|slot| slot.serving.as_ref()) {
-            // A shadow counts for itself.
-            if path.parent() != Some(&*self.loader.settings.shadow_dir) {
-                plugin.counters = now.counters.clone();
-            }
+        if path.parent() == Some(&*self.loader.settings.shadow_dir) {
+            // A request is made at once: one that a shadow made could not be thrown away. It counts for itself, too.
+            plugin.door = None;
+        } else if let Some(now) = self.live.load().slot(name).and_then(|slot| slot.serving.as_ref()) {
+            plugin.counters = now.counters.clone();
         }
         let plugin = Arc::new(plugin);
         if !at_start {

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Span};
+use super::{
+    http::{HttpRuleTable, HttpSettings},
+    units::{Bytes, Span},
+};
 use crate::{
     ids::{PluginName, TenantId},
     secret::Secret,
@@ -42,6 +45,7 @@ pub struct Settings {
     /// Secrets of each plugin by the names in its manifest.
     pub secrets: BTreeMap<PluginName, BTreeMap<String, Secret>>,
     pub limits: LimitSettings,
+    pub http: HttpSettings,
 }
 
 impl Default for Settings {
@@ -64,12 +68,13 @@ impl Default for Settings {
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
             limits: LimitSettings::default(),
+            http: HttpSettings::default(),
         }
     }
 }
 
 /// What the operator grants one plugin. What is absent is granted as the manifest asks; what is there narrows it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Grant {
     pub purposes: Option<Vec<String>>,
@@ -80,6 +85,10 @@ pub struct Grant {
     pub emits: Option<Vec<String>>,
     pub phone: Option<bool>,
     pub secrets: Option<Vec<String>>,
+    /// Requests to services. Nothing is granted where this is absent.
+    pub http: Vec<HttpRuleTable>,
+    /// Networks that are not public and that `http` may lead to all the same.
+    pub networks: Vec<String>,
 }
 
 /// Bounds on what one run may use. Every one of them is on.

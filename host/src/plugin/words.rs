@@ -4,25 +4,41 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{capability::Capabilities, settings::Settings};
+use super::{
+    capability::Capabilities,
+    settings::{Grant, Settings},
+};
 
 /// What a plugin would be allowed because its manifest asks for it: `channels: sms`, `phone`. What the configuration grants by
 /// name is not among it, because somebody has looked at that.
 pub(super) fn wanted(capabilities: &Capabilities, settings: &Settings) -> BTreeSet<String> {
     let effective = serde_json::to_value(&capabilities.effective).unwrap_or_default();
-    let granted = settings.grants.get(&capabilities.plugin).and_then(|grant| serde_json::to_value(grant).ok());
-    let by_name = |key: &str| {
-        let granted = granted.as_ref().and_then(|granted| granted.get(key));
-        granted.is_some_and(|granted| !granted.is_null())
-    };
+    let grant = settings.grants.get(&capabilities.plugin);
     let mut words = BTreeSet::new();
     for (key, value) in effective.as_object().into_iter().flatten() {
         let key = key.replace('_', "-");
-        if !by_name(&key) {
+        if !grant.is_some_and(|grant| by_name(grant, &key)) {
             collect(&key, value, &mut words);
         }
     }
     words
+}
+
+/// Whether the configuration itself says what of this permission is granted. What is not known here is asked about.
+fn by_name(grant: &Grant, key: &str) -> bool {
+    match key {
+        "purposes" => grant.purposes.is_some(),
+        "channels" => grant.channels.is_some(),
+        "templates" => grant.templates.is_some(),
+        "customer" => grant.customer.is_some(),
+        "history" => grant.history.is_some(),
+        "emits" => grant.emits.is_some(),
+        "phone" => grant.phone.is_some(),
+        "secrets" => grant.secrets.is_some(),
+        // Never granted but by name.
+        "http" => true,
+        _ => false,
+    }
 }
 
 fn collect(key: &str, value: &Value, words: &mut BTreeSet<String>) {
@@ -50,7 +66,7 @@ pub(super) fn listed(words: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::{manifest::Permissions, settings::Grant};
+    use crate::plugin::manifest::Permissions;
 
     #[test]
     fn what_the_configuration_grants_by_name_needs_no_second_look() {
