@@ -17,7 +17,7 @@ use crate::{
     dispatch,
     ids::TenantId,
     ingress, page,
-    plugin::Plugins,
+    plugin::{self, Plugins},
     receipt, retention, run,
     shutdown::Shutdown,
     store::{Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
@@ -92,6 +92,7 @@ pub async fn start_with_page(
     let sweeping = retention::sweep(config.retention.clone(), store.clone(), clock.clone(), stop.clone());
     let tasks = vec![
         ("retention", tokio::spawn(sweeping)),
+        ("plugins", tokio::spawn(plugin::watch(plugins.clone(), stop.clone()))),
         ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
         ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), shutdown.clone()))),
         ("dispatch", tokio::spawn(dispatch::work(dispatch_parts, inlets.messages, hand.clone(), shutdown.clone()))),

@@ -19,11 +19,20 @@ pub fn log_to_stderr(settings: &LogSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// SIGTERM and Ctrl-C, from when this is made: one that comes while nobody waits for it is not missed.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Stop,
+    /// SIGHUP: look at the plugins.
+    Reload,
+}
+
+/// SIGTERM, Ctrl-C and SIGHUP, from when this is made: one that comes while nobody waits for it is not missed.
 #[cfg(unix)]
 pub struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
     /// Taken so that it does not end the process: see [`Signals::listen`].
     #[cfg(target_os = "linux")]
     _file_size: tokio::signal::unix::Signal,
@@ -40,16 +49,22 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
             #[cfg(target_os = "linux")]
             _file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
         })
     }
 
-    /// Returns on the next one.
+    /// Returns on the next that asks for an end.
     pub async fn asked_to_stop(&mut self) {
+        while self.next().await != Asked::Stop {}
+    }
+
+    pub async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
         }
     }
 }
@@ -62,6 +77,11 @@ pub struct Signals;
 impl Signals {
     pub fn listen() -> std::io::Result<Signals> {
         Ok(Signals)
+    }
+
+    pub async fn next(&mut self) -> Asked {
+        self.asked_to_stop().await;
+        Asked::Stop
     }
 
     pub async fn asked_to_stop(&mut self) {

@@ -11,8 +11,18 @@ use super::Host;
 
 /// Findings that are not about work with neither owner nor deadline: a store that was broken on purpose, a clock that was moved
 /// by days, a plugin that is refused.
-const OTHER: &[&str] =
-    &["store", "adrift", "oldest-open-run", "messages-overdue", "timers-overdue", "late", "hosts", "plugin-not-loaded"];
+const OTHER: &[&str] = &[
+    "store",
+    "adrift",
+    "oldest-open-run",
+    "messages-overdue",
+    "timers-overdue",
+    "late",
+    "hosts",
+    "plugin-not-loaded",
+    "plugin-waits",
+    "plugin-update-not-loaded",
+];
 /// How long a shard may be without a host, after a host was lost, on a machine that does other things as well.
 const TAKEN_OVER_MAX: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -34,8 +34,8 @@ pub(crate) use db::{Db, both_databases, on_postgres};
 pub(crate) use forged::{hmac_sha256_hex, meta_signature};
 pub(crate) use host::Host;
 pub(crate) use plugins::{
-    Packages, component_in, conformance, copy_guest, copy_shipped, ensure_other_languages, ensure_plugins, repository,
-    shared_cache,
+    Packages, component_in, conformance, copy_guest, copy_package, copy_shipped, ensure_other_languages,
+    ensure_plugins, repository, shared_cache,
 };
 pub(crate) use process::{relais, relais_with, start_relais};
 pub(crate) use random::Random;

@@ -38,6 +38,7 @@ mod plugins;
 mod postgres;
 mod receipts;
 mod registry;
+mod reload;
 mod retention;
 mod rules;
 mod runs;

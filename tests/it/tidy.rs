@@ -165,7 +165,8 @@ fn the_time_is_read_in_one_place_and_durations_are_measured_in_few() {
         ("plugin/cache.rs", "how long compiling took"),
         ("plugin/calls/wasi.rs", "a guest's monotonic clock begins with its run"),
         ("plugin/long.rs", "how long a run took, and may take"),
-        ("plugin/mod.rs", "how long loading took"),
+        ("plugin/mod.rs", "how long loading took, and since when packages stand as they do"),
+        ("plugin/watch.rs", "how long a package has stood as it is"),
         ("store/postgres/lease.rs", "how long a lease is good for, whatever the clocks show"),
     ];
     assert_eq!(outside("Instant::now", &measured.map(|(place, _)| place)), NONE);

@@ -100,14 +100,22 @@ fn vitals(report: &mut Report, vitals: &Vitals, now: Timestamp) {
 
 fn plugins(report: &mut Report, plugins: &Value) {
     let all = plugins.as_array().map(Vec::as_slice).unwrap_or_default();
-    let refused: Vec<_> = all.iter().filter(|plugin| plugin.get("state") == Some(&json!("refused"))).collect();
-    for plugin in &refused {
-        report.findings.push(json!({
-            "kind": "plugin-not-loaded",
-            "id": plugin.get("name"),
-            "why": plugin.get("reason"),
-        }));
+    let mut waiting = 0;
+    for plugin in all {
+        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut found = |kind: &str, why: String| {
+            report.findings.push(json!({"kind": kind, "id": plugin.get("name"), "why": why}));
+        };
+        match text(plugin, "state").as_str() {
+            "refused" => found("plugin-not-loaded", text(plugin, "reason")),
+            "held" | "paused" => found("plugin-waits", text(plugin, "reason")),
+            _ => {}
+        }
+        waiting += usize::from(plugin.get("state") != Some(&json!("loaded")));
+        if let Some(update) = plugin.get("update").filter(|update| update.is_object()) {
+            found("plugin-update-not-loaded", text(update, "reason"));
+        }
     }
-    let detail = format!("{} loaded, {} refused", all.len() - refused.len(), refused.len());
-    report.checks.push(Check { name: "plugins", ok: refused.is_empty(), detail });
+    let detail = format!("{} serve, {waiting} do not", all.len() - waiting);
+    report.checks.push(Check { name: "plugins", ok: waiting == 0, detail });
 }

@@ -13,10 +13,11 @@ use crate::{
     clock::{AdjustableClock, Timestamp},
     domain::{
         event::Event,
+        plugin::PluginOrder,
         run::{Cause, EntityKey, EntitySnapshot, NewRun, Outcome, QueuedRun, RunReport},
     },
-    ids::{Entity, PluginName, RunId},
-    ingress::{AppState, Directory, Settings, TriggerCall, TriggerProblem, problem},
+    ids::{Entity, PluginName, RunId, TenantId},
+    ingress::{AppState, Directory, OrderProblem, Settings, TriggerCall, TriggerProblem, problem},
     rules,
     store::{self, Committed, RunCommit, sqlite::SqliteStore},
 };
@@ -24,6 +25,7 @@ use crate::{
 /// One plugin that wants every event of type `shop.order`.
 struct OnePlugin;
 
+#[async_trait::async_trait]
 impl Directory for OnePlugin {
     fn route(&self, event: &Arc<Event>) -> (Vec<NewRun>, Vec<String>) {
         if event.event_type != "shop.order" {
@@ -56,6 +58,19 @@ impl Directory for OnePlugin {
 
     fn plugin(&self, name: &str) -> Option<Value> {
         (name == "orders").then(|| json!({"name": "orders"}))
+    }
+
+    async fn order(&self, _caller: &TenantId, order: PluginOrder) -> Result<Value, OrderProblem> {
+        match order {
+            PluginOrder::Reload => Ok(json!({"generation": 1, "changed": [], "not_loaded": []})),
+            PluginOrder::Approve { .. } => Err(OrderProblem::NothingToDo("there is nothing to approve".to_owned())),
+            PluginOrder::Pause { plugin, .. } | PluginOrder::Resume { plugin } if plugin != "orders" => {
+                Err(OrderProblem::UnknownPlugin)
+            }
+            PluginOrder::Pause { .. } | PluginOrder::Resume { .. } => {
+                Ok(json!({"changed": true, "plugin": {"name": "orders"}}))
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod event;
 mod message;
 mod migrate;
 mod plugin;
+mod plugins;
 mod registry;
 mod runs;
 mod serve;
@@ -82,9 +83,10 @@ enum Command {
                             Exit codes: 0 healthy; 1 something was found; 3 host not reachable; 4 the host refuses, or no API key."
     )]
     Doctor(doctor::Doctor),
-    /// Begin, build and check plugins
+    /// Begin, build and check plugins; look after those of a host
     #[command(
-        after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin check table-free"
+        after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin check table-free\n  \
+                            relais plugin list\n  relais plugin resume table-free"
     )]
     Plugin {
         #[command(subcommand)]

@@ -1,10 +1,10 @@
-//! `relais plugin new`, `build` and `check`; `trust` beside has the others.
+//! `relais plugin …`: what an author does with a package, and what an operator does with the plugins of a host.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, builder::PossibleValuesParser};
 
-use super::{registry::RegistryCommand, trust::TrustCommand};
+use super::{Target, plugins, registry::RegistryCommand, trust::TrustCommand};
 use crate::{
     author,
     config::Config,
@@ -44,6 +44,60 @@ pub(super) enum PluginCommand {
         #[arg(long, value_name = "LANGUAGE", value_parser = names())]
         lang: Option<String>,
     },
+    /// What a host has loaded, what waits, and why
+    #[command(
+        after_help = "Exit codes: 0 everything serves; 1 something does not (it says why); 3 host not reachable; 4 the host refuses."
+    )]
+    List {
+        #[command(flatten)]
+        target: Target,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have a host look at its plugins' directory now
+    #[command(
+        after_help = "A host looks by itself when files change; this waits for what comes of it. Settings and grants of the configuration are\n\
+                            read when a host starts, not here.\n\nExit codes: 0 everything in the directory is loaded; 1 something is not (it says why)."
+    )]
+    Reload {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Accept the permissions that a held package asks for beyond what was accepted before
+    Approve {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Have a plugin's runs wait in the store; its events are taken
+    Pause {
+        name: String,
+        /// For whoever asks why
+        #[arg(long)]
+        why: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Execute a paused plugin's runs again, from where they stopped
+    Resume {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// How a plugin's shadow compares: the version in plugins.shadow-dir that is given the same runs
+    #[command(
+        after_help = "Put the newer version into shadows/NAME/ (plugins.shadow-dir), watch what this says, then move it to plugins/NAME/.\n\n\
+                            Exit codes: 0 no run differs; 1 some do, or there is no shadow."
+    )]
+    Shadow {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Read a package and say what it needs and whether this host would load it
     #[command(after_help = "Examples:\n  relais plugin check plugins/order-ready\n  \
                             relais plugin check my-plugin --config relais.toml     with the grants and limits of a host\n\nExit codes: 0 it would be loaded, 1 it would be refused (the reason is printed).")]
@@ -77,6 +131,12 @@ impl PluginCommand {
             PluginCommand::Build { dir, lang } => Ok(build(&dir, lang.as_deref())?),
             PluginCommand::Trust(command) => command.run(),
             PluginCommand::Registry(command) => command.run().await,
+            PluginCommand::List { target, json } => plugins::list(&target, json).await,
+            PluginCommand::Reload { target } => plugins::reload(&target).await,
+            PluginCommand::Approve { name, target } => plugins::approve(&target, &name).await,
+            PluginCommand::Pause { name, why, target } => plugins::pause(&target, &name, why.as_deref()).await,
+            PluginCommand::Resume { name, target } => plugins::resume(&target, &name).await,
+            PluginCommand::Shadow { name, target, json } => plugins::shadow(&target, &name, json).await,
             PluginCommand::Check { path, config, json } => check(&path, config.as_deref(), json).await,
         }
     }

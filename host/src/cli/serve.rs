@@ -11,7 +11,7 @@ use crate::{
     clock::{AdjustableClock, Clock, SystemClock, Timestamp},
     config::{ClockKind, ClockSettings, Config},
     host,
-    process::{Signals, log_to_stderr},
+    process::{Asked, Signals, log_to_stderr},
 };
 
 #[derive(Args)]
@@ -41,7 +41,9 @@ impl Serve {
                 return Ok(());
             }
         };
-        signals.asked_to_stop().await;
+        while signals.next().await == Asked::Reload {
+            running.plugins.look_soon();
+        }
         tracing::info!("stopping: no new requests; what is in progress has `server.grace-s` to end");
         stop.cancel();
         running.ended(signals.asked_to_stop()).await

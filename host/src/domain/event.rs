@@ -14,6 +14,9 @@ pub const RESERVED_PREFIX: &str = "relais.";
 /// A run was set aside.
 pub const RUN_SET_ASIDE: &str = "relais.run.set-aside";
 
+/// A plugin kept failing and was paused.
+pub const PLUGIN_PAUSED: &str = "relais.plugin.paused";
+
 /// Why nobody else may raise an event of this type; `None` where they may.
 pub fn reserved(event_type: &str) -> Option<String> {
     let reserved = event_type.starts_with(RESERVED_PREFIX);

@@ -6,6 +6,7 @@
 pub mod customer;
 pub mod event;
 pub mod message;
+pub mod plugin;
 pub mod purpose;
 pub mod run;
 pub mod shard;

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
 use crate::{
-    domain::{event::Event, run::NewRun},
+    domain::{event::Event, plugin::PluginOrder, run::NewRun},
     ids::TenantId,
-    ingress::{Directory, TriggerCall, TriggerProblem},
-    plugin::Plugins,
+    ingress::{Directory, OrderProblem, TriggerCall, TriggerProblem},
+    plugin::{OrderError, Plugins},
 };
 
 pub(super) struct PluginDirectory {
@@ -14,6 +17,7 @@ pub(super) struct PluginDirectory {
     pub tenant: TenantId,
 }
 
+#[async_trait]
 impl Directory for PluginDirectory {
     fn route(&self, event: &Arc<Event>) -> (Vec<NewRun>, Vec<String>) {
         let routing = self.plugins.route(event);
@@ -39,13 +43,50 @@ impl Directory for PluginDirectory {
         })
     }
 
-    fn plugins(&self) -> serde_json::Value {
-        serde_json::json!(self.plugins.status())
+    fn plugins(&self) -> Value {
+        json!(self.plugins.status())
     }
 
-    fn plugin(&self, name: &str) -> Option<serde_json::Value> {
+    fn plugin(&self, name: &str) -> Option<Value> {
         let status = self.plugins.status().into_iter().find(|status| status.name == name)?;
         serde_json::to_value(status).ok()
+    }
+
+    async fn order(&self, caller: &TenantId, order: PluginOrder) -> Result<Value, OrderProblem> {
+        if *caller != self.tenant {
+            return Err(OrderProblem::NotYours { owner: self.tenant.clone() });
+        }
+        let plugins = &self.plugins;
+        match order {
+            PluginOrder::Reload => {
+                let taken = plugins.look_now().await.map_err(problem)?;
+                let waits = plugins.status().into_iter().filter_map(|status| Some((status.name, status.update?)));
+                let waits = waits.map(|(name, update)| json!({"name": name, "update": update}));
+                let waits: Vec<Value> = waits.collect();
+                Ok(json!({"generation": plugins.generation(), "changed": taken, "not_loaded": waits}))
+            }
+            PluginOrder::Approve { plugin } => {
+                let added = plugins.approve(&plugin).await.map_err(problem)?;
+                Ok(json!({"accepted": added, "plugin": self.plugin(&plugin)}))
+            }
+            PluginOrder::Pause { plugin, why } => {
+                let changed = plugins.pause(&plugin, why).await.map_err(problem)?;
+                Ok(json!({"changed": changed, "plugin": self.plugin(&plugin)}))
+            }
+            PluginOrder::Resume { plugin } => {
+                let changed = plugins.resume(&plugin).await.map_err(problem)?;
+                Ok(json!({"changed": changed, "plugin": self.plugin(&plugin)}))
+            }
+        }
+    }
+}
+
+fn problem(error: OrderError) -> OrderProblem {
+    match error {
+        OrderError::Unknown(_) => OrderProblem::UnknownPlugin,
+        OrderError::NothingHeld(_) => OrderProblem::NothingToDo(error.to_string()),
+        OrderError::Stopping => OrderProblem::Failed(error.into()),
+        OrderError::Store(error) => OrderProblem::Store(error),
     }
 }
 

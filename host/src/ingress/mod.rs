@@ -25,6 +25,7 @@ mod wait;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::{
     Router,
     http::HeaderMap,
@@ -37,10 +38,10 @@ pub use settings::{ApiKey, Settings};
 
 use crate::{
     clock::{Clock, Timestamp},
-    domain::{event::Event, run::NewRun},
+    domain::{event::Event, plugin::PluginOrder, run::NewRun},
     ids::TenantId,
     rules,
-    store::{Store, handover::Change},
+    store::{self, Store, handover::Change},
 };
 
 /// What every handler needs. Cloned for each request, so all of it is shared.
@@ -58,7 +59,8 @@ pub struct AppState {
     pub closing: CancellationToken,
 }
 
-/// What the entrance asks of the plugins that are loaded.
+/// What the entrance and the API ask of the plugins that are loaded.
+#[async_trait]
 pub trait Directory: Send + Sync {
     /// The runs that an event sets off, and why subscriptions that matched by type do not apply.
     fn route(&self, event: &Arc<Event>) -> (Vec<NewRun>, Vec<String>);
@@ -70,6 +72,24 @@ pub trait Directory: Send + Sync {
     fn plugins(&self) -> serde_json::Value;
 
     fn plugin(&self, name: &str) -> Option<serde_json::Value>;
+
+    /// Does what an operator says about a plugin, and says what came of it.
+    async fn order(&self, caller: &TenantId, order: PluginOrder) -> Result<serde_json::Value, OrderProblem>;
+}
+
+/// Why an order about a plugin is not followed.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderProblem {
+    #[error("the plugins belong to the tenant `{owner}`")]
+    NotYours { owner: TenantId },
+    #[error("there is no such plugin")]
+    UnknownPlugin,
+    #[error("{0}")]
+    NothingToDo(String),
+    #[error(transparent)]
+    Failed(anyhow::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 /// A webhook as it arrived. Signatures are checked over `body` as it is, before anything reads it.

@@ -68,8 +68,8 @@ fn config() -> Config {
 /// With wasmtime's own settings two threads do less than one, because each teardown gives its pages back and interrupts the
 /// other cores. Kept resident, a slot is wiped in place.
 fn pool(settings: &Settings) -> PoolingAllocationConfig {
-    // The slots of runs that are being torn down while the next ones start.
-    let runs = u32::try_from(settings.concurrency).unwrap_or(u32::MAX).saturating_add(4);
+    // The slots of runs that are being torn down while the next ones start, and one for comparing with a shadow.
+    let runs = u32::try_from(settings.concurrency).unwrap_or(u32::MAX).saturating_add(5);
     let most = &settings.limits.ceiling;
     let mut pool = PoolingAllocationConfig::new();
     // As many of everything as all runs together may have, or one plugin could use up what another needs. It is address space

@@ -22,8 +22,11 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    domain::run::{Cause, EntitySnapshot, Outcome, QueuedRun, RunFailure, RunReport},
-    ids::EventId,
+    domain::{
+        event::{Event, RESERVED_PREFIX},
+        run::{Cause, EntityKey, EntitySnapshot, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
+    },
+    ids::{Entity, EventId, RunId, TenantId},
 };
 
 /// A run to execute, with what it reads.
@@ -94,6 +97,46 @@ async fn timed(mut store: Store<RunState>, plugin: Arc<Plugin>, pace: Arc<Pace>)
         }
     };
     (called, store.into_data())
+}
+
+/// Makes an instance under every limit and calls nothing of it: whether a run would get as far as its handler.
+pub(super) async fn try_out(plugin: &Arc<Plugin>, shared: &Arc<Shared>, now: Timestamp) -> Result<(), RunFailure> {
+    let state = RunState::new(plugin.clone(), shared.clone(), trial(plugin, now), Arc::default(), now);
+    let mut store = Store::new(&shared.engine, state);
+    bound(&mut store, plugin, Arc::new(Pace::begin()));
+    let tried = tokio::time::timeout(plugin.budget.time.0, plugin.pre.instantiate_async(&mut store)).await;
+    match tried {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(classify(&error, store.data())),
+        Err(_) => Err(limit(&LimitReached::wished("time", plugin.budget.time), plugin)),
+    }
+}
+
+/// A run that nobody asked for: a beginning of an instance may look at its run.
+fn trial(plugin: &Plugin, now: Timestamp) -> QueuedRun {
+    let tenant = TenantId::default_tenant();
+    let event = Arc::new(Event {
+        id: EventId::of(&tenant, "/relais", "trial"),
+        tenant: tenant.clone(),
+        source_id: "trial".to_owned(),
+        source: "/relais".to_owned(),
+        event_type: format!("{RESERVED_PREFIX}trial"),
+        subject: None,
+        time: now,
+        received: now,
+        customer: None,
+        data: "null".into(),
+        attributes: Vec::new(),
+        cause: None,
+    });
+    let run = NewRun {
+        id: RunId::of_event(event.id, plugin.name(), 0),
+        key: EntityKey { tenant, plugin: plugin.name().clone(), entity: Entity::from("trial") },
+        customer: None,
+        cause: Cause::Event(event),
+        hold_up: true,
+    };
+    QueuedRun { seq: 0, attempts: 0, not_before: now, accepted: now, run }
 }
 
 /// Every limit that wasmtime keeps for us.

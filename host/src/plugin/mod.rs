@@ -10,6 +10,10 @@
 //! The way through: `package` and `manifest` read, `capability` cuts down to what is granted, `cache` remembers what
 //! `compile` made in a process of its own, `registry` links and routes, `instance` executes, `calls` answers what a run asks for. `trigger` makes events of webhooks.
 //!
+//! The directory may change while the host runs: `watch` notices, `look` and `settle` say which package has come to rest, `reload`
+//! loads it aside and publishes it, in one swap of the [`Registry`] that everybody works with. `orders` is what an operator says
+//! about a plugin, `health` what its failures say, and `shadow` how another version compares on the same runs.
+//!
 //! This module never sends, never commits, never reads the time of day, and gives a plugin no address, file or socket.
 //! Nothing outside of it names wasmtime.
 
@@ -21,28 +25,43 @@ mod capability;
 mod check;
 mod compile;
 mod engine;
+mod health;
 mod http;
 mod instance;
 mod limiter;
+mod loader;
 mod long;
+mod look;
 mod manifest;
+mod orders;
 mod package;
 mod registry;
+mod reload;
 mod settings;
+mod settle;
+mod shadow;
+mod shape;
+mod slot;
+mod status;
 mod subscription;
 mod trigger;
 pub mod trust;
 mod units;
 mod used;
+mod watch;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
-use tokio::sync::Semaphore;
-use wasmtime::component::Linker;
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    time::Instant,
+};
 
 pub use budget::{Budget, Wishes};
 pub use check::{CheckReport, check};
@@ -50,10 +69,15 @@ pub use compile::child::compile_from_stdin;
 pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
 pub use instance::{Execution, Finished, Work};
 pub use manifest::{RetryPolicy, TemplateSpec};
-pub use registry::{Plugin, PluginStatus, Routing, State};
+pub use orders::OrderError;
+pub use registry::{Plugin, Routing};
+pub use reload::{Taken, TakenAs};
 pub use settings::{CompileSettings, Grant, LimitSettings, Settings};
+pub use shadow::{Example, ShadowStatus};
+pub use status::{PluginStatus, State, UpdateStatus};
 pub use trigger::{TriggerError, TriggerSpec};
 pub use units::{Bytes, Span};
+pub use watch::watch;
 
 use crate::{
     clock::Clock,
@@ -62,18 +86,35 @@ use crate::{
     rules,
     store::Store,
 };
-use cache::Cache;
-use calls::RunState;
+use health::Health;
+use loader::Loader;
 use long::LongRuns;
 use registry::{Registry, Shared};
+use reload::Shelf;
+use settle::Settling;
+use watch::{Request, Watching};
 
 /// The plugins of a host.
 pub struct Plugins {
     shared: Arc<Shared>,
-    registry: Registry,
+    loader: Arc<Loader>,
+    clock: Arc<dyn Clock>,
+    /// What everybody works with: one snapshot, swapped as a whole.
+    live: ArcSwap<Registry>,
+    shelf: tokio::sync::Mutex<Shelf>,
+    health: Health,
+    /// Notified when something else serves, or waits, than before.
+    changed: Arc<Notify>,
+    requests: mpsc::Sender<Request>,
+    to_shadows: mpsc::Sender<shadow::Task>,
+    /// Taken by the watch.
+    watching: Mutex<Option<Watching>>,
     /// Runs side by side: below the pool's size, so that the pool is never what refuses.
     places: Semaphore,
 }
+
+/// Requests to look that wait at a time.
+const REQUESTS_MAX: usize = 64;
 
 /// There is no such trigger; what there is instead.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -95,6 +136,8 @@ impl Plugins {
     ) -> anyhow::Result<Arc<Plugins>> {
         let started = clock.now();
         let built = engine::build(settings).map_err(plain)?;
+        let records = store.plugin_records().await.context("what is remembered of plugins cannot be read")?;
+        let loader = Loader::new(settings.clone(), built.engine.clone()).map_err(plain)?;
         let shared = Shared {
             engine: built.engine,
             store,
@@ -104,45 +147,88 @@ impl Plugins {
             long: LongRuns::start()?,
             host_secret,
         };
-        let loading = (settings.clone(), shared.engine.clone());
-        // Compiling takes seconds and all of a core: not on a thread that serves.
-        let registry = tokio::task::spawn_blocking(move || load_all(&loading.0, &loading.1)).await??;
+        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        let (to_shadows, shadowed) = mpsc::channel(shadow::QUEUE_MAX);
+        let records = records.into_iter().map(|record| (record.name.clone(), record)).collect();
+        let plugins = Plugins {
+            shared: Arc::new(shared),
+            loader: Arc::new(loader),
+            clock,
+            live: ArcSwap::default(),
+            shelf: tokio::sync::Mutex::new(Shelf { records, ..Shelf::default() }),
+            health: Health::default(),
+            changed: Arc::default(),
+            requests,
+            to_shadows,
+            watching: Mutex::new(None),
+            places: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+        };
+        let watching = Watching { settling: plugins.load_all().await?, requests: asked, to_shadows: shadowed };
+        let live = plugins.live.load();
         tracing::info!(
-            loaded = registry.plugins.len(),
-            refused = registry.refused.len(),
+            loaded = live.plugins.len(),
+            refused = live.slots().filter(|(_, slot)| slot.serving.is_none()).count(),
             pooled = built.pooled,
-            took_ms = u64::try_from(clock.now().since(started).as_millis()).unwrap_or(u64::MAX),
+            took_ms = u64::try_from(plugins.clock.now().since(started).as_millis()).unwrap_or(u64::MAX),
             "plugins are ready"
         );
-        let places = Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS));
-        Ok(Arc::new(Plugins { shared: Arc::new(shared), registry, places }))
+        drop(live);
+        Ok(Arc::new(Plugins { watching: Mutex::new(Some(watching)), ..plugins }))
+    }
+
+    /// One after the other: compiling takes up to half a gigabyte for a large component, and uses every core by itself.
+    async fn load_all(&self) -> anyhow::Result<Settling> {
+        let settings = &self.loader.settings;
+        let mut settling = Settling::new(settings.settle.0);
+        let mut dirs = package::list(&settings.dir)
+            .with_context(|| format!("cannot read the plugins' directory {}", settings.dir.display()))?;
+        let shadows = package::list(&settings.shadow_dir)
+            .with_context(|| format!("cannot read the shadows' directory {}", settings.shadow_dir.display()))?;
+        dirs.extend(shadows);
+        for dir in dirs {
+            let outside = look::outside(&dir);
+            let taken = self.take(&dir, Some(&outside), true).await;
+            // What changed under the eyes of the start is looked at by the watch.
+            if taken.outcome != TakenAs::Later {
+                settling.acted(&dir, Some(outside), Instant::now());
+            }
+        }
+        Ok(settling)
     }
 
     pub fn get(&self, name: &PluginName) -> Option<Arc<Plugin>> {
-        self.registry.plugins.get(name).cloned()
+        self.live.load().plugins.get(name).cloned()
+    }
+
+    /// Whether a plugin's runs are executed now: it is loaded, and nobody has it wait.
+    pub fn serves(&self, name: &PluginName) -> bool {
+        self.live.load().slot(name).is_some_and(slot::Slot::serves)
+    }
+
+    /// Notified when other plugins serve, or wait, than before.
+    pub fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
     }
 
     /// All plugins by name, those that were refused included.
     pub fn status(&self) -> Vec<PluginStatus> {
-        let loaded = self.registry.plugins.values().map(|plugin| plugin.status());
-        let mut all: Vec<PluginStatus> = loaded.chain(self.registry.refused.iter().cloned()).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+        self.live.load().slots().map(|(name, slot)| slot.status(name)).collect()
     }
 
     /// Which runs an event sets off. Fast, and changes nothing.
     pub fn route(&self, event: &Arc<Event>) -> Routing {
-        self.registry.route(event)
+        self.live.load().route(event)
     }
 
     /// Plugins that ask for messages which answer none.
     pub fn listeners(&self) -> Vec<PluginName> {
         let asks = |plugin: &&Arc<Plugin>| plugin.manifest.on_message.is_some_and(|asked| asked.others);
-        self.registry.plugins.values().filter(asks).map(|plugin| plugin.name().clone()).collect()
+        self.live.load().plugins.values().filter(asks).map(|plugin| plugin.name().clone()).collect()
     }
 
     pub fn trigger(&self, plugin: &str, trigger: &str) -> Result<Arc<TriggerSpec>, UnknownTrigger> {
-        let triggers = &self.registry.triggers;
+        let live = self.live.load();
+        let triggers = &live.triggers;
         triggers.get(&(plugin.to_owned(), trigger.to_owned())).cloned().ok_or_else(|| UnknownTrigger {
             plugin: plugin.chars().take(64).collect(),
             trigger: trigger.chars().take(64).collect(),
@@ -150,9 +236,10 @@ impl Plugins {
         })
     }
 
-    /// Executes a run. Waits for a place first, which counts neither as its time nor as its computing.
+    /// Executes a run, by the version that is loaded now. Waits for a place first, which counts neither as its time nor as its
+    /// computing.
     pub async fn execute(&self, work: Work) -> Execution {
-        let Some(plugin) = self.registry.plugins.get(&work.run.run.key.plugin) else {
+        let Some(plugin) = self.get(&work.run.run.key.plugin) else {
             let message = format!(
                 "the plugin `{}` is not loaded; put its package back, or discard the run",
                 work.run.run.key.plugin
@@ -162,7 +249,14 @@ impl Plugins {
         let Ok(_place) = self.places.acquire().await else {
             return Execution::not_begun(RunFailure::Host { message: "the host is shutting down".to_owned() });
         };
-        instance::execute(plugin, &self.shared, work).await
+        let run = work.run.run.id;
+        let shadowed = self.shadowed(&work);
+        let execution = instance::execute(&plugin, &self.shared, work).await;
+        if let Some(shadowed) = shadowed {
+            self.compare(shadowed, &plugin, &execution);
+        }
+        self.judge(&plugin, run, &execution).await;
+        execution
     }
 
     /// Executes the same work `times` over and gives the CPU-bound wall time of all of them: what one run costs without the
@@ -182,36 +276,4 @@ impl Plugins {
 /// The library's errors are not the standard library's.
 fn plain(error: wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
-}
-
-/// One after the other: compiling a large component takes all cores by itself.
-fn load_all(settings: &Settings, engine: &wasmtime::Engine) -> anyhow::Result<Registry> {
-    let linker: Linker<RunState> = registry::linker(engine).map_err(plain)?;
-    let cache = Cache::open(settings);
-    let dirs = package::list(&settings.dir)
-        .with_context(|| format!("cannot read the plugins' directory {}", settings.dir.display()))?;
-    let mut registry = Registry::default();
-    for dir in dirs {
-        match registry::load(&dir, engine, &linker, &cache, settings) {
-            Ok(plugin) => {
-                let status = plugin.status();
-                tracing::info!(
-                    plugin = status.name, version = status.version, digest = status.digest, handlers = ?status.handlers,
-                    compile_ms = status.compile_ms, cached = status.cached, "plugin loaded"
-                );
-                for import in &plugin.trapping {
-                    tracing::warn!(plugin = status.name, "`{import}` is not offered; calling it would end the run");
-                }
-                registry.add(Arc::new(plugin), settings);
-            }
-            Err(error) => registry.refused.push(refuse(&dir, &error)),
-        }
-    }
-    Ok(registry)
-}
-
-fn refuse(dir: &Path, error: &registry::Error) -> PluginStatus {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    tracing::error!(plugin = name, "plugin refused: {error}");
-    PluginStatus::refused(name, error.to_string())
 }

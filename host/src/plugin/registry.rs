@@ -12,7 +12,6 @@ use std::{
     },
 };
 
-use serde::Serialize;
 use wasmtime::{
     Engine,
     component::{Component, HasSelf, InstancePre, Linker},
@@ -27,9 +26,12 @@ use super::{
     http::{Door, HttpSettings, Networks, Outside},
     limiter::LimitReached,
     long::{Habit, LongRuns},
-    manifest::{self, CONTRACT, Manifest, Permissions},
+    manifest::{self, CONTRACT, Manifest},
     package::{self, Asset, Package},
     settings::{LimitSettings, Settings},
+    shadow::Shadow,
+    slot::Slot,
+    status::{PluginStatus, State},
     subscription::{Match, Pattern, Subject},
     trigger::TriggerSpec,
     trust::{self, Verdict},
@@ -96,7 +98,8 @@ pub struct Plugin {
     pub secrets: BTreeMap<String, Secret>,
     /// The way out for its requests; none where none is granted.
     pub(super) door: Option<Arc<dyn Outside>>,
-    pub counters: Counters,
+    /// Shared by the versions of a plugin.
+    pub counters: Arc<Counters>,
     pub(super) pre: InstancePre<RunState>,
     pub(super) handlers: Handlers,
     pub(super) size_bytes: usize,
@@ -124,44 +127,6 @@ pub struct Counters {
     pub(super) habit: Habit,
 }
 
-/// A plugin as operators see it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub struct PluginStatus {
-    pub name: String,
-    pub version: Option<String>,
-    pub title: Option<String>,
-    pub digest: Option<String>,
-    /// Over the whole package, manifest and assets included.
-    pub package_digest: Option<String>,
-    /// Under which name the key is trusted that it was signed with.
-    pub signed_by: Option<String>,
-    /// The lock file has this package.
-    pub pinned: bool,
-    #[serde(flatten)]
-    pub state: State,
-    pub handlers: Vec<&'static str>,
-    pub subscriptions: Vec<String>,
-    pub triggers: Vec<String>,
-    pub asked: Option<Permissions>,
-    pub effective: Option<Permissions>,
-    pub limits: Option<Budget>,
-    pub size_bytes: usize,
-    pub compile_ms: u64,
-    /// The compiled code was kept from an earlier start.
-    pub cached: bool,
-    pub runs: u64,
-    pub faults: u64,
-    pub limits_reached: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum State {
-    Loaded,
-    Refused { reason: String },
-}
-
 impl Plugin {
     pub fn name(&self) -> &PluginName {
         &self.manifest.name
@@ -179,6 +144,9 @@ impl Plugin {
             signed_by: self.verdict.signed_by.clone(),
             pinned: self.verdict.pinned,
             state: State::Loaded,
+            paused: None,
+            update: None,
+            shadow: None,
             handlers: self.handlers.names(),
             subscriptions: patterns.map(ToString::to_string).collect(),
             triggers: manifest.triggers.iter().map(|trigger| trigger.name.clone()).collect(),
@@ -191,33 +159,6 @@ impl Plugin {
             runs: self.counters.runs.load(Ordering::Relaxed),
             faults: self.counters.faults.load(Ordering::Relaxed),
             limits_reached: self.counters.limits.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl PluginStatus {
-    pub(super) fn refused(name: String, reason: String) -> PluginStatus {
-        PluginStatus {
-            name,
-            version: None,
-            title: None,
-            digest: None,
-            package_digest: None,
-            signed_by: None,
-            pinned: false,
-            state: State::Refused { reason },
-            handlers: Vec::new(),
-            subscriptions: Vec::new(),
-            triggers: Vec::new(),
-            asked: None,
-            effective: None,
-            limits: None,
-            size_bytes: 0,
-            compile_ms: 0,
-            cached: false,
-            runs: 0,
-            faults: 0,
-            limits_reached: 0,
         }
     }
 }
@@ -304,7 +245,7 @@ pub(super) fn load(
         verdict,
         config: package.config,
         assets: package.assets,
-        counters: Counters::default(),
+        counters: Arc::default(),
         capabilities,
         budget,
         pre,
@@ -399,11 +340,14 @@ fn link(linker: &Linker<RunState>, component: &Component, unknown_wasi: bool) ->
     linked.map_err(|error| Error::Link(format!("{error:#}")))
 }
 
-/// The plugins of a host by name, with an index from event types to subscriptions.
+/// The plugins of a host at a moment, with an index from event types to subscriptions. It never changes; another takes its place.
 #[derive(Default)]
 pub(super) struct Registry {
+    /// Counts the snapshots of a host.
+    pub generation: u64,
+    slots: BTreeMap<String, Slot>,
+    shadows: BTreeMap<PluginName, Arc<Shadow>>,
     pub plugins: BTreeMap<PluginName, Arc<Plugin>>,
-    pub refused: Vec<PluginStatus>,
     pub triggers: BTreeMap<(String, String), Arc<TriggerSpec>>,
     exact: HashMap<String, Vec<Reference>>,
     prefixes: Vec<(String, Reference)>,
@@ -424,7 +368,32 @@ pub struct Routing {
 }
 
 impl Registry {
-    pub(super) fn add(&mut self, plugin: Arc<Plugin>, settings: &Settings) {
+    pub(super) fn of(slots: BTreeMap<String, Slot>, generation: u64, settings: &Settings) -> Registry {
+        let mut registry = Registry { generation, ..Registry::default() };
+        slots.values().filter_map(|slot| slot.serving.clone()).for_each(|plugin| registry.add(plugin, settings));
+        let shadows = slots.values().filter_map(|slot| match (&slot.serving, &slot.shadow) {
+            (Some(plugin), Some(Ok(shadow))) => Some((plugin.name().clone(), shadow.clone())),
+            _ => None,
+        });
+        registry.shadows = shadows.collect();
+        registry.slots = slots;
+        registry
+    }
+
+    /// By the name of its directory, which is the plugin's where one serves.
+    pub(super) fn slot(&self, name: &str) -> Option<&Slot> {
+        self.slots.get(name)
+    }
+
+    pub(super) fn shadow(&self, plugin: &PluginName) -> Option<Arc<Shadow>> {
+        self.shadows.get(plugin).cloned()
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = (&String, &Slot)> {
+        self.slots.iter()
+    }
+
+    fn add(&mut self, plugin: Arc<Plugin>, settings: &Settings) {
         for (no, subscription) in plugin.manifest.subscriptions.iter().enumerate() {
             for pattern in &subscription.types {
                 let reference = Reference { plugin: plugin.clone(), subscription: no };
@@ -437,12 +406,6 @@ impl Registry {
         let secrets = settings.secrets.get(plugin.name());
         for trigger in &plugin.manifest.triggers {
             let secret = trigger.secret_name().and_then(|name| secrets?.get(name)).cloned();
-            if let (Some(name), None) = (trigger.secret_name(), &secret) {
-                tracing::warn!(
-                    plugin = %plugin.name(), trigger = trigger.name,
-                    "every request will be refused: set [plugins.secrets.{}] {name} = {{ env = \"…\" }}", plugin.name()
-                );
-            }
             let spec = TriggerSpec { plugin: plugin.name().clone(), trigger: trigger.clone(), secret };
             self.triggers.insert((plugin.name().to_string(), trigger.name.clone()), Arc::new(spec));
         }

@@ -21,6 +21,9 @@ use crate::{
 pub struct Settings {
     /// One directory for each plugin is in here.
     pub dir: PathBuf,
+    /// Versions that are compared with those that serve: a directory each, of the plugin's name. They are given the same runs, and
+    /// what they ask for is thrown away.
+    pub shadow_dir: PathBuf,
     /// Where compiled code is kept, so that a restart compiles nothing. Whoever can write there can run code in the host, so
     /// it must be the host's own. Without it every start compiles.
     pub cache_dir: Option<PathBuf>,
@@ -35,6 +38,12 @@ pub struct Settings {
     pub trusted_keys: BTreeMap<String, PublicKey>,
     /// Runs side by side. The pool of instances is sized by it; more runs wait in the store.
     pub concurrency: usize,
+    /// How long a package has to stand as it is before it is read: a copy that is being made is not.
+    pub settle: Span,
+    /// How often the directory is looked at where the system tells of nothing, and what other hosts decided about plugins.
+    pub poll: Span,
+    /// So many different runs in a row that fail by a plugin's own fault, and it is paused. 0: never.
+    pub pause_after: u32,
     /// Whose plugins these are.
     #[serde(default = "TenantId::default_tenant")]
     pub tenant: TenantId,
@@ -54,6 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             dir: PathBuf::from("plugins"),
+            shadow_dir: PathBuf::from("shadows"),
             cache_dir: None,
             // About thirty plugins in JavaScript or Python, or some thousand in Rust.
             cache_bytes: Bytes(1 << 30),
@@ -65,6 +75,11 @@ impl Default for Settings {
             // A run of a small plugin takes 20 µs, so this is for plugins that wait for the store: enough to hide its
             // latency, and at 2 MiB that stays resident per slot no more than 128 MiB.
             concurrency: 64,
+            // Longer than the pauses in a copy over a slow network, short enough to wait for.
+            settle: Span(Duration::from_secs(1)),
+            poll: Span(Duration::from_secs(2)),
+            // Each of them has been executed three times or more by the time that it is set aside: ten are no accident.
+            pause_after: 10,
             tenant: TenantId::default_tenant(),
             grant_by_default: true,
             grants: BTreeMap::new(),

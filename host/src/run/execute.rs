@@ -36,8 +36,8 @@ pub(super) enum What {
 
 /// How long a run waits in memory when the store or the host itself is in trouble.
 const HOST_TROUBLE_PAUSE: Duration = Duration::from_secs(1);
-/// How long it waits for a plugin that is not loaded: somebody has to put it back.
-pub(super) const PLUGIN_MISSING_PAUSE: Duration = Duration::from_secs(30);
+/// How long a run waits that had its turn just when its plugin went or was paused. From then on the flow has no turns.
+pub(super) const PLUGIN_MISSING_PAUSE: Duration = Duration::from_secs(1);
 /// How often a run is executed anew at once because its entity changed under it. More than this, and it waits a moment.
 const STALE_MAX: u32 = 3;
 
@@ -62,7 +62,7 @@ pub(super) async fn execute(parts: &Parts, queued: QueuedRun) -> Ended {
 enum Trouble {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    #[error("the plugin is not loaded; its runs wait until it is back")]
+    #[error("the plugin is not loaded or is paused; its runs wait until it serves")]
     PluginMissing,
     #[error("{0}")]
     Host(String),
@@ -99,7 +99,7 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
             }
         }
         let work = Work { run: queued.clone(), snapshot, now };
-        if parts.plugins.retry(&queued.run.key.plugin).is_none() {
+        if !parts.plugins.serves(&queued.run.key.plugin) {
             return Err(Trouble::PluginMissing);
         }
         let Execution { result, report, retry } = parts.plugins.execute(work).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::{
     domain::event::Event,
@@ -21,6 +22,16 @@ pub trait Executor: Send + Sync + 'static {
         usize::MAX
     }
 
+    /// Whether a plugin's runs are executed now. Those of one that is not loaded, or paused, stay in the store.
+    fn serves(&self, plugin: &PluginName) -> bool {
+        self.retry(plugin).is_some()
+    }
+
+    /// Notified when that may have changed.
+    fn changed(&self) -> Arc<Notify> {
+        Arc::default()
+    }
+
     /// Which runs an event sets off. Fast, and changes nothing.
     fn route(&self, event: &Arc<Event>) -> Routing;
 
@@ -36,6 +47,14 @@ impl Executor for Plugins {
 
     fn concurrent(&self, plugin: &PluginName) -> usize {
         self.get(plugin).map_or(usize::MAX, |plugin| usize::try_from(plugin.budget.concurrent).unwrap_or(usize::MAX))
+    }
+
+    fn serves(&self, plugin: &PluginName) -> bool {
+        Plugins::serves(self, plugin)
+    }
+
+    fn changed(&self) -> Arc<Notify> {
+        Plugins::changed(self)
     }
 
     fn route(&self, event: &Arc<Event>) -> Routing {

@@ -32,6 +32,8 @@ pub(super) struct Terms {
 pub(super) struct Flows {
     settings: Settings,
     terms: Box<dyn Fn(&PluginName) -> Terms + Send>,
+    /// Whether a plugin's runs are executed. Those of one that is not have no turns, and wait where they are.
+    serves: Box<dyn Fn(&PluginName) -> bool + Send>,
     windows: HashMap<Flow, Window>,
     turns: Turns,
     readers: VecDeque<Flow>,
@@ -42,7 +44,18 @@ pub(super) struct Flows {
 impl Flows {
     pub(super) fn new(settings: Settings, terms: Box<dyn Fn(&PluginName) -> Terms + Send>) -> Flows {
         let turns = Turns::of_places(settings.concurrent_max).with_tenant_most(settings.concurrent_per_tenant_max);
-        Flows { settings, terms, windows: HashMap::new(), turns, readers: VecDeque::new(), listed: false }
+        let serves = Box::new(|_: &PluginName| true);
+        Flows { settings, terms, serves, windows: HashMap::new(), turns, readers: VecDeque::new(), listed: false }
+    }
+
+    pub(super) fn where_served(self, serves: Box<dyn Fn(&PluginName) -> bool + Send>) -> Flows {
+        Flows { serves, ..self }
+    }
+
+    /// Other plugins serve than before.
+    pub(super) fn served_anew(&mut self) {
+        let flows: Vec<Flow> = self.windows.keys().cloned().collect();
+        flows.iter().for_each(|flow| self.touched(flow));
     }
 
     pub(super) fn hand_over(&mut self, run: QueuedRun, now: Timestamp) {
@@ -102,10 +115,10 @@ impl Flows {
     /// The next run to execute.
     pub(super) fn next(&mut self, ours: impl Fn(&EntityKey) -> bool) -> Option<QueuedRun> {
         let mut next = None;
-        let windows = &mut self.windows;
+        let (windows, serves) = (&mut self.windows, &self.serves);
         self.turns.give(|flow, may| {
             let Some(window) = windows.get_mut(flow) else { return Turn::Nothing };
-            if !window.has_ready() {
+            if !window.has_ready() || !serves(&flow.plugin) {
                 return Turn::Nothing;
             }
             if !may(window.running) || window.running >= window.limits.concurrent {

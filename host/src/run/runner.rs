@@ -53,8 +53,10 @@ impl Runner {
             longest: failure::longest(plugins.retry(name)),
             concurrent: plugins.concurrent(name),
         };
+        let plugins = parts.plugins.clone();
+        let serves = move |name: &_| plugins.serves(name);
         Runner {
-            flows: Flows::new(parts.settings.clone(), Box::new(terms)),
+            flows: Flows::new(parts.settings.clone(), Box::new(terms)).where_served(Box::new(serves)),
             parts,
             inlet,
             list: true,
@@ -69,6 +71,7 @@ impl Runner {
         let mut handed = Vec::with_capacity(BATCH);
         let mut ended = Vec::with_capacity(BATCH);
         let missed = self.inlet.missed();
+        let served_anew = self.parts.plugins.changed();
         let clock = self.parts.clock.clone();
         // By the machine's time: hints are lost in that time, whatever the host's clock says.
         let mut sweep = tokio::time::interval(self.parts.settings.sweep());
@@ -103,6 +106,7 @@ impl Runner {
                     self.misses += 1;
                     self.list = true;
                 }
+                _ = served_anew.notified() => self.flows.served_anew(),
                 _ = clock.sleep_until(wake_at) => self.flows.wake(clock.now()),
                 _ = sweep.tick() => {
                     self.flows.sweep(clock.now());

@@ -8,6 +8,7 @@ pub(crate) mod erasure;
 pub(crate) mod messages;
 pub(crate) mod open_work;
 pub(crate) mod plans;
+pub(crate) mod plugins;
 pub(crate) mod races;
 pub(crate) mod receipts;
 pub(crate) mod retention;
@@ -76,6 +77,10 @@ macro_rules! store_contract {
                 many_runs_are_replayed_in_steps_and_handed_over_in_their_order,
                 a_step_takes_so_many_and_says_that_there_are_more, a_filter_takes_what_it_names_and_nothing_else,
                 an_alert_is_there_with_the_mark_that_it_is_about_and_not_without,
+            }
+            plugins::{
+                permissions_are_accepted_at_first_sight_and_by_an_operator,
+                a_plugin_is_paused_once_with_its_evidence_and_its_alert,
             }
             races::{ a_timer_set_anew_or_cancelled_while_it_fires_runs_once }
             messages::{

@@ -12,6 +12,7 @@ mod cache;
 mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
+mod figures;
 pub mod handover;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -28,6 +29,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
+pub use figures::{Figures, Part};
 pub use handover::Handover;
 pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
@@ -39,6 +41,7 @@ use crate::{
         customer::{Address, Consent, Customer},
         event::Event,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
+        plugin::{PluginChange, PluginChanged, PluginRecord},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
         shard::Shard,
         status::{AttemptState, MessageState},
@@ -364,28 +367,6 @@ pub struct MessageFilter {
     pub state: Option<MessageState>,
 }
 
-/// Figures that are cheap to read.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Figures {
-    pub events: i64,
-    pub open_runs: i64,
-    pub set_aside_runs: i64,
-    pub timers: i64,
-    pub open_messages: i64,
-    pub messages_by_state: BTreeMap<String, i64>,
-    pub double_deliveries: i64,
-    pub uncertain_attempts: i64,
-}
-
-/// What a host has of the work of its store.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Part {
-    /// Of 1,024.
-    pub shards: usize,
-    /// Hosts that live, this one included.
-    pub hosts: usize,
-}
-
 /// Derived from the key that a store is born with, so that a backup of the store has all that there is.
 pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key("relais: the randomness of runs", store_key)
@@ -540,6 +521,21 @@ pub trait Store: Send + Sync + 'static {
     async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
+
+    // what is remembered of plugins --------------------------------------------------------------------------------
+
+    /// Of every plugin that was ever loaded.
+    async fn plugin_records(&self) -> Result<Vec<PluginRecord>>;
+
+    /// Takes note of what an operator or a host decided about a plugin, and says what came of it. `alert` is committed with the
+    /// change, where there is one.
+    async fn change_plugin(
+        &self,
+        name: &PluginName,
+        change: PluginChange,
+        alert: Option<RoutedEvent>,
+        now: Timestamp,
+    ) -> Result<PluginChanged>;
 
     // what goes, and what is amiss ---------------------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ impl run::Host for RunState {
             run::Level::Error => "error",
         };
         let (plugin, run) = (self.plugin.name(), self.work.run.id);
-        if !self.log.line(Stream::Log(level), &message, fields.clone()) {
+        let fields_shown = shown(&fields);
+        if !self.log.line(Stream::Log(level), &message, fields) {
             return Err(self.log.full().into());
         }
         // The host's own log is for people: of a line that is as long as the whole allowance it has the beginning.

@@ -10,6 +10,7 @@ use crate::{
         customer::{Address, Channel, Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
+        plugin::{PluginChange, PluginChanged, PluginRecord},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
@@ -206,6 +207,23 @@ impl Store for OneCustomer {
     async fn figures(&self, _: &TenantId) -> Result<Figures> {
         Err(Error::Closed)
     }
+    async fn plugin_records(&self) -> Result<Vec<PluginRecord>> {
+        Ok(Vec::new())
+    }
+
+    /// Whatever is loaded is seen for the first time.
+    async fn change_plugin(
+        &self,
+        name: &PluginName,
+        change: PluginChange,
+        _: Option<RoutedEvent>,
+        now: Timestamp,
+    ) -> Result<PluginChanged> {
+        let PluginChange::Load { digest, version, wants } = change else { return Err(Error::Closed) };
+        let record = PluginRecord { name: name.clone(), digest, version, accepted: wants, paused: None, updated: now };
+        Ok(PluginChanged::Done(record))
+    }
+
     async fn retain(&self, _: RetainStep) -> Result<Retained> {
         Err(Error::Closed)
     }

@@ -33,7 +33,7 @@ async fn status(world: &World) -> PluginStatus {
 fn refused(status: &PluginStatus) -> String {
     match &status.state {
         State::Refused { reason } => reason.clone(),
-        State::Loaded => panic!("it was loaded"),
+        other => panic!("it is {other:?}"),
     }
 }
 

@@ -11,14 +11,15 @@ use crate::{
     domain::{
         customer::{Address, Channel, Consent, Customer},
         message::{Attempt, AttemptFailure, NewMessage},
+        plugin::PluginRecord,
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
     },
-    ids::{CustomerId, EventId, MessageId, RunId, TenantId},
+    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{CustomerProfile, Effects, Receipt, RoutedEvent, RunState},
 };
 
-pub(in crate::store) trait Source: Inbox + Kept + Outbox + Heard + People + Erasing {}
-impl<T: Inbox + Kept + Outbox + Heard + People + Erasing> Source for T {}
+pub(in crate::store) trait Source: Inbox + Kept + Outbox + Heard + People + Known + Erasing {}
+impl<T: Inbox + Kept + Outbox + Heard + People + Known + Erasing> Source for T {}
 
 /// Numbers that only rise: the order in which rows were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,6 +171,12 @@ pub(in crate::store) trait People {
     fn suppressed(&mut self, tenant: &TenantId, channel: Channel, hash: [u8; 32]) -> Outcome<Vec<Consent>>;
     fn put_suppressed(&mut self, tenant: &TenantId, hash: [u8; 32], refused: &Consent) -> Outcome<()>;
     fn delete_suppressed(&mut self, tenant: &TenantId, hash: [u8; 32], taken_back: &Consent) -> Outcome<()>;
+}
+
+/// What is remembered of plugins.
+pub(in crate::store) trait Known {
+    fn plugin_record(&mut self, name: &PluginName) -> Outcome<Option<PluginRecord>>;
+    fn put_plugin_record(&mut self, record: &PluginRecord) -> Outcome<()>;
 }
 
 /// What an erasure does to rows. What was read of them before is not to be believed afterwards.

@@ -1,12 +1,16 @@
-//! Rows of what plugins keep.
+//! Rows of what plugins keep, and of what is remembered of them.
 
 use super::{EARLY, MemorySource, tables::Tables, tables::TimerRow, twice};
 use crate::{
     clock::Timestamp,
-    domain::run::{EntityKey, EntitySnapshot, FiredTimer, StateEntry},
+    domain::{
+        plugin::PluginRecord,
+        run::{EntityKey, EntitySnapshot, FiredTimer, StateEntry},
+    },
+    ids::PluginName,
     store::commands::{
         HeldEntity, Outcome,
-        source::{DueTimers, Kept},
+        source::{DueTimers, Kept, Known},
     },
 };
 
@@ -20,6 +24,17 @@ pub(super) fn load(tables: &Tables, key: &EntityKey) -> HeldEntity {
         state: state.map(|((_, name), entry)| (name.clone(), entry.clone())).collect(),
         timers: timers.map(|((_, name), row)| (name.clone(), row.timer.clone())).collect(),
     })
+}
+
+impl Known for MemorySource<'_> {
+    fn plugin_record(&mut self, name: &PluginName) -> Outcome<Option<PluginRecord>> {
+        Ok(self.tables.plugin_records.get(name).cloned())
+    }
+
+    fn put_plugin_record(&mut self, record: &PluginRecord) -> Outcome<()> {
+        self.tables.plugin_records.insert(record.name.clone(), record.clone());
+        Ok(())
+    }
 }
 
 impl Kept for MemorySource<'_> {

@@ -12,10 +12,11 @@ use crate::{
         customer::{Channel, Consent, ConsentScope},
         event::Event,
         message::{Attempt, MessageRecord, NewMessage, Next},
+        plugin::PluginRecord,
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
         status::{AttemptState, MessageState},
     },
-    ids::{CustomerId, EventId, MessageId, RunId, TenantId},
+    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         CustomerProfile, Effects, Receipt, RunState,
         commands::{
@@ -81,6 +82,7 @@ pub(crate) struct Tables {
     pub(super) addresses: Table<AddressKey, OwnedAddress>,
     pub(super) consents: Table<(TenantId, CustomerId, Channel, ConsentScope), Consent>,
     pub(super) suppressed: Table<(TenantId, Channel, [u8; 32], ConsentScope), Consent>,
+    pub(super) plugin_records: Table<PluginName, PluginRecord>,
     pub(super) touched: u64,
 }
 

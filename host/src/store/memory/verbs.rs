@@ -11,6 +11,7 @@ use crate::{
         customer::{Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
+        plugin::{PluginChange, PluginChanged, PluginRecord},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
         shard::Shard,
     },
@@ -19,7 +20,7 @@ use crate::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
         MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent,
         RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
-        commands::{accept, change, commit, customers, erase, incoming, messages, receipts, runs, timers},
+        commands::{accept, change, commit, customers, erase, incoming, messages, plugins, receipts, runs, timers},
     },
 };
 
@@ -275,6 +276,20 @@ impl Store for MemoryStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read("figures", |tables| stories::figures(tables, tenant)).await
+    }
+
+    async fn plugin_records(&self) -> Result<Vec<PluginRecord>> {
+        self.read("plugin_records", |tables| tables.plugin_records.values().cloned().collect()).await
+    }
+
+    async fn change_plugin(
+        &self,
+        name: &PluginName,
+        change: PluginChange,
+        alert: Option<RoutedEvent>,
+        now: Timestamp,
+    ) -> Result<PluginChanged> {
+        self.write("change_plugin", |tx| plugins::change(tx, name, &change, alert.as_ref(), now)).await
     }
 
     /// Worlds are over before anything is old.

@@ -25,6 +25,8 @@ use crate::store::{
 
 /// In `meta` for as long as a move is not complete.
 const MARK: &str = "moving";
+/// Has rows as soon as a host was started; they give way to those of the store that is moved.
+const NOTED_AT_START: &str = "plugin_records";
 /// Held by the one who moves. The number means nothing but must never change.
 const LOCK: i64 = 0x4d4f_5645;
 /// A move that was killed lets go of its lock when the server notices.
@@ -86,9 +88,9 @@ impl Import {
         read::all(&self.client, sql, &[], |row| Ok(row.try_get(0)?)).await.map_err(self.at())
     }
 
-    /// A table that has rows, if any has.
+    /// A table that has rows, if any has. What a host that was started once has noted of its plugins is no use of a database.
     pub(in crate::store) async fn first_table_in_use(&self) -> Result<Option<&'static str>> {
-        for table in &TABLES {
+        for table in TABLES.iter().filter(|table| table.name != NOTED_AT_START) {
             let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", table.name);
             let used = read::one(&self.client, &sql, &[], |row| Ok(row.try_get(0)?)).await.map_err(self.at())?;
             if used == Some(true) {
@@ -107,6 +109,7 @@ impl Import {
                 let names: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
                 self.client.batch_execute(&format!("TRUNCATE {}", names.join(", "))).await?;
             }
+            self.client.batch_execute(&format!("DELETE FROM {NOTED_AT_START}")).await?;
             let sql = "INSERT INTO meta (name, value) VALUES ($1, $2), ('address-key', $3) \
                        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
             read::execute(&self.client, sql, &[&MARK, &value, &&address_key[..]]).await?;

@@ -12,7 +12,7 @@ use futures_util::future::{try_join, try_join3, try_join4};
 
 use super::{
     error::Outcome,
-    heard, inbox, kept, outbox, people, read, rows,
+    heard, inbox, kept, known, outbox, people, read, rows,
     source::{AddressKey, PgSource, Recorded, Tables, Wanted},
 };
 use crate::{
@@ -302,6 +302,11 @@ async fn load_people(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables)
     for key in &wanted.suppressed {
         let (tenant, channel, hash) = key;
         base.suppressed.insert(key.clone(), people::suppressed(client, tenant, *channel, *hash).await?);
+    }
+    if !wanted.plugin_records.is_empty() {
+        base.plugin_records.extend(wanted.plugin_records.iter().map(|name| (name.clone(), None)));
+        let found = known::lock(client, &wanted.plugin_records).await?;
+        base.plugin_records.extend(found.into_iter().map(|record| (record.name.clone(), Some(record))));
     }
     Ok(())
 }

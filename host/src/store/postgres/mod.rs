@@ -22,6 +22,7 @@ mod heard;
 mod import;
 mod inbox;
 mod kept;
+mod known;
 mod lease;
 mod load;
 mod measure;

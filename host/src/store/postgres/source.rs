@@ -18,9 +18,10 @@ use crate::{
     domain::{
         customer::{Channel, Consent, Customer},
         message::AttemptFailure,
+        plugin::PluginRecord,
         run::{EntityKey, Incoming, QueuedRun},
     },
-    ids::{AttemptToken, CustomerId, EventId, MessageId, RunId, TenantId},
+    ids::{AttemptToken, CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         RunState,
         commands::{
@@ -76,6 +77,7 @@ pub(super) struct Wanted {
     pub(super) customers: HashSet<CustomerKey>,
     pub(super) addresses: HashSet<AddressKey>,
     pub(super) suppressed: HashSet<HashKey>,
+    pub(super) plugin_records: HashSet<PluginName>,
 }
 
 /// An attempt of which everything that was heard is wanted.
@@ -127,6 +129,7 @@ pub(super) struct Tables {
     pub(super) customers: HashMap<CustomerKey, Option<Arc<Customer>>>,
     pub(super) addresses: HashMap<AddressKey, Option<OwnedAddress>>,
     pub(super) suppressed: HashMap<HashKey, Vec<Consent>>,
+    pub(super) plugin_records: HashMap<PluginName, Option<PluginRecord>>,
 }
 
 impl Tables {
@@ -152,6 +155,7 @@ impl Tables {
         self.customers.extend(read.customers);
         self.addresses.extend(read.addresses);
         self.suppressed.extend(read.suppressed);
+        self.plugin_records.extend(read.plugin_records);
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
 use super::{
-    PgStore, adrift, aside, erasing, heard, kept, lease, open_work, outbox, pace, people, retain,
+    PgStore, adrift, aside, erasing, heard, kept, known, lease, open_work, outbox, pace, people, retain,
     source::{Want, WantedAttempt},
     stories,
 };
@@ -16,6 +16,7 @@ use crate::{
         customer::{Consent, Customer},
         event::Event,
         message::{Answer, MessageRecord, NewMessage},
+        plugin::{PluginChange, PluginChanged, PluginRecord},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
         shard::Shard,
     },
@@ -25,7 +26,7 @@ use crate::{
         MessageChangeKind, MessageFilter, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
         RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
-            accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs,
+            accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs,
             source::{Sequence, author_name},
             timers,
         },
@@ -340,6 +341,21 @@ impl Store for PgStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read(async |client| stories::figures(client, tenant).await).await
+    }
+
+    async fn plugin_records(&self) -> Result<Vec<PluginRecord>> {
+        self.read(async |client| known::all(client).await).await
+    }
+
+    async fn change_plugin(
+        &self,
+        name: &PluginName,
+        change: PluginChange,
+        alert: Option<RoutedEvent>,
+        now: Timestamp,
+    ) -> Result<PluginChanged> {
+        let name = name.clone();
+        self.write(Vec::new(), move |tx| plugins::change(tx, &name, &change, alert.as_ref(), now)).await
     }
 
     async fn retain(&self, step: RetainStep) -> Result<Retained> {

@@ -211,6 +211,14 @@ tables! {
          ON CONFLICT (tenant, channel, hash, scope) DO UPDATE SET source = excluded.source, at = excluded.at \
          WHERE excluded.at > s.at", false
     }
+    new_plugins: NEW_PLUGINS {
+        "name text, body text",
+        "INSERT INTO plugin_records ({columns}) SELECT {columns} FROM {rows} ORDER BY name ON CONFLICT (name) DO NOTHING",
+        true
+    }
+    changed_plugins: CHANGED_PLUGINS {
+        "name text, body text", "UPDATE plugin_records p SET body = n.body FROM {rows} WHERE p.name = n.name", true
+    }
     counters: COUNTERS {
         "tenant text, name text, part int8, value int8",
         "INSERT INTO counters AS c ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (tenant, name, part) \

@@ -21,6 +21,7 @@ mod export;
 mod heard;
 mod inbox;
 mod kept;
+mod known;
 mod log;
 mod measure;
 mod open;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, adrift, aside, erasing, heard, kept, open_work, outbox, people, retain, stories};
+use super::{SqliteStore, adrift, aside, erasing, heard, kept, known, open_work, outbox, people, retain, stories};
 use crate::{
     clock::Timestamp,
     domain::{
         customer::{Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
+        plugin::{PluginChange, PluginChanged, PluginRecord},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
@@ -18,7 +19,9 @@ use crate::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
         MessageChange, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
         Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
-        commands::{accept, change, commit, customers, entities, erase, incoming, messages, receipts, runs, timers},
+        commands::{
+            accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs, timers,
+        },
     },
 };
 
@@ -305,6 +308,21 @@ impl Store for SqliteStore {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| stories::figures(conn, &tenant)).await
+    }
+
+    async fn plugin_records(&self) -> Result<Vec<PluginRecord>> {
+        self.readers.read(known::all).await
+    }
+
+    async fn change_plugin(
+        &self,
+        name: &PluginName,
+        change: PluginChange,
+        alert: Option<RoutedEvent>,
+        now: Timestamp,
+    ) -> Result<PluginChanged> {
+        let name = name.clone();
+        self.write(move |tx| plugins::change(tx, &name, &change, alert.as_ref(), now)).await
     }
 
     async fn retain(&self, step: RetainStep) -> Result<Retained> {

@@ -117,7 +117,7 @@ impl Plugin for Tester {
     }
 
     fn on_timer(timer: Timer) -> Outcome {
-        info!("timer {} of {}", timer.key, run::entity());
+        info!("timer {} of {}, set by {}", timer.key, run::entity(), timer.set_by);
         follow(&timer.data::<Script>()?.steps)
     }
 
