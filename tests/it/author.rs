@@ -1,4 +1,6 @@
-//! A plugin is begun in each language, and what its build lacks is named.
+//! A plugin is begun in each language, and what its build lacks is named; what its scenarios say is played.
+
+mod scenarios;
 
 use std::{fs, path::Path, process::Output};
 

@@ -1,11 +1,15 @@
-//! `relais plugin new`, `build` and `check`.
+//! `relais plugin new`, `build`, `test` and `check`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use clap::{Subcommand, builder::PossibleValuesParser};
 
 use crate::{
     author,
+    clock::SystemClock,
     config::Config,
     plugin,
     terminal::{Failure, say},
@@ -43,6 +47,29 @@ pub(super) enum PluginCommand {
         #[arg(long, value_name = "LANGUAGE", value_parser = names())]
         lang: Option<String>,
     },
+    /// Play a plugin's scenarios in simulated time: what happens, and what the plugin has to do about it
+    #[command(
+        after_help = "Examples:\n  relais plugin test table-free\n  relais plugin test table-free --filter reminded\n  \
+                            relais plugin test table-free other/scenario.toml --json\n\n\
+                            The format of tests/*.toml is in docs/scenarios.md. No server runs and nothing is sent; `advance = \"2h\"` takes no time.\n\
+                            Exit codes: 0 every scenario came out as it says, 1 one did not, or could not be played."
+    )]
+    Test {
+        /// The plugin's directory, built
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// These scenarios and no others; those in the directory's tests/ where none is named
+        files: Vec<PathBuf>,
+        /// Only scenarios whose name or file holds this
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        /// The configuration whose limits and grants apply; the defaults where absent
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Read a package and say what it needs and whether this host would load it
     #[command(after_help = "Examples:\n  relais plugin check plugins/order-ready\n  \
                             relais plugin check my-plugin --config relais.toml     with the grants and limits of a host\n\nExit codes: 0 it would be loaded, 1 it would be refused (the reason is printed).")]
@@ -70,6 +97,9 @@ impl PluginCommand {
                 Ok(new(&name, &lang, &dir, sdk.as_deref())?)
             }
             PluginCommand::Build { dir, lang } => Ok(build(&dir, lang.as_deref())?),
+            PluginCommand::Test { dir, files, filter, config, json } => {
+                test(&dir, &files, filter.as_deref(), config.as_deref(), json).await
+            }
             PluginCommand::Check { path, config, json } => check(&path, config.as_deref(), json).await,
         }
     }
@@ -100,12 +130,41 @@ fn build(dir: &Path, lang: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn check(path: &Path, config: Option<&Path>, json: bool) -> Result<(), Failure> {
-    let settings = match config {
+fn settings(config: Option<&Path>) -> Result<plugin::Settings, Failure> {
+    Ok(match config {
         Some(file) => Config::load(Some(file)).map_err(anyhow::Error::from)?.plugins,
         None => plugin::Settings::default(),
+    })
+}
+
+async fn test(
+    dir: &Path,
+    files: &[PathBuf],
+    filter: Option<&str>,
+    config: Option<&Path>,
+    json: bool,
+) -> Result<(), Failure> {
+    let wanted = author::Wanted { dir, files, filter, settings: settings(config)? };
+    let colours = author::Colours(std::io::stdout().is_terminal());
+    let told = |played: &author::Played| {
+        if !json {
+            say(author::text(played, colours));
+        }
     };
-    let report = plugin::check(path, &settings).await;
+    let all = author::test(&wanted, &SystemClock::new(), told).await?;
+    if all.is_empty() {
+        return Err(anyhow::anyhow!("no scenario is called like `{}`", filter.unwrap_or_default()).into());
+    }
+    if json {
+        say(serde_json::to_string_pretty(&all).map_err(anyhow::Error::from)?);
+    } else {
+        say(author::summary(&all, colours));
+    }
+    if all.iter().all(|played| played.passed) { Ok(()) } else { Err(Failure::Silent) }
+}
+
+async fn check(path: &Path, config: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let report = plugin::check(path, &settings(config)?).await;
     if json {
         say(serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?);
     } else {
