@@ -80,9 +80,9 @@ enum Command {
                             Exit codes: 0 healthy; 1 something was found; 3 host not reachable; 4 the host refuses, or no API key."
     )]
     Doctor(doctor::Doctor),
-    /// Begin, build and check plugins
+    /// Begin, build, test and check plugins
     #[command(
-        after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin check table-free"
+        after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin test table-free\n  relais plugin check table-free"
     )]
     Plugin {
         #[command(subcommand)]

@@ -70,15 +70,23 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Read a package and say what it needs and whether this host would load it
+    /// Read a package and say what it needs and whether this host would load it, before anything is loaded
     #[command(after_help = "Examples:\n  relais plugin check plugins/order-ready\n  \
-                            relais plugin check my-plugin --config relais.toml     with the grants and limits of a host\n\nExit codes: 0 it would be loaded, 1 it would be refused (the reason is printed).")]
+                            relais plugin check my-plugin --config relais.toml     with the grants and limits of a host\n  \
+                            relais plugin check new/ride --against plugins/ride    what the update asks for that the old one does not\n\n\
+                            The scenarios in its tests/ are played. Exit codes: 0 it would be loaded and its scenarios pass, 1 it would be\nrefused, or a scenario fails (the reason is printed).")]
     Check {
-        /// A directory with a plugin.toml
+        /// A directory with a plugin.toml, or a component alone
         path: PathBuf,
         /// The configuration whose limits and grants apply; the defaults where absent
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// The version that it replaces, to compare permissions; the one in the configuration's plugins.dir where absent
+        #[arg(long, value_name = "DIR")]
+        against: Option<PathBuf>,
+        /// Leave its scenarios unplayed
+        #[arg(long)]
+        no_scenarios: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -100,7 +108,12 @@ impl PluginCommand {
             PluginCommand::Test { dir, files, filter, config, json } => {
                 test(&dir, &files, filter.as_deref(), config.as_deref(), json).await
             }
-            PluginCommand::Check { path, config, json } => check(&path, config.as_deref(), json).await,
+            PluginCommand::Check { path, config, against, no_scenarios, json } => {
+                let settings = settings(config.as_deref())?;
+                // Without a configuration nobody has said where the plugins of a host are.
+                let against = against.or_else(|| config.and_then(|_| installed(&path, &settings)));
+                check(&path, against.as_deref(), settings, !no_scenarios, json).await
+            }
         }
     }
 }
@@ -111,7 +124,7 @@ fn new(name: &str, lang: &str, dir: &Path, sdk: Option<&Path>) -> anyhow::Result
     begun.files.iter().for_each(|file| say(format_args!("  {file}")));
     let dir = dir.display();
     say(format_args!(
-        "\nBegin with {}. Then:\n  relais plugin build {dir}\n  relais plugin check {dir}",
+        "\nBegin with {}. Then:\n  relais plugin build {dir}\n  relais plugin test {dir}\n  relais plugin check {dir}",
         begun.language.main
     ));
     Ok(())
@@ -163,12 +176,35 @@ async fn test(
     if all.iter().all(|played| played.passed) { Ok(()) } else { Err(Failure::Silent) }
 }
 
-async fn check(path: &Path, config: Option<&Path>, json: bool) -> Result<(), Failure> {
-    let report = plugin::check(path, &settings(config)?).await;
+/// The version of a package that a host has, where that is another one.
+fn installed(path: &Path, settings: &plugin::Settings) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let there = settings.dir.join(path.file_name()?).canonicalize().ok()?;
+    (there != path && there.join("plugin.toml").is_file()).then_some(there)
+}
+
+async fn check(
+    path: &Path,
+    against: Option<&Path>,
+    settings: plugin::Settings,
+    scenarios: bool,
+    json: bool,
+) -> Result<(), Failure> {
+    let mut report = plugin::check(path, against, &settings).await;
+    if scenarios && report.loads() && author::has_scenarios(path) {
+        let wanted = author::Wanted { dir: path, files: &[], filter: None, settings };
+        let played = author::test(&wanted, &SystemClock::new(), |_| ()).await?;
+        report.scenarios = played.into_iter().map(scenario).collect();
+    }
     if json {
         say(serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?);
     } else {
         say(&report);
     }
     if report.passed() { Ok(()) } else { Err(Failure::Silent) }
+}
+
+fn scenario(played: author::Played) -> plugin::Scenario {
+    let name = if played.name.is_empty() { "it cannot be played".to_owned() } else { played.name };
+    plugin::Scenario { name, file: played.file, passed: played.passed }
 }

@@ -9,10 +9,10 @@ use wasmtime::ResourceLimiter;
 use super::units::show_size;
 
 /// Memories and tables of one run. JavaScript components have two memories, composed ones have one for each part.
-const MEMORIES_MAX: usize = 16;
-const TABLES_MAX: usize = 64;
+pub(super) const MEMORIES_MAX: usize = 16;
+pub(super) const TABLES_MAX: usize = 64;
 /// Core instances: a Python component has 38.
-const INSTANCES_MAX: usize = 128;
+pub(super) const INSTANCES_MAX: usize = 128;
 
 /// A limit that was reached. As an error of a host call it ends the run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -38,7 +38,7 @@ use anyhow::Context as _;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
-pub use check::{CheckReport, check};
+pub use check::{CheckReport, Imports, Needs, Scenario, Update, check};
 pub use instance::{Execution, Finished, Work};
 pub use manifest::{RetryPolicy, TemplateSpec};
 pub use registry::{Plugin, PluginStatus, Routing, State};
