@@ -285,7 +285,7 @@ async fn a_host_whose_port_is_taken_says_so_and_ends_with_1() {
 
 #[tokio::test]
 async fn the_help_of_every_command_has_an_example_or_what_its_exit_codes_mean() {
-    let commands: [&[&str]; 21] = [
+    let commands: [&[&str]; 24] = [
         &[],
         &["serve"],
         &["demo"],
@@ -299,6 +299,9 @@ async fn the_help_of_every_command_has_an_example_or_what_its_exit_codes_mean() 
         &["runs", "list"],
         &["runs", "show"],
         &["runs", "replay"],
+        &["runs", "bundle"],
+        &["replay"],
+        &["dev"],
         &["runs", "discard"],
         &["plugin", "new"],
         &["plugin", "build"],

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    domain::run::{Cause, EntitySnapshot, Outcome, QueuedRun, RunFailure, RunReport},
-    ids::EventId,
+    domain::run::{Cause, EntitySnapshot, Evidence, Outcome, QueuedRun, RunFailure, RunReport},
+    ids::{EventId, RunId},
 };
 
 /// Handles of resources that a guest may hold at a time, drafts and streams together.
@@ -36,6 +36,16 @@ pub struct Work {
     pub snapshot: Arc<EntitySnapshot>,
     /// The run's time, at which its clock stands.
     pub now: Timestamp,
+    /// What its chance follows from, where that is not this host's: a run of another host, executed again.
+    pub seed: Option<[u8; 32]>,
+}
+
+/// What the chance of one run follows from: the same for each of its executions, and of no use for any other run's.
+pub fn seed(host_secret: &[u8; 32], run: RunId) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(host_secret);
+    hasher.update(b"relais run");
+    hasher.update(&run.0);
+    *hasher.finalize().as_bytes()
 }
 
 /// What came of an execution.
@@ -57,7 +67,9 @@ pub struct Finished {
 /// Executes one run of a plugin.
 pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Work) -> Execution {
     let started = Instant::now();
-    let state = RunState::new(plugin.clone(), shared.clone(), work.run, work.snapshot, work.now);
+    let (now, entity_version) = (work.now, work.snapshot.version);
+    let seed = work.seed.unwrap_or_else(|| seed(&shared.host_secret, work.run.run.id));
+    let state = RunState::new(plugin.clone(), shared.clone(), work.run, work.snapshot, now, seed);
     let mut store = Store::new(&shared.engine, state);
     bound(&mut store, plugin, shared);
     let called = tokio::time::timeout(plugin.budget.time.0, call(&mut store, plugin)).await;
@@ -72,6 +84,10 @@ pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Wo
         }
     };
     count(plugin, &result);
+    let evidence = result.is_err().then(|| {
+        let (digest, config) = (plugin.digest.clone(), plugin.config.clone());
+        Box::new(Evidence { now, digest, config, entity_version, asked: std::mem::take(&mut state.asked) })
+    });
     let took = started.elapsed();
     let report = RunReport {
         plugin_version: plugin.manifest.version.clone(),
@@ -83,6 +99,7 @@ pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Wo
         log: state.log.take(),
         denied: state.denied,
         refused: state.refused,
+        evidence,
     };
     Execution { result, report, retry: plugin.manifest.retry }
 }

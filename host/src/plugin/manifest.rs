@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The contract that this host offers. A draft matches only itself.
-pub(super) const CONTRACT: &str = "relais:plugin@1.0.0-draft.2";
+pub const CONTRACT: &str = "relais:plugin@1.0.0-draft.2";
 
 /// What is wrong with a manifest.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -39,7 +39,8 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
 pub use check::{CheckReport, Imports, Needs, Scenario, Update, check};
-pub use instance::{Execution, Finished, Work};
+pub use instance::{Execution, Finished, Work, seed};
+pub use manifest::CONTRACT;
 pub use manifest::{RetryPolicy, TemplateSpec};
 pub use registry::{Plugin, PluginStatus, Routing, State};
 pub use settings::{Budget, Grant, LimitSettings, Settings};

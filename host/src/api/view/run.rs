@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
 use super::{time, time_or_null};
-use crate::{domain::run::Incoming, store::RunStory};
+use crate::{
+    domain::run::{Incoming, RunReport},
+    store::RunStory,
+};
 
 /// A run as it stands or ended.
 pub(crate) fn run(run: &RunStory) -> Value {
@@ -18,9 +21,14 @@ pub(crate) fn run(run: &RunStory) -> Value {
         "accepted": time(run.accepted),
         "at": time_or_null(run.at),
         "failure": run.failure,
-        "report": run.report,
+        "report": run.report.as_ref().map(without_evidence),
         "effects": run.effects,
     })
+}
+
+/// What is only of use to whoever executes the run elsewhere is in its bundle.
+fn without_evidence(report: &RunReport) -> RunReport {
+    RunReport { evidence: None, ..report.clone() }
 }
 
 /// What a customer wrote.

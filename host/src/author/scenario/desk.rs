@@ -28,16 +28,16 @@ const ROWS: u32 = 1000;
 /// Side by side: the same run is never executed beside another.
 const CONCURRENCY: usize = 2;
 
-pub(super) struct Desk {
-    pub(super) store: Arc<SqliteStore>,
-    pub(super) clock: Arc<StandingClock>,
-    pub(super) plugins: Arc<Plugins>,
-    pub(super) plugin: Arc<Plugin>,
+pub(in crate::author) struct Desk {
+    pub(in crate::author) store: Arc<SqliteStore>,
+    pub(in crate::author) clock: Arc<StandingClock>,
+    pub(in crate::author) plugins: Arc<Plugins>,
+    pub(in crate::author) plugin: Arc<Plugin>,
     pub(super) witness: Arc<Witness>,
     pub(super) phones: Phones,
-    pub(super) tenant: TenantId,
+    pub(in crate::author) tenant: TenantId,
     pub(super) sms: sms::Settings,
-    pub(super) limits: plugin::LimitSettings,
+    pub(in crate::author) limits: plugin::LimitSettings,
     runs: run::Parts,
     messages: dispatch::Parts,
     _scratch: Scratch,
@@ -45,7 +45,7 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Sets up a desk with one plugin on it, at a time.
-    pub(super) async fn new(
+    pub(in crate::author) async fn new(
         package: &Copied,
         settings: &plugin::Settings,
         config: serde_json::Map<String, serde_json::Value>,
@@ -94,12 +94,12 @@ impl Desk {
         })
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(in crate::author) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// Lets time pass, with whatever falls due on the way in its order.
-    pub(super) async fn advance_to(&self, to: Timestamp) -> anyhow::Result<()> {
+    pub(in crate::author) async fn advance_to(&self, to: Timestamp) -> anyhow::Result<()> {
         loop {
             self.settle().await?;
             let Some(next) = self.next_due().await?.filter(|next| *next <= to) else { break };
@@ -110,7 +110,7 @@ impl Desk {
     }
 
     /// Does everything that is to be done now, and what follows from it.
-    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+    pub(in crate::author) async fn settle(&self) -> anyhow::Result<()> {
         for _ in 0..RUNS_MAX {
             let fired = self.store.fire_timers(self.now(), ROWS).await?.runs;
             let executed = self.execute_one().await?;
@@ -162,7 +162,7 @@ impl Desk {
         Ok(any)
     }
 
-    pub(super) async fn close(&self) -> anyhow::Result<()> {
+    pub(in crate::author) async fn close(&self) -> anyhow::Result<()> {
         self.store.close().await.context("the desk's store does not close")
     }
 }

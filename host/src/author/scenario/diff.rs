@@ -2,7 +2,7 @@
 
 /// A line, and in which of the two texts it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(in crate::author) enum Line {
     Both(String),
     Expected(String),
     Got(String),
@@ -12,7 +12,7 @@ pub(super) enum Line {
 const LINES_MAX: usize = 400;
 
 /// The shortest way from what was expected to what came.
-pub(super) fn lines(expected: &str, got: &str) -> Vec<Line> {
+pub(in crate::author) fn lines(expected: &str, got: &str) -> Vec<Line> {
     let (a, b): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), got.lines().collect());
     if a.len() > LINES_MAX || b.len() > LINES_MAX {
         let expected = a.into_iter().map(|line| Line::Expected(line.to_owned()));

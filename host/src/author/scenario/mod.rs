@@ -33,7 +33,11 @@ use crate::{clock::Clock, plugin};
 pub use play::Played;
 pub use show::{Colours, summary, text};
 
-pub(super) use package::Copied;
+pub(super) use desk::Desk;
+pub(super) use diff::{Line, lines};
+pub use package::Copied;
+pub use used::Use;
+pub(super) use used::used;
 
 /// The directory of a package in which its scenarios are.
 const TESTS: &str = "tests";

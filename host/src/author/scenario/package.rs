@@ -7,20 +7,20 @@ use anyhow::{Context as _, bail};
 use crate::author::{cache, scratch::Scratch};
 
 /// A copy of a package, and where a host would find it.
-pub(in crate::author) struct Copied {
-    pub(in crate::author) name: String,
+pub struct Copied {
+    pub name: String,
     /// The directory that holds the package's.
-    pub(in crate::author) plugins: PathBuf,
+    pub plugins: PathBuf,
     /// Names of the secrets that it asks for.
-    pub(in crate::author) secrets: Vec<String>,
+    pub secrets: Vec<String>,
     /// Compiled code, so that a component is compiled once and not for each scenario.
-    pub(in crate::author) cache: PathBuf,
+    pub cache: PathBuf,
     _scratch: Scratch,
 }
 
 impl Copied {
     /// Of a directory with a built plugin; its own name may be another than the plugin's.
-    pub(in crate::author) fn of(dir: &Path) -> anyhow::Result<Copied> {
+    pub fn of(dir: &Path) -> anyhow::Result<Copied> {
         let path = dir.join("plugin.toml");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("{}: a plugin's directory has a plugin.toml", path.display()))?;

@@ -14,11 +14,11 @@ impl Colours {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    fn expected(self, text: &str) -> String {
+    pub(in crate::author) fn expected(self, text: &str) -> String {
         self.paint("32", text)
     }
 
-    fn came(self, text: &str) -> String {
+    pub(in crate::author) fn came(self, text: &str) -> String {
         self.paint("31", text)
     }
 

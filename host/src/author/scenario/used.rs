@@ -19,7 +19,7 @@ pub struct Use {
 }
 
 /// Of a run that was executed, each limit that it came near to or not.
-pub(super) fn used(
+pub(in crate::author) fn used(
     report: &RunReport,
     outcome: Option<&Outcome>,
     snapshot: &EntitySnapshot,

@@ -57,8 +57,8 @@ impl Executor for Witness {
     }
 
     async fn execute(&self, work: Work) -> Execution {
-        let (run, snapshot, now) = (work.run.clone(), work.snapshot.clone(), work.now);
-        let second = Work { run: run.clone(), snapshot: snapshot.clone(), now };
+        let (run, snapshot) = (work.run.clone(), work.snapshot.clone());
+        let second = Work { run: run.clone(), snapshot: snapshot.clone(), now: work.now, seed: work.seed };
         let first = self.plugins.execute(work).await;
         let second = outcome(&self.plugins.execute(second).await.result);
         let result = outcome(&first.result);

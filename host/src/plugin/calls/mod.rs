@@ -29,7 +29,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     domain::{
-        run::{Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
+        run::{Asked, Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
         text::nul_in,
     },
     ids::{CustomerId, EventId},
@@ -64,6 +64,8 @@ pub(super) struct RunState {
     pub log: Arc<RunLog>,
     pub denied: Vec<String>,
     pub refused: Vec<RefusedMessage>,
+    /// What it looked up, for whoever executes it again.
+    pub asked: Vec<Asked>,
     pub host_calls: u32,
     /// Ticks of the engine's clock while it was computing.
     pub ticks: u32,
@@ -74,6 +76,8 @@ pub(super) struct RunState {
     state_bytes: Option<u64>,
     /// Events that this run was given, by the source's name for them: what `because` may name.
     seen: Vec<(String, EventId)>,
+    /// What its chance follows from.
+    seed: [u8; 32],
     random: Option<blake3::OutputReader>,
     wasi_random: Option<blake3::OutputReader>,
 }
@@ -85,6 +89,7 @@ impl RunState {
         work: QueuedRun,
         snapshot: Arc<EntitySnapshot>,
         now: Timestamp,
+        seed: [u8; 32],
     ) -> RunState {
         let log = Arc::new(RunLog::new(shared.limits.log_bytes.0));
         let mut table = ResourceTable::new();
@@ -102,12 +107,14 @@ impl RunState {
             outcome: Outcome::default(),
             denied: Vec::new(),
             refused: Vec::new(),
+            asked: Vec::new(),
             host_calls: 0,
             ticks: 0,
             exhausted: false,
             effect_bytes: 0,
             state_bytes: None,
             seen: Vec::new(),
+            seed,
             random: None,
             wasi_random: None,
         }
@@ -194,10 +201,17 @@ impl RunState {
 
     /// Bytes that are the same for every execution of this run, and that nobody without the host's secret can foresee.
     fn chance(&self, purpose: &str) -> blake3::OutputReader {
-        let mut hasher = blake3::Hasher::new_keyed(&self.shared.host_secret);
+        let mut hasher = blake3::Hasher::new_keyed(&self.seed);
         hasher.update(purpose.as_bytes());
-        hasher.update(&self.work.run.id.0);
         hasher.finalize_xof()
+    }
+
+    /// Remembers what is looked up. A plugin that looks up more than this is not helped by its bundle.
+    fn asks(&mut self, asked: Asked) {
+        const ASKED_MAX: usize = 200;
+        if self.asked.len() < ASKED_MAX && !self.asked.contains(&asked) {
+            self.asked.push(asked);
+        }
     }
 }
 
