@@ -4,6 +4,7 @@
 
 // The nouns and what they are made of.
 pub mod clock;
+pub mod crypto;
 pub mod domain;
 pub mod ids;
 pub mod secret;

@@ -3,7 +3,7 @@
 #![allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, reason = "generated: it speaks the canonical ABI")]
 
 wit_bindgen::generate!({
-    path: "../wit",
+    path: "../wit/1.0.0",
     world: "plugin",
     pub_export_macro: true,
     export_macro_name: "__export",

@@ -47,10 +47,12 @@ pub struct Route {
     pub channel: String,
     /// There is an address on it.
     pub addressable: bool,
-    /// Whether it may be used.
+    /// The consent to messages of the four purposes.
     pub consent: Consent,
     /// Free content is allowed until then.
     pub window_ends: Option<Instant>,
+    /// What this version has no field for.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// The customer, where there is one with this identifier.
@@ -61,6 +63,12 @@ pub fn get(id: &str) -> Option<Customer> {
 /// The ways to reach the customer, the preferred one first.
 pub fn routes(id: &str) -> Vec<Route> {
     host::customers_routes(id)
+}
+
+/// What the customer has agreed to on a channel: `service` for messages of the four purposes, `marketing` for templates
+/// that the provider files so.
+pub fn consent(id: &str, channel: &str, scope: &str) -> Consent {
+    host::customers_consent(id, channel, scope)
 }
 
 /// The customer's latest events of one type, or of any type that begins with it where it ends in `.*`, the latest

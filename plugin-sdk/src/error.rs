@@ -16,33 +16,47 @@ pub enum Error {
     Retry {
         /// What went wrong, for whoever reads the host's log.
         message: String,
+        /// What else helps to find it.
+        detail: Option<String>,
         /// Not before this time has passed; the host's own pause where absent.
         after: Option<Duration>,
     },
     /// Not worth trying again: the host sets the run aside at once, with this reason.
-    Reject(String),
+    Reject {
+        /// What went wrong, for whoever reads the host's log.
+        message: String,
+        /// What else helps to find it.
+        detail: Option<String>,
+    },
 }
 
 impl Error {
     /// A failure that may pass.
     pub fn retry(message: impl fmt::Display) -> Error {
-        Error::Retry { message: message.to_string(), after: None }
+        Error::Retry { message: message.to_string(), detail: None, after: None }
     }
 
     /// A failure that may pass, but not before `after`.
     pub fn retry_after(message: impl fmt::Display, after: Duration) -> Error {
-        Error::Retry { message: message.to_string(), after: Some(after) }
+        Error::Retry { message: message.to_string(), detail: None, after: Some(after) }
     }
 
     /// A failure that stays: the event is wrong, or the installation is.
     pub fn reject(message: impl fmt::Display) -> Error {
-        Error::Reject(message.to_string())
+        Error::Reject { message: message.to_string(), detail: None }
+    }
+
+    /// Adds what else helps to find it, a stack or what a service answered; it is kept beside the message.
+    pub fn with_detail(mut self, more: impl fmt::Display) -> Error {
+        let (Error::Retry { detail, .. } | Error::Reject { detail, .. }) = &mut self;
+        *detail = Some(more.to_string());
+        self
     }
 
     /// What was said, without the case.
     pub fn message(&self) -> &str {
         match self {
-            Error::Retry { message, .. } | Error::Reject(message) => message,
+            Error::Retry { message, .. } | Error::Reject { message, .. } => message,
         }
     }
 }
@@ -51,7 +65,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Retry { message, .. } => write!(f, "to be tried again: {message}"),
-            Error::Reject(message) => write!(f, "rejected: {message}"),
+            Error::Reject { message, .. } => write!(f, "rejected: {message}"),
         }
     }
 }

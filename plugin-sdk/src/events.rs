@@ -7,7 +7,14 @@ use crate::host;
 
 /// An event of a type that the manifest declares under `emits`.
 pub fn event(event_type: impl Into<String>) -> NewEvent {
-    NewEvent { event_type: event_type.into(), subject: None, data: "null".into(), customer: None, dedup_key: None }
+    NewEvent {
+        event_type: event_type.into(),
+        subject: None,
+        data: "null".into(),
+        customer: None,
+        dedup_key: None,
+        attributes: Vec::new(),
+    }
 }
 
 /// Emits an event with nothing to it but its type and data.
@@ -25,6 +32,7 @@ pub struct NewEvent {
     pub(crate) data: String,
     pub(crate) customer: Option<String>,
     pub(crate) dedup_key: Option<String>,
+    pub(crate) attributes: Vec<(String, String)>,
 }
 
 impl NewEvent {
@@ -49,6 +57,12 @@ impl NewEvent {
     /// At most one event with this key from this plugin.
     pub fn dedup_key(mut self, key: impl Into<String>) -> NewEvent {
         self.dedup_key = Some(key.into());
+        self
+    }
+
+    /// A CloudEvents extension attribute: a name of lower-case letters and digits.
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> NewEvent {
+        self.attributes.push((name.into(), value.into()));
         self
     }
 

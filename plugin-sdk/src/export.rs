@@ -37,11 +37,15 @@ impl<P: Plugin> handlers::on_message::Guest for Component<P> {
 
 fn answer(outcome: Outcome) -> Result<(), wit::types::Failure> {
     outcome.map_err(|error| match error {
-        Error::Retry { message, after } => wit::types::Failure::Retry(wit::types::RetryInfo {
+        Error::Retry { message, detail, after } => wit::types::Failure::Retry(wit::types::RetryInfo {
             message,
+            detail,
             after: after.map(|after| crate::instant::millis(after) as f64),
+            attributes: Vec::new(),
         }),
-        Error::Reject(reason) => wit::types::Failure::Reject(reason),
+        Error::Reject { message, detail } => {
+            wit::types::Failure::Reject(wit::types::RejectInfo { message, detail, attributes: Vec::new() })
+        }
     })
 }
 
@@ -65,6 +69,7 @@ pub(crate) fn timer(from: wit::timers::Timer) -> Timer {
         customer: from.customer,
         data: from.data,
         set_by: from.set_by,
+        attributes: from.attributes,
     }
 }
 
@@ -114,7 +119,13 @@ fn incoming(from: wit::messages::Incoming) -> Incoming {
 }
 
 fn media(from: wit::messages::IncomingMedia) -> IncomingMedia {
-    IncomingMedia { id: from.id, mime_type: from.mime_type, size: from.size, filename: from.filename }
+    IncomingMedia {
+        id: from.id,
+        mime_type: from.mime_type,
+        size: from.size,
+        filename: from.filename,
+        attributes: from.attributes,
+    }
 }
 
 fn place(from: wit::types::Place) -> Place {

@@ -59,7 +59,7 @@
 //! # [plugin]
 //! # name = "repair-done"
 //! # version = "1.0.0"
-//! # world = "relais:plugin@1.0.0-draft.2"
+//! # world = "relais:plugin@1.0.0"
 //! # component = "repair-done.wasm"
 //! # [[on-event]]
 //! # types = ["com.example.repair.*"]
@@ -114,6 +114,7 @@ mod error;
 mod event;
 pub mod events;
 mod host;
+pub mod http;
 mod instant;
 pub mod log;
 pub mod messages;

@@ -21,6 +21,8 @@ pub struct Timer {
     pub data: String,
     /// The version of the plugin that set it: `data` is in that version's form.
     pub set_by: String,
+    /// What this version has no field for.
+    pub attributes: Vec<(String, String)>,
 }
 
 impl Timer {

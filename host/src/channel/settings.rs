@@ -1,6 +1,6 @@
 //! Which accounts there are with which providers, and how they are reached. A base URL is a setting everywhere.
 
-use std::{collections::BTreeSet, sync::Once, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 
@@ -210,7 +210,7 @@ impl Default for HttpSettings {
 /// The client for requests to providers: pooled, TLS by rustls with the machine's roots, and no redirects, because a
 /// redirect would carry a token elsewhere and no provider documents one.
 pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, reqwest::Error> {
-    install_crypto();
+    crate::crypto::install();
     reqwest::Client::builder()
         .timeout(Duration::from_millis(settings.timeout_ms))
         .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
@@ -219,14 +219,6 @@ pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, reqwest::
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("relais/", env!("CARGO_PKG_VERSION")))
         .build()
-}
-
-/// rustls asks the process, once, which cryptography to use. Somebody else having chosen before us is no error.
-fn install_crypto() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
 }
 
 #[cfg(test)]

@@ -199,6 +199,8 @@ pub struct EmittedEvent {
     pub subject: Option<String>,
     pub customer: Option<CustomerId>,
     pub dedup_key: Option<String>,
+    /// CloudEvents extension attributes.
+    pub attributes: Vec<(String, String)>,
     pub data: String,
 }
 
@@ -207,9 +209,19 @@ pub struct EmittedEvent {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum RunFailure {
     /// The plugin says that it is worth trying again.
-    Retry { message: String, after_ms: Option<u64> },
+    Retry {
+        message: String,
+        after_ms: Option<u64>,
+        /// What the plugin has to say beyond it: a stack, say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
     /// The plugin says that it is not.
-    Reject { message: String },
+    Reject {
+        message: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
     /// A trap: the plugin's own fault.
     Fault { message: String, backtrace: Vec<String> },
     /// A limit was reached: its name, what was allowed, and what to change.
@@ -235,7 +247,7 @@ impl RunFailure {
     pub fn message(&self) -> &str {
         match self {
             RunFailure::Retry { message, .. }
-            | RunFailure::Reject { message }
+            | RunFailure::Reject { message, .. }
             | RunFailure::Fault { message, .. }
             | RunFailure::Limit { message, .. }
             | RunFailure::Host { message } => message,
@@ -317,4 +329,7 @@ pub struct RefusedMessage {
 pub struct LogLine {
     pub level: String,
     pub message: String,
+    /// What the plugin gave to find the line by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
 }

@@ -3,10 +3,11 @@
 //! Only the calls that may ask the store are asynchronous; everything else answers from memory.
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "../wit/1.0.0",
     world: "plugin",
     imports: {
         "relais:plugin/customers": async | trappable,
+        "relais:plugin/http": async | trappable,
         "relais:plugin/messages.[method]draft.send": async | trappable,
         "relais:plugin/messages.cancel": async | trappable,
         "relais:plugin/messages.status": async | trappable,
@@ -21,4 +22,4 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use self::exports::relais::plugin::{on_delivery, on_event, on_message, on_timer};
-pub(super) use self::relais::plugin::{calendar, customers, events, messages, run, state, timers, types};
+pub(super) use self::relais::plugin::{calendar, customers, events, http, messages, run, state, timers, types};

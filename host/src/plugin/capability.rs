@@ -2,7 +2,12 @@
 //!
 //! A denial is never a riddle: it says which of the two sides is missing, with the lines to paste there.
 
+use std::collections::BTreeSet;
+
+use url::Url;
+
 use super::{
+    http::HttpRule,
     manifest::{self, Manifest, Permissions, channel, names, purpose},
     settings::Settings,
     subscription::Pattern,
@@ -23,7 +28,8 @@ impl Capabilities {
         let asked = manifest.permissions.clone();
         let plugin = manifest.name.clone();
         let effective = match settings.grants.get(&plugin) {
-            None if settings.grant_by_default => asked.clone(),
+            // Requests to the outside are never granted by silence.
+            None if settings.grant_by_default => Permissions { http: BTreeSet::new(), ..asked.clone() },
             None => Permissions::default(),
             Some(grant) => {
                 let at = |what: &str| format!("(host's configuration) plugins.grants.{plugin}.{what}");
@@ -37,6 +43,7 @@ impl Capabilities {
                     emits: cut_patterns(&at("emits"), &asked.emits, &grant.emits)?,
                     phone: asked.phone && grant.phone.unwrap_or(true),
                     secrets: cut(&at("secrets"), &asked.secrets, &grant.secrets, own)?,
+                    http: both(&asked.http, &manifest::rules(&at("http"), &grant.http)?),
                 }
             }
         };
@@ -90,6 +97,27 @@ impl Capabilities {
         }
     }
 
+    /// Whether a request may be made, as far as its URL tells.
+    pub(super) fn http(&self, method: &str, url: &Url) -> Result<(), String> {
+        let named = |rules: &BTreeSet<HttpRule>| rules.iter().any(|rule| rule.matches(method, url));
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let scheme = if url.scheme() == "http" { ", scheme = \"http\"" } else { "" };
+        let line = format!("http = [{{ host = \"{host}{port}\", methods = [\"{method}\"]{scheme} }}]");
+        match (named(&self.asked.http), named(&self.effective.http)) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!(
+                "plugin.toml does not ask for `{method} {host}{port}{}`; add there: [permissions] {line}",
+                url.path()
+            )),
+            (true, false) => Err(format!(
+                "`{method} {host}{port}{}` is not granted; add to the host's configuration: [plugins.grants.{}] {line}",
+                url.path(),
+                self.plugin
+            )),
+        }
+    }
+
     fn check(&self, permission: &str, wanted: &str, asked: bool, effective: bool) -> Result<(), String> {
         match (asked, effective) {
             (true, true) => Ok(()),
@@ -102,6 +130,10 @@ impl Capabilities {
             )),
         }
     }
+}
+
+fn both(asked: &BTreeSet<HttpRule>, granted: &BTreeSet<HttpRule>) -> BTreeSet<HttpRule> {
+    asked.iter().flat_map(|rule| granted.iter().filter_map(|other| rule.and(other))).collect()
 }
 
 type Names<T> = std::collections::BTreeSet<T>;
@@ -146,7 +178,7 @@ mod tests {
             [plugin]
             name = "p"
             version = "1.0.0"
-            world = "relais:plugin@1.0.0-draft.2"
+            world = "relais:plugin@1.0.0"
             component = "p.wasm"
             [[on-event]]
             types = ["a.b"]

@@ -149,6 +149,7 @@ async fn call(store: &mut Store<RunState>, plugin: &Plugin) -> Called {
                 customer: timer.customer.as_ref().map(ToString::to_string),
                 data: timer.data.clone(),
                 set_by: timer.set_by.clone(),
+                attributes: Vec::new(),
             };
             let handler = handlers.on_timer.as_ref().ok_or_else(|| absent("on-timer"))?.load(&mut *store, &instance)?;
             handler.call_handle(&mut *store, &given).await
@@ -160,7 +161,7 @@ async fn call(store: &mut Store<RunState>, plugin: &Plugin) -> Called {
             handler.call_handle(&mut *store, &given).await
         }
         Cause::Message(incoming) => {
-            let given = messages::guest_incoming(incoming);
+            let given = messages::guest_incoming(incoming, store.data().plugin.capabilities.effective.phone);
             let handler =
                 handlers.on_message.as_ref().ok_or_else(|| absent("on-message"))?.load(&mut *store, &instance)?;
             handler.call_handle(&mut *store, &given).await
@@ -184,9 +185,9 @@ fn plugin_said(failure: Failure) -> RunFailure {
                 reason = "not negative, and the cast saturates"
             )]
             let after_ms = after.map(|after| after as u64);
-            RunFailure::Retry { message: info.message, after_ms }
+            RunFailure::Retry { message: info.message, after_ms, detail: info.detail }
         }
-        Failure::Reject(message) => RunFailure::Reject { message },
+        Failure::Reject(info) => RunFailure::Reject { message: info.message, detail: info.detail },
     }
 }
 

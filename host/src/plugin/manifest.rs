@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{
+    http::{HttpRule, HttpRuleTable},
     settings::Budget,
     subscription::{Path, Pattern, Root, Scalar, Subscription, Template},
     trigger::{self, Trigger},
@@ -24,8 +25,20 @@ use crate::{
     ids::PluginName,
 };
 
-/// The contract that this host offers. A draft matches only itself.
-pub const CONTRACT: &str = "relais:plugin@1.0.0-draft.2";
+/// The contract that this host offers. Plugins built for an earlier 1.x run on it.
+pub const CONTRACT: &str = "relais:plugin@1.0.0";
+
+/// Within a major version what is built keeps running: an earlier minor version is there, a later one is not.
+pub(super) fn offered(needed: &str) -> bool {
+    let numbers = |contract: &str| {
+        let (package, version) = contract.split_once('@')?;
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+        let numbers = (parts.next()??, parts.next()??, parts.next()??);
+        (package == "relais:plugin" && parts.next().is_none()).then_some(numbers)
+    };
+    let both = numbers(needed).zip(numbers(CONTRACT));
+    both.is_some_and(|((major, minor, _), (own_major, own_minor, _))| major == own_major && minor <= own_minor)
+}
 
 /// What is wrong with a manifest.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -83,6 +96,7 @@ pub struct Permissions {
     pub emits: BTreeSet<Pattern>,
     pub phone: bool,
     pub secrets: BTreeSet<String>,
+    pub http: BTreeSet<HttpRule>,
 }
 
 fn patterns<S: serde::Serializer>(patterns: &BTreeSet<Pattern>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -223,15 +237,7 @@ struct PermissionsTable {
     emits: Vec<String>,
     phone: bool,
     secrets: Vec<String>,
-    http: Vec<HttpTable>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HttpTable {
-    host: String,
-    #[serde(default)]
-    methods: Vec<String>,
+    http: Vec<HttpRuleTable>,
 }
 
 #[derive(Default, Deserialize)]
@@ -273,7 +279,7 @@ impl Manifest {
         }
         let plugin = file.plugin;
         let name = plugin_name(&plugin.name)?;
-        if plugin.world != CONTRACT {
+        if !offered(&plugin.world) {
             return Err(wrong(
                 "plugin.world",
                 format!("the plugin is written against `{}`, and this host offers `{CONTRACT}`", plugin.world),
@@ -410,12 +416,6 @@ fn on_message(table: OnMessageTable) -> Result<OnMessage, Error> {
 }
 
 fn permissions(table: PermissionsTable, templates: &BTreeMap<String, TemplateSpec>) -> Result<Permissions, Error> {
-    if let Some(http) = table.http.first() {
-        return Err(wrong(
-            "permissions.http",
-            format!("this host offers no outgoing HTTP yet (`{}` {:?}); leave it out", http.host, http.methods),
-        ));
-    }
     if let Some(unknown) = table.templates.iter().find(|name| !templates.contains_key(*name)) {
         return Err(wrong("permissions.templates", format!("`{unknown}` is declared in no [[templates]]")));
     }
@@ -428,7 +428,12 @@ fn permissions(table: PermissionsTable, templates: &BTreeMap<String, TemplateSpe
         emits: names("permissions.emits", &table.emits, emitted)?,
         phone: table.phone,
         secrets: table.secrets.into_iter().collect(),
+        http: rules("permissions.http", &table.http)?,
     })
+}
+
+pub(super) fn rules(field: &str, tables: &[HttpRuleTable]) -> Result<BTreeSet<HttpRule>, Error> {
+    tables.iter().map(|table| HttpRule::parse(table).map_err(|problem| wrong(field, problem))).collect()
 }
 
 /// A plugin may listen to what the host raises, and may not pretend to be the host.
@@ -525,7 +530,7 @@ mod tests {
         [plugin]
         name = "small"
         version = "1.0.0"
-        world = "relais:plugin@1.0.0-draft.2"
+        world = "relais:plugin@1.0.0"
         component = "small.wasm"
         [[on-event]]
         types = ["com.example.*"]
@@ -540,8 +545,7 @@ mod tests {
         let manual = include_str!("../../../plugin-sdk/MANIFEST.md");
         let toml = manual.split("```toml").nth(1).unwrap().split("```").next().unwrap();
         // The manual shortens the digest and shows outgoing HTTP, which a later version of the host offers.
-        let toml: Vec<&str> =
-            toml.lines().filter(|line| !line.starts_with("digest") && !line.starts_with("http ")).collect();
+        let toml: Vec<&str> = toml.lines().filter(|line| !line.starts_with("digest")).collect();
         let manifest = Manifest::parse(&toml.join("\n")).unwrap();
         assert_eq!(manifest.name.as_str(), "last-in-cart");
         assert_eq!(manifest.triggers.len(), 1);
@@ -565,14 +569,16 @@ mod tests {
         );
         assert!(refusal("[limits]\ncpu = \"5\"").contains("no length of time"));
         assert!(refusal("[permissions]\ntemplates = [\"x\"]").contains("[[templates]]"));
-        assert!(refusal("[permissions]\nhttp = [{ host = \"a\" }]").contains("no outgoing HTTP"));
+        assert!(refusal("[permissions]\nhttp = [{ host = \"a b\" }]").contains("permissions.http"));
     }
 
     #[test]
     fn another_contract_says_what_is_needed_and_what_is_offered() {
-        let text = SMALL.replace("draft.2", "draft.9");
-        let error = Manifest::parse(&text).unwrap_err().to_string();
-        assert!(error.contains("draft.9") && error.contains("draft.2"), "{error}");
+        for needed in ["1.0.0-draft.2", "1.1.0", "2.0.0", "next"] {
+            let text = SMALL.replace("plugin@1.0.0", &format!("plugin@{needed}"));
+            let error = Manifest::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(needed) && error.contains(CONTRACT), "{error}");
+        }
     }
 
     #[test]

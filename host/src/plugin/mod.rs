@@ -19,6 +19,7 @@ mod calls;
 mod capability;
 mod check;
 mod engine;
+mod http;
 mod instance;
 mod limiter;
 mod manifest;
@@ -39,6 +40,7 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
 pub use check::{CheckReport, Imports, Needs, Scenario, Update, check};
+pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
 pub use instance::{Execution, Finished, Work, seed};
 pub use manifest::CONTRACT;
 pub use manifest::{RetryPolicy, TemplateSpec};
@@ -89,7 +91,14 @@ impl Plugins {
     ) -> anyhow::Result<Arc<Plugins>> {
         let started = clock.now();
         let built = engine::build(settings).map_err(plain)?;
-        let shared = Shared { engine: built.engine, store, rules, limits: settings.limits.clone(), host_secret };
+        let shared = Shared {
+            engine: built.engine,
+            store,
+            rules,
+            limits: settings.limits.clone(),
+            http: settings.http.clone(),
+            host_secret,
+        };
         let loading = (settings.clone(), shared.engine.clone());
         // Compiling takes seconds and all of a core: not on a thread that serves.
         let registry = tokio::task::spawn_blocking(move || load_all(&loading.0, &loading.1)).await??;

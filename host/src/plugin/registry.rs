@@ -4,7 +4,7 @@
 //! What is wrong with one package is its own affair; the reason stands in its status and the others serve.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
@@ -24,7 +24,8 @@ use super::{
     cache::{Cache, Compiled},
     calls::RunState,
     capability::Capabilities,
-    manifest::{CONTRACT, Manifest, Permissions},
+    http::{Door, HttpSettings, Networks, Outside},
+    manifest::{self, CONTRACT, Manifest, Permissions},
     package::{self, Asset, Package},
     settings::{Budget, LimitSettings, Settings},
     subscription::{Match, Pattern, Subject},
@@ -37,6 +38,7 @@ use crate::{
     },
     ids::{Entity, PluginName, RunId},
     rules,
+    secret::Secret,
     store::Store,
 };
 
@@ -46,19 +48,19 @@ pub(super) enum Error {
     #[error(transparent)]
     Package(#[from] package::Error),
     #[error(transparent)]
-    Manifest(#[from] super::manifest::Error),
+    Manifest(#[from] manifest::Error),
     #[error("the component does not compile: {0}")]
     Compile(String),
     #[error("the component needs `{needed}`, and this host offers {CONTRACT}; build it against that version")]
     Contract { needed: String },
-    #[error("the component imports `{0}`: outgoing HTTP is not offered by this host; build it without")]
-    Http(String),
     #[error("the component imports `{0}`, which no host offers a plugin")]
     Import(String),
     #[error("the component does not fit the contract {CONTRACT}: {0}")]
     Link(String),
     #[error("plugin.toml has {table}, but the component does not export `{interface}`")]
     Export { table: &'static str, interface: &'static str },
+    #[error("(host's configuration) plugins.grants.{plugin}.networks: {problem}")]
+    Networks { plugin: PluginName, problem: String },
     #[error("the component needs {0}")]
     Resources(String),
 }
@@ -69,6 +71,7 @@ pub(super) struct Shared {
     pub store: Arc<dyn Store>,
     pub rules: rules::allowed::Settings,
     pub limits: LimitSettings,
+    pub http: HttpSettings,
     pub host_secret: [u8; 32],
 }
 
@@ -80,8 +83,10 @@ pub struct Plugin {
     pub budget: Budget,
     pub config: Arc<str>,
     pub assets: BTreeMap<String, Asset>,
-    /// Names of the secrets that the host was given for it.
-    pub secrets: BTreeSet<String>,
+    /// The secrets that the host was given for it, by name.
+    pub secrets: BTreeMap<String, Secret>,
+    /// The way out for its requests; none where none is granted.
+    pub(super) door: Option<Arc<dyn Outside>>,
     pub counters: Counters,
     pub(super) pre: InstancePre<RunState>,
     pub(super) handlers: Handlers,
@@ -264,10 +269,11 @@ pub(super) fn load(
     handlers.check(&package.manifest)?;
     // Otherwise the first run would pay for it.
     component.initialize_copy_on_write_image().map_err(|error| Error::Compile(format!("{error:#}")))?;
-    let secrets = settings.secrets.get(&package.manifest.name);
+    let door = door(&capabilities, settings)?;
     Ok(Plugin {
         size_bytes: package.wasm.len(),
-        secrets: secrets.map(|secrets| secrets.keys().cloned().collect()).unwrap_or_default(),
+        secrets: settings.secrets.get(&package.manifest.name).cloned().unwrap_or_default(),
+        door,
         manifest: package.manifest,
         digest: package.digest,
         config: package.config,
@@ -281,6 +287,17 @@ pub(super) fn load(
         cached,
         trapping,
     })
+}
+
+fn door(capabilities: &Capabilities, settings: &Settings) -> Result<Option<Arc<dyn Outside>>, Error> {
+    let plugin = &capabilities.plugin;
+    let Some(grant) = settings.grants.get(plugin).filter(|_| !capabilities.effective.http.is_empty()) else {
+        return Ok(None);
+    };
+    let networks =
+        Networks::parse(&grant.networks).map_err(|problem| Error::Networks { plugin: plugin.clone(), problem })?;
+    let door = Door::new(plugin, networks, &settings.http).map_err(Error::Resources)?;
+    Ok(Some(Arc::new(door)))
 }
 
 /// Compilers have panicked over hostile input before; that must not take the host along.
@@ -301,9 +318,8 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, 
         let (interface, version) = name.split_once('@').unwrap_or((name, ""));
         let (package, _) = interface.split_once('/').unwrap_or((interface, ""));
         match package {
-            "relais:plugin" if format!("{package}@{version}") == CONTRACT => {}
+            "relais:plugin" if manifest::offered(&format!("{package}@{version}")) => {}
             "relais:plugin" => return Err(Error::Contract { needed: format!("{package}@{version}") }),
-            "wasi:http" => return Err(Error::Http(name.to_owned())),
             "wasi:cli" | "wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:filesystem" | "wasi:sockets"
                 if version.starts_with("0.2.") => {}
             _ if package.starts_with("wasi:") => unknown.push(name.to_owned()),

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Span};
+use super::{
+    http::{HttpRuleTable, HttpSettings},
+    units::{Bytes, Span},
+};
 use crate::{
     ids::{PluginName, TenantId},
     secret::Secret,
@@ -33,6 +36,7 @@ pub struct Settings {
     /// Secrets of each plugin by the names in its manifest.
     pub secrets: BTreeMap<PluginName, BTreeMap<String, Secret>>,
     pub limits: LimitSettings,
+    pub http: HttpSettings,
 }
 
 impl Default for Settings {
@@ -49,6 +53,7 @@ impl Default for Settings {
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
             limits: LimitSettings::default(),
+            http: HttpSettings::default(),
         }
     }
 }
@@ -65,6 +70,10 @@ pub struct Grant {
     pub emits: Option<Vec<String>>,
     pub phone: Option<bool>,
     pub secrets: Option<Vec<String>>,
+    /// Requests to services. Nothing is granted where this is absent.
+    pub http: Vec<HttpRuleTable>,
+    /// Networks that are not public and that `http` may lead to all the same.
+    pub networks: Vec<String>,
 }
 
 /// Bounds on what one run may use. Every one of them is on.

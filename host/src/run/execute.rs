@@ -185,7 +185,9 @@ fn raise(parts: &Parts, queued: &QueuedRun, no: usize, emitted: &EmittedEvent, n
         received: now,
         customer: emitted.customer.clone().or_else(|| queued.run.customer.clone()),
         data: emitted.data.as_str().into(),
-        attributes: vec![("datacontenttype".to_owned(), "application/json".to_owned())],
+        attributes: std::iter::once(("datacontenttype".to_owned(), "application/json".to_owned()))
+            .chain(emitted.attributes.iter().cloned())
+            .collect(),
         cause: Some(queued.run.id),
     });
     let (runs, notes) = route(parts, &event);

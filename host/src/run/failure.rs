@@ -131,12 +131,12 @@ mod tests {
                 longest: Duration::from_millis(longest_ms),
                 hold_up: true,
             };
-            let wish = RunFailure::Retry { message: String::new(), after_ms: wish_ms };
+            let wish = RunFailure::Retry { message: String::new(), after_ms: wish_ms, detail: None };
             let pause = pause_ms(&run(id, 0), &wish, &policy, 0).unwrap();
             let plain = wish_ms.unwrap_or(0).max(first_ms).min(longest_ms);
             prop_assert!(pause >= i64::try_from(plain).unwrap(), "{pause} ms for {plain}");
             prop_assert!(pause <= i64::try_from(plain + plain / 5 + 1).unwrap(), "{pause} ms for {plain}");
-            let reject = RunFailure::Reject { message: String::new() };
+            let reject = RunFailure::Reject { message: String::new(), detail: None };
             prop_assert_eq!(pause_ms(&run(id, 0), &reject, &policy, 0), None);
         }
     }

@@ -159,7 +159,7 @@ impl Executor for Plugins {
         self.world.note(|| format!("host {} executes {} #{}", self.host, label(&work.run.run.cause), work.run.seq));
         let deed = deed(self.world.seed, &work.run.run);
         let result = if work.run.attempts < deed.fails {
-            Err(RunFailure::Retry { message: "not yet".into(), after_ms: None })
+            Err(RunFailure::Retry { message: "not yet".into(), after_ms: None, detail: None })
         } else if self.world.storms() && chance.one_in(25) {
             Err(RunFailure::Host { message: "no place".into() })
         } else {
@@ -191,6 +191,7 @@ fn outcome(seed: u64, work: &Work, deed: &Deed) -> Outcome {
             subject: None,
             customer: None,
             dedup_key: None,
+            attributes: Vec::new(),
             data: event(&work.run.run.key.tenant, &label, &mut chance, true).0.to_string(),
         }
     });

@@ -7,6 +7,7 @@ use crate::calendar::{LocalTime, Style};
 use crate::customers::{Consent, Customer, Route};
 use crate::events::NewEvent;
 use crate::export::{delivery, event, timer};
+use crate::http::{HttpError, Request, Response};
 use crate::instant::millis;
 use crate::log::Level;
 use crate::messages::{Attachment, Delivery, Message, MessageId, Place, Purpose, Recipient, SendError};
@@ -48,7 +49,7 @@ pub(crate) fn run_random(count: u32) -> Vec<u8> {
     wit::run::random(count)
 }
 
-pub(crate) fn run_log(level: Level, message: String) {
+pub(crate) fn run_log(level: Level, message: String, fields: Vec<(String, String)>) {
     let level = match level {
         Level::Trace => wit::run::Level::Trace,
         Level::Debug => wit::run::Level::Debug,
@@ -56,7 +57,7 @@ pub(crate) fn run_log(level: Level, message: String) {
         Level::Warn => wit::run::Level::Warn,
         Level::Error => wit::run::Level::Error,
     };
-    wit::run::log(level, &message);
+    wit::run::log(level, &message, &fields);
 }
 
 pub(crate) fn state_get(key: &str) -> Option<Vec<u8>> {
@@ -67,7 +68,7 @@ pub(crate) fn state_set(key: &str, value: Vec<u8>, ttl: Option<Duration>, custom
     if ttl.is_none() && customer.is_none() {
         return wit::state::set(key, &value, None);
     }
-    let options = wit::state::EntryOptions { ttl: ttl.map(length), customer };
+    let options = wit::state::EntryOptions { ttl: ttl.map(length), customer, attributes: Vec::new() };
     wit::state::set(key, &value, Some(&options));
 }
 
@@ -106,14 +107,23 @@ pub(crate) fn customers_routes(id: &str) -> Vec<Route> {
     let route = |found: wit::customers::Route| Route {
         channel: found.channel,
         addressable: found.addressable,
-        consent: match found.consent {
-            wit::customers::Consent::Unknown => Consent::Unknown,
-            wit::customers::Consent::Granted => Consent::Granted,
-            wit::customers::Consent::Refused => Consent::Refused,
-        },
+        consent: consent(found.consent),
         window_ends: found.window_ends.map(Instant::from_wire),
+        attributes: found.attributes,
     };
     wit::customers::routes(id).into_iter().map(route).collect()
+}
+
+pub(crate) fn customers_consent(id: &str, channel: &str, scope: &str) -> Consent {
+    consent(wit::customers::get_consent(id, channel, scope))
+}
+
+fn consent(found: wit::customers::Consent) -> Consent {
+    match found {
+        wit::customers::Consent::Unknown => Consent::Unknown,
+        wit::customers::Consent::Granted => Consent::Granted,
+        wit::customers::Consent::Refused => Consent::Refused,
+    }
 }
 
 pub(crate) fn customers_history(id: &str, event_type: &str, limit: u32) -> Vec<Event> {
@@ -121,8 +131,12 @@ pub(crate) fn customers_history(id: &str, event_type: &str, limit: u32) -> Vec<E
 }
 
 pub(crate) fn events_emit(new: NewEvent) {
-    let options = (new.customer.is_some() || new.dedup_key.is_some())
-        .then_some(wit::events::EmitOptions { customer: new.customer, dedup_key: new.dedup_key });
+    let plain = new.customer.is_none() && new.dedup_key.is_none() && new.attributes.is_empty();
+    let options = (!plain).then_some(wit::events::EmitOptions {
+        customer: new.customer,
+        dedup_key: new.dedup_key,
+        attributes: new.attributes,
+    });
     wit::events::emit(&new.event_type, new.subject.as_deref(), &new.data, options.as_ref());
 }
 
@@ -150,6 +164,28 @@ pub(crate) fn calendar_format(time: Instant, timezone: &str, locale: &str, style
         Style::Weekday => wit::calendar::Style::Weekday,
     };
     wit::calendar::format(time.to_wire(), timezone, locale, style)
+}
+
+pub(crate) fn http_send(request: Request) -> Result<Response, HttpError> {
+    use wit::http::HttpError as From;
+    let sent = wit::http::send(&wit::http::Request {
+        method: request.method,
+        url: request.url,
+        headers: request.headers,
+        body: request.body,
+        timeout: request.timeout.map(length),
+        settings: Vec::new(),
+    });
+    match sent {
+        Ok(answer) => Ok(Response { status: answer.status, headers: answer.headers, body: answer.body }),
+        Err(From::NotPermitted(why)) => Err(HttpError::NotPermitted(why)),
+        Err(From::BadRequest(why)) => Err(HttpError::BadRequest(why)),
+        Err(From::Unreachable(why)) => Err(HttpError::Unreachable(why)),
+        Err(From::TimedOut) => Err(HttpError::TimedOut),
+        Err(From::TooLarge) => Err(HttpError::TooLarge),
+        Err(From::OverQuota(why)) => Err(HttpError::OverQuota(why)),
+        Err(From::Other(code)) => Err(HttpError::Other(code)),
+    }
 }
 
 pub(crate) fn messages_cancel(id: &MessageId) {
@@ -193,8 +229,11 @@ fn write_content(draft: &wit::messages::Draft, message: &Message) {
         draft.location(&place_out(place));
     }
     if !message.choices.is_empty() {
-        let choice =
-            |from: &crate::messages::Choice| wit::messages::Choice { id: from.id.clone(), label: from.label.clone() };
+        let choice = |from: &crate::messages::Choice| wit::messages::Choice {
+            id: from.id.clone(),
+            label: from.label.clone(),
+            attributes: Vec::new(),
+        };
         draft.choices(&message.choices.iter().map(choice).collect::<Vec<_>>());
     }
     for (kind, data) in &message.content {

@@ -61,6 +61,8 @@ pub struct IncomingMedia {
     pub size: Option<u32>,
     /// As the customer named it.
     pub filename: Option<String>,
+    /// What this version has no field for.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// What a customer wrote.
@@ -70,8 +72,8 @@ pub struct Incoming {
     pub id: MessageId,
     /// Absent where the sender is no known customer.
     pub customer: Option<String>,
-    /// The number, or the channel's name for the sender.
-    pub sender: String,
+    /// The number, or the channel's name for the sender, with the permission `phone`. Nobody needs it to answer.
+    pub sender: Option<String>,
     /// Where it came from.
     pub channel: String,
     /// When.

@@ -10,6 +10,7 @@ use super::transaction::{current, trap};
 use crate::calendar::{LocalTime, Style};
 use crate::customers::{Consent, Customer, Route};
 use crate::events::NewEvent;
+use crate::http::{HttpError, Request, Response};
 use crate::log::Level;
 use crate::messages::{Delivery, DeliveryState, Message, MessageId, SendError};
 use crate::timers::Timer;
@@ -70,8 +71,9 @@ pub(crate) fn run_random(count: u32) -> Vec<u8> {
     })
 }
 
-pub(crate) fn run_log(level: Level, message: String) {
-    current(|run| run.log.push((level, message)));
+pub(crate) fn run_log(level: Level, message: String, fields: Vec<(String, String)>) {
+    let line = fields.iter().fold(message, |line, (name, value)| format!("{line} {name}={value}"));
+    current(|run| run.log.push((level, line)));
 }
 
 pub(crate) fn state_get(key: &str) -> Option<Vec<u8>> {
@@ -128,6 +130,7 @@ pub(crate) fn timers_set(key: &str, due: Instant, data: String, expires: Option<
             customer: run.customer.clone(),
             data,
             set_by: run.manifest.plugin.version.clone(),
+            attributes: Vec::new(),
         };
         run.store.timers.insert((run.entity.clone(), key.to_owned()), SetTimer { timer, expires });
     });
@@ -169,9 +172,33 @@ pub(crate) fn customers_routes(id: &str) -> Vec<Route> {
             addressable,
             consent: if customer.stopped { Consent::Refused } else { Consent::Granted },
             window_ends: customer.window_ends.filter(|_| channel == "whatsapp"),
+            attributes: Vec::new(),
         };
         [("whatsapp", customer.whatsapp), ("sms", customer.sms)].map(route).into()
     })
+}
+
+pub(crate) fn customers_consent(id: &str, _channel: &str, scope: &str) -> Consent {
+    current(|run| match run.store.customers.get(id) {
+        None => Consent::Unknown,
+        Some(customer) if customer.stopped => Consent::Refused,
+        Some(customer) => match scope {
+            "service" => Consent::Granted,
+            "marketing" if customer.marketing => Consent::Granted,
+            _ => Consent::Unknown,
+        },
+    })
+}
+
+/// The test answers, outside of the transaction: what a service was told is not undone.
+pub(crate) fn http_send(request: Request) -> Result<Response, HttpError> {
+    let (permitted, answers) =
+        current(|run| (run.manifest.permissions.http.iter().any(|rule| rule.permits(&request)), run.answers.clone()));
+    if !permitted {
+        let Request { method, url, .. } = request;
+        return Err(HttpError::NotPermitted(format!("permissions.http: the manifest does not name {method} {url}")));
+    }
+    answers(&request)
 }
 
 pub(crate) fn customers_history(id: &str, event_type: &str, limit: u32) -> Vec<Event> {
@@ -213,7 +240,7 @@ pub(crate) fn events_emit(new: NewEvent) {
             time: run.now,
             customer: new.customer.or_else(|| run.customer.clone()),
             data: new.data,
-            attributes: Vec::new(),
+            attributes: new.attributes,
         };
         run.store.emitted.push(event.clone());
         run.store.unhandled.push(event);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::http::Request;
+
 /// `plugin.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -110,16 +112,36 @@ pub(crate) struct Permissions {
     pub(crate) emits: Vec<String>,
     pub(crate) phone: bool,
     pub(crate) secrets: Vec<String>,
-    http: Vec<Http>,
+    pub(crate) http: Vec<Http>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that a misspelt key is found")]
 pub(crate) struct Http {
     host: String,
     #[serde(default)]
     methods: Vec<String>,
+    #[serde(default)]
+    path: String,
+    scheme: Option<String>,
+}
+
+impl Http {
+    /// Whether the manifest names such a request, by the letters of its URL. What the operator grants is not known here.
+    pub(crate) fn permits(&self, request: &Request) -> bool {
+        let scheme = self.scheme.as_deref().unwrap_or("https");
+        let Some(rest) = request.url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")) else {
+            return false;
+        };
+        let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let named = match self.host.strip_prefix('*') {
+            Some(below) => host.ends_with(below),
+            None => host == self.host,
+        };
+        let method = request.method.as_str();
+        let reading = self.methods.is_empty() && matches!(method, "GET" | "HEAD");
+        named && path.starts_with(&self.path) && (reading || self.methods.iter().any(|known| known == method))
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

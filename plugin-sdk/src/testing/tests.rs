@@ -14,7 +14,7 @@ manifest = 1
 [plugin]
 name = "probe"
 version = "1.2.3"
-world = "relais:plugin@1.0.0-draft.2"
+world = "relais:plugin@1.0.0"
 component = "probe.wasm"
 [[on-event]]
 types = ["com.example.probe.*"]
@@ -244,6 +244,37 @@ fn a_customer_who_said_stop_is_skipped_and_the_log_says_so() {
     assert!(matches!(world.refusals()[0].reason, SendError::NoConsent(_)));
     assert!(world.log()[0].1.starts_with("no message: no-consent"));
     assert!(world.state::<String>("thing/T1", "note").is_some());
+}
+
+/// Asks a service how far a parcel is.
+struct Asks;
+
+impl Plugin for Asks {
+    fn on_event(event: Event) -> Outcome {
+        let place: String = crate::http::get("https://parcels.example.com/v1/where").send()?.success()?.json()?;
+        crate::info!(event = event.id, "the parcel is in {place}");
+        state::set("place", &place)
+    }
+}
+
+#[test]
+fn a_service_is_answered_for_by_the_test_and_a_field_stands_in_the_log() {
+    const HTTP: &str = r#"http = [{ host = "parcels.example.com", path = "/v1/" }]"#;
+    let manifest = |http: &str| {
+        format!(
+            "manifest = 1\n[plugin]\nname = \"asks\"\nversion = \"1.0.0\"\nworld = \"relais:plugin@1.0.0\"\n\
+             component = \"asks.wasm\"\n[[on-event]]\ntypes = [\"ask\"]\nentity = \"parcel/1\"\n[permissions]\n{http}\n"
+        )
+    };
+    let mut world = World::from_manifest::<Asks>(&manifest(HTTP));
+    assert!(matches!(world.event("ask").post_failing(), Error::Retry { .. }), "nobody answers");
+    world.answer_http(|_| Ok(crate::http::Response { status: 200, headers: vec![], body: b"\"Lyon\"".to_vec() }));
+    world.event("ask").post();
+    assert_eq!(world.state::<String>("parcel/1", "place").unwrap(), "Lyon");
+
+    let mut without = World::from_manifest::<Asks>(&manifest(""));
+    let error = without.event("ask").post_failing();
+    assert!(error.message().contains("permissions.http"), "{error}");
 }
 
 #[test]

@@ -7,8 +7,12 @@ use std::rc::Rc;
 
 use super::manifest::Manifest;
 use super::store::Store;
+use crate::http::{HttpError, Request, Response};
 use crate::log::Level;
 use crate::{Error, Instant, Outcome};
+
+/// The services of a test.
+pub(crate) type Answers = Rc<dyn Fn(&Request) -> Result<Response, HttpError>>;
 
 /// What a run knows of itself, and what it has done so far.
 pub(crate) struct Transaction {
@@ -24,6 +28,8 @@ pub(crate) struct Transaction {
     pub(crate) messages: usize,
     pub(crate) timers: usize,
     pub(crate) drawn: u64,
+    /// What services answer.
+    pub(crate) answers: Answers,
     pub(crate) log: Vec<(Level, String)>,
 }
 

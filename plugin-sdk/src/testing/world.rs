@@ -13,7 +13,8 @@ use super::customer::Customer;
 use super::manifest::{Manifest, Subscription, type_matches};
 use super::path::{fill, look_up};
 use super::store::{Refusal, Sent, Store};
-use super::transaction::{Transaction, execute};
+use super::transaction::{Answers, Transaction, execute};
+use crate::http::{HttpError, Request, Response};
 use crate::log::Level;
 use crate::messages::{Delivery, DeliveryState, Incoming, MessageId};
 use crate::timers::Timer;
@@ -31,6 +32,7 @@ pub struct World {
     store: Store,
     seen: BTreeSet<(String, String)>,
     runs: u32,
+    answers: Answers,
     log: Vec<(Level, String)>,
 }
 
@@ -66,6 +68,7 @@ impl World {
             store: Store::default(),
             seen: BTreeSet::new(),
             runs: 0,
+            answers: Rc::new(|_| Err(HttpError::Unreachable("the test answers no requests; see `answer_http`".into()))),
             log: Vec::new(),
         }
     }
@@ -80,6 +83,11 @@ impl World {
         if let Some(settings) = self.config.as_object_mut() {
             settings.insert(name.to_owned(), value.into());
         }
+    }
+
+    /// What services answer to the plugin's requests.
+    pub fn answer_http(&mut self, answer: impl Fn(&Request) -> Result<Response, HttpError> + 'static) {
+        self.answers = Rc::new(answer);
     }
 
     /// The time.
@@ -241,7 +249,7 @@ impl World {
         let message = Incoming {
             id: MessageId::new(format!("incoming-{}", self.runs)),
             customer: customer.clone(),
-            sender: customer.clone().unwrap_or_default(),
+            sender: customer.clone().filter(|_| self.manifest.permissions.phone),
             channel: answers.as_ref().map_or("whatsapp".to_owned(), |sent| sent.channel.clone()),
             time: self.now,
             kind: if choice.is_some() { "choice" } else { "text" }.to_owned(),
@@ -312,6 +320,7 @@ impl World {
             messages: 0,
             timers: 0,
             drawn: 0,
+            answers: self.answers.clone(),
             log: Vec::new(),
         };
         let (transaction, outcome) = execute(transaction, call);

@@ -42,7 +42,7 @@ fn zero_minutes_are_rejected_with_the_fields_name() {
     let data = json!({"order": "A12", "shop": "Paul", "minutes": 0});
     let error = world().event("com.example.order.ready").customer("4711").data(data).post_failing();
     assert!(
-        matches!(&error, Error::Reject(why) if why.contains("data.minutes: invalid value: integer `0`")),
+        matches!(&error, Error::Reject { message: why, .. } if why.contains("data.minutes: invalid value: integer `0`")),
         "{error}"
     );
 }

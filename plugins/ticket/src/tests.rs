@@ -41,7 +41,7 @@ fn a_start_without_an_offset_is_rejected() {
     let mut data = train();
     data["starts"] = json!("2018-08-01T18:13:00");
     let error = world().event("com.example.ticket.issued").customer("4711").data(data).post_failing();
-    assert!(matches!(&error, Error::Reject(why) if why.contains("with an offset")), "{error}");
+    assert!(matches!(&error, Error::Reject { message: why, .. } if why.contains("with an offset")), "{error}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{RunState, instant, trouble};
 use crate::{
     domain::{
-        customer::{Channel, ConsentScope},
+        customer::{Channel, ConsentScope, Customer},
         event::Event,
         run::Asked,
         text::nul_in,
@@ -56,14 +56,31 @@ impl customers::Host for RunState {
                 addressable: customer
                     .address(channel)
                     .is_some_and(|address| address.unusable_until.is_none_or(|until| until <= now)),
-                consent: match customer.consent(channel, ConsentScope::Service) {
-                    None => customers::Consent::Unknown,
-                    Some(consent) if consent.granted => customers::Consent::Granted,
-                    Some(_) => customers::Consent::Refused,
-                },
+                consent: recorded(&customer, channel, ConsentScope::Service),
                 window_ends: customer.window_ends(now).filter(|_| channel == Channel::Whatsapp).map(instant),
+                attributes: Vec::new(),
             })
             .collect())
+    }
+
+    async fn get_consent(
+        &mut self,
+        id: String,
+        channel: String,
+        scope: String,
+    ) -> wasmtime::Result<customers::Consent> {
+        self.call()?;
+        let Some((channel, scope)) = Channel::parse(&channel).zip(ConsentScope::parse(&scope)) else {
+            return Ok(customers::Consent::Unknown);
+        };
+        if let Err(why) = self.may().channel(channel) {
+            self.denied("customers.get-consent", why);
+            return Ok(customers::Consent::Unknown);
+        }
+        let Some(id) = possible(id) else { return Ok(customers::Consent::Unknown) };
+        self.asks(Asked::Customer(id.clone()));
+        let known = self.shared.store.customer(&self.work.run.key.tenant, &id).await.map_err(trouble)?;
+        Ok(known.map_or(customers::Consent::Unknown, |customer| recorded(&customer, channel, scope)))
     }
 
     async fn history(&mut self, id: String, event_type: String, limit: u32) -> wasmtime::Result<Vec<types::Event>> {
@@ -82,6 +99,14 @@ impl customers::Host for RunState {
             self.remember_event(&event.source_id, event.id);
         }
         Ok(found.iter().map(|event| guest_event(event)).collect())
+    }
+}
+
+fn recorded(customer: &Customer, channel: Channel, scope: ConsentScope) -> customers::Consent {
+    match customer.consent(channel, scope) {
+        None => customers::Consent::Unknown,
+        Some(consent) if consent.granted => customers::Consent::Granted,
+        Some(_) => customers::Consent::Refused,
     }
 }
 

@@ -6,6 +6,38 @@ use crate::{
     plugin::{bindings::events, limiter::LimitReached},
 };
 
+/// Names that CloudEvents or the host gives a meaning to.
+const TAKEN: [&str; 10] =
+    ["id", "source", "specversion", "type", "subject", "time", "data", "datacontenttype", "dataschema", "customer"];
+/// CloudEvents asks for no more of a transport than short lists of short names.
+const ATTRIBUTES_MAX: usize = 32;
+const NAME_BYTES_MAX: usize = 64;
+
+/// Extension attributes as CloudEvents has them; gives the bytes that they take.
+fn extensions(attributes: &[(String, String)]) -> wasmtime::Result<usize> {
+    if attributes.len() > ATTRIBUTES_MAX {
+        return Err(Misuse(format!("events.emit: there are more than {ATTRIBUTES_MAX} attributes")).into());
+    }
+    let mut bytes = 0;
+    for (no, (name, value)) in attributes.iter().enumerate() {
+        let spelt = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !spelt || name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(Misuse(format!(
+                "events.emit: attribute `{name}`: give lower-case letters and digits, 1 to {NAME_BYTES_MAX}"
+            ))
+            .into());
+        }
+        if TAKEN.contains(&name.as_str()) || attributes.iter().take(no).any(|(other, _)| other == name) {
+            return Err(Misuse(format!("events.emit: attribute `{name}` is given already; name it otherwise")).into());
+        }
+        if value.chars().any(char::is_control) {
+            return Err(Misuse(format!("events.emit: attribute `{name}` holds a control character")).into());
+        }
+        bytes += name.len() + value.len();
+    }
+    Ok(bytes)
+}
+
 impl events::Host for RunState {
     fn emit(
         &mut self,
@@ -31,14 +63,16 @@ impl events::Host for RunState {
         if self.outcome.events.len() as u64 >= u64::from(allowed) {
             return Err(LimitReached::host("events", allowed).into());
         }
-        let (customer, dedup_key) = options.map_or((None, None), |options| (options.customer, options.dedup_key));
+        let (customer, dedup_key, attributes) = options
+            .map_or((None, None, Vec::new()), |options| (options.customer, options.dedup_key, options.attributes));
+        let attribute_bytes = extensions(&attributes)?;
         if let Some(key) = &dedup_key {
             self.key("events.emit dedup-key", key)?;
         }
         let subject_bytes = subject.as_ref().map_or(0, String::len);
-        self.effect(event_type.len() + subject_bytes + data.len())?;
+        self.effect(event_type.len() + subject_bytes + data.len() + attribute_bytes)?;
         let customer = self.customer_or_own("events.emit customer", customer)?;
-        self.outcome.events.push(EmittedEvent { event_type, subject, customer, dedup_key, data });
+        self.outcome.events.push(EmittedEvent { event_type, subject, customer, dedup_key, attributes, data });
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use wasmtime::component::Resource;
 
-use super::{Misuse, RunState, duration, instant, timestamp, trouble};
+use super::{Misuse, RunState, duration, instant, no_settings, timestamp, trouble};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -154,6 +154,9 @@ impl messages::HostDraft for RunState {
     }
 
     fn choices(&mut self, draft: Resource<Draft>, choices: Vec<messages::Choice>) -> wasmtime::Result<()> {
+        for choice in &choices {
+            no_settings("draft.choices", &choice.attributes)?;
+        }
         let bytes = choices.iter().map(|choice| choice.id.len() + choice.label.len()).sum();
         let choices = choices.into_iter().map(|choice| Choice { id: choice.id, label: choice.label }).collect();
         self.note_down(&draft, bytes, |draft| draft.choices = choices)
@@ -321,8 +324,8 @@ pub(crate) fn guest_delivery(delivery: &Delivery) -> messages::Delivery {
     }
 }
 
-/// What a customer wrote, in the words of the contract.
-pub(crate) fn guest_incoming(incoming: &crate::domain::run::Incoming) -> messages::Incoming {
+/// What a customer wrote, in the words of the contract. Who may not have numbers gets none.
+pub(crate) fn guest_incoming(incoming: &crate::domain::run::Incoming, phone: bool) -> messages::Incoming {
     let place = |place: &Place| types::Place {
         latitude: place.latitude,
         longitude: place.longitude,
@@ -334,11 +337,12 @@ pub(crate) fn guest_incoming(incoming: &crate::domain::run::Incoming) -> message
         mime_type: media.mime_type.clone(),
         size: media.size,
         filename: media.filename.clone(),
+        attributes: Vec::new(),
     };
     messages::Incoming {
         id: incoming.id.to_string(),
         customer: incoming.customer.as_ref().map(ToString::to_string),
-        sender: incoming.sender.clone(),
+        sender: phone.then(|| incoming.sender.clone()),
         channel: incoming.channel.as_str().to_owned(),
         time: instant(incoming.time),
         kind: incoming.kind.clone(),

@@ -8,6 +8,7 @@
 pub(super) mod calendar;
 pub(super) mod customers;
 pub(super) mod events;
+pub(super) mod http;
 pub(super) mod messages;
 pub(super) mod run;
 pub(super) mod send;
@@ -67,6 +68,8 @@ pub(super) struct RunState {
     /// What it looked up, for whoever executes it again.
     pub asked: Vec<Asked>,
     pub host_calls: u32,
+    /// Requests over HTTP.
+    pub requests: u32,
     /// Ticks of the engine's clock while it was computing.
     pub ticks: u32,
     /// The computing time is used up.
@@ -109,6 +112,7 @@ impl RunState {
             refused: Vec::new(),
             asked: Vec::new(),
             host_calls: 0,
+            requests: 0,
             ticks: 0,
             exhausted: false,
             effect_bytes: 0,
@@ -199,6 +203,16 @@ impl RunState {
         }
     }
 
+    /// A name for a number, the same in every run of this host's store, from which nobody learns the number.
+    fn pseudonym(&self, number: &str) -> String {
+        let mut hasher = blake3::Hasher::new_keyed(&self.shared.host_secret);
+        hasher.update(b"relais sender");
+        hasher.update(self.work.run.key.tenant.to_string().as_bytes());
+        hasher.update(b"\0");
+        hasher.update(number.as_bytes());
+        hasher.finalize().to_hex().chars().take(24).collect()
+    }
+
     /// Bytes that are the same for every execution of this run, and that nobody without the host's secret can foresee.
     fn chance(&self, purpose: &str) -> blake3::OutputReader {
         let mut hasher = blake3::Hasher::new_keyed(&self.seed);
@@ -221,6 +235,14 @@ impl super::bindings::types::Host for RunState {}
 impl WasiView for RunState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Settings that the contract leaves open are names of its registry; one that this host does not know would be lost.
+fn no_settings(what: &str, attributes: &[(String, String)]) -> wasmtime::Result<()> {
+    match attributes.first() {
+        Some((name, _)) => Err(Misuse(format!("{what}: this host knows no setting `{name}`")).into()),
+        None => Ok(()),
     }
 }
 
@@ -261,6 +283,6 @@ pub(super) fn duration(what: &str, millis: f64) -> wasmtime::Result<std::time::D
 impl RunState {
     /// Writes a line of the host's own into the run's log.
     fn note(&self, message: &str) {
-        self.log.line(Stream::Host("warn"), message);
+        self.log.line(Stream::Host("warn"), message, Vec::new());
     }
 }

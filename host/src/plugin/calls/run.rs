@@ -4,7 +4,7 @@ use super::{
     Misuse, RunState, instant,
     wasi::{RANDOM_BYTES_MAX, Stream},
 };
-use crate::plugin::{bindings::run, trigger::to_hex};
+use crate::plugin::bindings::run;
 
 impl run::Host for RunState {
     fn id(&mut self) -> wasmtime::Result<String> {
@@ -19,7 +19,12 @@ impl run::Host for RunState {
 
     fn entity(&mut self) -> wasmtime::Result<String> {
         self.call()?;
-        Ok(self.work.run.key.entity.to_string())
+        let entity = self.work.run.key.entity.to_string();
+        Ok(match entity.strip_prefix("sender/") {
+            // Somebody whom the tenant does not know is told apart by a name that says nothing.
+            Some(number) if !self.may().effective.phone => format!("sender/{}", self.pseudonym(number)),
+            _ => entity,
+        })
     }
 
     fn customer(&mut self) -> wasmtime::Result<Option<String>> {
@@ -69,19 +74,17 @@ impl run::Host for RunState {
             self.denied("run.secret", why);
             return Ok(None);
         }
-        if !self.plugin.secrets.contains(&name) {
+        if !self.plugin.secrets.contains_key(&name) {
             self.note(&format!(
                 "the host was given no secret `{name}`; set it in its configuration: [plugins.secrets.{}]",
                 self.plugin.name()
             ));
             return Ok(None);
         }
-        let mut token = [0; 16];
-        self.chance(&format!("relais secret {name}")).fill(&mut token);
-        Ok(Some(format!("relais-secret-{}", to_hex(&token))))
+        Ok(Some(self.placeholder(&name)))
     }
 
-    fn log(&mut self, level: run::Level, message: String) -> wasmtime::Result<()> {
+    fn log(&mut self, level: run::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
         self.call()?;
         let level = match level {
             run::Level::Trace => "trace",
@@ -92,10 +95,15 @@ impl run::Host for RunState {
         };
         let (plugin, run) = (self.plugin.name(), self.work.run.id);
         match level {
-            "error" | "warn" => tracing::warn!(%plugin, %run, level, "{message}"),
-            "info" => tracing::info!(%plugin, %run, "{message}"),
-            _ => tracing::debug!(%plugin, %run, level, "{message}"),
+            "error" | "warn" => tracing::warn!(%plugin, %run, level, fields = %shown(&fields), "{message}"),
+            "info" => tracing::info!(%plugin, %run, fields = %shown(&fields), "{message}"),
+            _ => tracing::debug!(%plugin, %run, level, fields = %shown(&fields), "{message}"),
         }
-        if self.log.line(Stream::Log(level), &message) { Ok(()) } else { Err(self.log.full().into()) }
+        if self.log.line(Stream::Log(level), &message, fields) { Ok(()) } else { Err(self.log.full().into()) }
     }
+}
+
+/// As `name=value`, one after the other.
+fn shown(fields: &[(String, String)]) -> String {
+    fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }

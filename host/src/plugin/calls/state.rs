@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use super::{RunState, duration};
+use super::{RunState, duration, no_settings};
 use crate::{
     domain::run::{StateChange, StateEntry},
     plugin::{bindings::state, limiter::LimitReached, units::show_size},
@@ -69,6 +69,9 @@ impl state::Host for RunState {
             return Err(LimitReached::host("value-bytes", show_size(allowed)).into());
         }
         self.effect(key.len() + value.len())?;
+        if let Some(options) = &options {
+            no_settings("state.set", &options.attributes)?;
+        }
         let (ttl, customer) = options.map_or((None, None), |options| (options.ttl, options.customer));
         let expires = ttl.map(|ttl| duration("state.set ttl", ttl)).transpose()?.map(|ttl| self.now.plus(ttl));
         let customer = self.customer_or_own("state.set customer", customer)?;

@@ -46,6 +46,7 @@ impl timers::Host for RunState {
                 customer: self.customer().map(ToString::to_string),
                 data: data.clone(),
                 set_by: self.plugin.manifest.version.clone(),
+                attributes: Vec::new(),
                 key,
             }),
             None => self.snapshot.timers.get(&key).map(|timer| timers::Timer {
@@ -54,6 +55,7 @@ impl timers::Host for RunState {
                 customer: timer.customer.as_ref().map(ToString::to_string),
                 data: timer.data.clone(),
                 set_by: timer.set_by.clone(),
+                attributes: Vec::new(),
             }),
         })
     }

@@ -115,10 +115,13 @@ impl RunLog {
     }
 
     /// Adds a whole line; `false` where the log is full.
-    pub(crate) fn line(&self, stream: Stream, message: &str) -> bool {
+    pub(crate) fn line(&self, stream: Stream, message: &str, fields: Vec<(String, String)>) -> bool {
         let mut inner = self.lock();
-        inner.written = inner.written.saturating_add(message.len() as u64);
-        inner.push(stream, message);
+        let bytes = message.len() + weight(&fields);
+        inner.written = inner.written.saturating_add(bytes as u64);
+        // The tail is for reading; a line whose fields alone would fill it says at least what happened.
+        let fields = if weight(&fields) > TAIL_BYTES / 2 { Vec::new() } else { fields };
+        inner.push(stream, message, fields);
         inner.written <= self.bytes_max
     }
 
@@ -139,7 +142,7 @@ impl RunLog {
             // A line without an end is cut where the whole tail is full.
             if piece.ends_with(b"\n") || open.len() >= TAIL_BYTES {
                 let line = std::mem::take(open);
-                inner.push(stream, &String::from_utf8_lossy(&line));
+                inner.push(stream, &String::from_utf8_lossy(&line), Vec::new());
             }
         }
         true
@@ -151,7 +154,7 @@ impl RunLog {
         for (slot, stream) in [(0, Stream::Stdout), (1, Stream::Stderr)] {
             let line = inner.open.get_mut(slot).map(std::mem::take).unwrap_or_default();
             if !line.is_empty() {
-                inner.push(stream, &String::from_utf8_lossy(&line));
+                inner.push(stream, &String::from_utf8_lossy(&line), Vec::new());
             }
         }
         inner.lines.drain(..).collect()
@@ -162,18 +165,22 @@ impl RunLog {
     }
 }
 
+fn weight(fields: &[(String, String)]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 impl Inner {
-    fn push(&mut self, stream: Stream, message: &str) {
+    fn push(&mut self, stream: Stream, message: &str, fields: Vec<(String, String)>) {
         let mut end = message.len().min(TAIL_BYTES);
         while !message.is_char_boundary(end) {
             end -= 1;
         }
         let message = message.get(..end).unwrap_or_default().to_owned();
-        self.kept += message.len();
-        self.lines.push_back(LogLine { level: stream.level().to_owned(), message });
+        self.kept += message.len() + weight(&fields);
+        self.lines.push_back(LogLine { level: stream.level().to_owned(), message, fields });
         while self.kept > TAIL_BYTES {
             let Some(dropped) = self.lines.pop_front() else { break };
-            self.kept -= dropped.message.len();
+            self.kept -= dropped.message.len() + weight(&dropped.fields);
         }
     }
 }
@@ -299,6 +306,6 @@ mod tests {
         let log = RunLog::new(10);
         assert!(log.write(Stream::Stdout, b"12345"));
         assert!(!log.write(Stream::Stdout, b"123456"));
-        assert!(!log.line(Stream::Log("info"), "x"));
+        assert!(!log.line(Stream::Log("info"), "x", Vec::new()));
     }
 }

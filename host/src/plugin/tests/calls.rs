@@ -131,8 +131,8 @@ async fn every_limit_on_effects_ends_the_run_with_its_name() {
     }
     assert_eq!(limit(run.emit("com.example.done".into(), None, "{}".into(), None)), "events");
     let line = "x".repeat(200 << 10);
-    run.log(Level::Info, line.clone()).unwrap();
-    assert_eq!(limit(run.log(Level::Info, line)), "log-bytes");
+    run.log(Level::Info, line.clone(), vec![]).unwrap();
+    assert_eq!(limit(run.log(Level::Info, line, vec![])), "log-bytes");
 
     for _ in 0..2 {
         let draft = draft(&mut run, "4711");
@@ -183,8 +183,12 @@ async fn only_whom_it_concerns_is_written_to() {
     assert!(matches!(send(&mut run, &stranger).await, Err(SendError::NotExpected(_))));
 
     // An entry of the entity that an earlier run kept about the customer will do; one of this run's own will not.
-    run.set("cart/4711".into(), vec![], Some(state::EntryOptions { ttl: None, customer: Some("4711".into()) }))
-        .unwrap();
+    run.set(
+        "cart/4711".into(),
+        vec![],
+        Some(state::EntryOptions { ttl: None, customer: Some("4711".into()), attributes: vec![] }),
+    )
+    .unwrap();
     assert!(matches!(send(&mut run, &stranger).await, Err(SendError::NotExpected(_))));
     run.snapshot = Arc::new(snapshot(&[("cart/4711", "4711")]));
     send(&mut run, &stranger).await.unwrap();

@@ -61,7 +61,7 @@ impl Drop for World {
 
 pub(super) fn manifest(name: &str, more: &str) -> String {
     format!(
-        "manifest = 1\n[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\nworld = \"relais:plugin@1.0.0-draft.2\"\n\
+        "manifest = 1\n[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\nworld = \"relais:plugin@1.0.0\"\n\
          component = \"{name}.wasm\"\n[[on-event]]\ntypes = [\"com.example.*\"]\n{more}\n"
     )
 }

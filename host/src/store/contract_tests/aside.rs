@@ -19,7 +19,7 @@ fn failed(run: &QueuedRun, failure: RunFailure, now: i64) -> RunFailed {
 }
 
 fn reject() -> RunFailure {
-    RunFailure::Reject { message: "of no use".into() }
+    RunFailure::Reject { message: "of no use".into(), detail: None }
 }
 
 /// Sets aside the runs of these events, in their order, a second after one another; and forgets what was handed over.

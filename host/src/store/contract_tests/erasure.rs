@@ -119,7 +119,7 @@ async fn ended_runs(store: &dyn Store) {
     let run = all_open(store).await.remove(0);
     let failed = RunFailed {
         run,
-        failure: RunFailure::Reject { message: format!("wordinlog {NUMBER}") },
+        failure: RunFailure::Reject { message: format!("wordinlog {NUMBER}"), detail: None },
         report: RunReport::default(),
         verdict: FailureVerdict::SetAside,
         alert: None,

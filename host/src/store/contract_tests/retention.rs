@@ -23,7 +23,7 @@ async fn retain(store: &dyn Store, what: Aged, before: Timestamp, keys_before: O
 
 async fn set_aside(store: &dyn Store, id: &str) -> QueuedRun {
     let run = accepted(store, id).await;
-    let failure = RunFailure::Reject { message: "not of any use".into() };
+    let failure = RunFailure::Reject { message: "not of any use".into(), detail: None };
     let failed = RunFailed {
         run: run.clone(),
         failure,

@@ -166,6 +166,7 @@ pub(crate) async fn what_is_emitted_sets_off_runs(place: &dyn Place) {
         subject: None,
         customer: None,
         dedup_key: None,
+        attributes: Vec::new(),
         data: "{}".into(),
     };
     let outcome = Outcome { events: vec![emitted], ..Outcome::default() };
