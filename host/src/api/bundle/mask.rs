@@ -70,6 +70,14 @@ impl Masks {
 
     /// Everybody whom the bundle knows by id, name or number.
     fn learn(&mut self, bundle: &Bundle) {
+        // Who is called by their id is known by it first: it stands in more places.
+        let ids = bundle.read.customers.iter().map(|customer| &customer.id).chain(&bundle.run.customer);
+        for id in ids.collect::<Vec<_>>() {
+            // A number in the place of an id is masked as the number that it is.
+            if !id.as_str().starts_with('+') {
+                self.stand_in("customer", id.as_str());
+            }
+        }
         for customer in &bundle.read.customers {
             for name in customer.name.iter().flat_map(|name| name.split_whitespace()) {
                 if name.chars().count() >= NAME_CHARS_MIN {
@@ -78,13 +86,6 @@ impl Masks {
             }
             for address in &customer.addresses {
                 self.stand_in("telephone number", &address.address);
-            }
-        }
-        let ids = bundle.read.customers.iter().map(|customer| &customer.id).chain(&bundle.run.customer);
-        for id in ids.collect::<Vec<_>>() {
-            // A number in the place of an id is masked as the number that it is.
-            if !id.as_str().starts_with('+') {
-                self.stand_in("customer", id.as_str());
             }
         }
         for incoming in bundle.read.incoming.iter().chain(cause_message(&bundle.cause)) {

@@ -181,6 +181,8 @@ fn settled(
     };
     let name = PluginName::from(package.name.as_str());
     settings.config.entry(name.clone()).or_default().extend(config);
+    // A desk opens no connection, whatever a host's configuration grants: a request is answered as one that is not permitted.
+    settings.grants.values_mut().for_each(|grant| grant.http.clear());
     // No plugin ever sees the value of a secret, so any value does.
     let secrets = settings.secrets.entry(name).or_default();
     for secret in &package.secrets {
