@@ -44,7 +44,7 @@ async fn a_run_that_failed_comes_to_the_same_end_on_the_authors_desk() {
     let (host, scratch) = (host().await, Scratch::new());
     let package = Packages::Tester.directory(Path::new(&scratch.path("desk"))).join("tester");
     host.accept(steps("paul", "a", json!([{"append": {"key": "list", "word": "before"}}]))).await;
-    let send = json!({"send": {"text": "It is ready, paul.", "dedup_key": "once"}});
+    let send = json!({"send": {"text": "It is ready, paul.", "dedup-key": "once"}});
     let run = failed(&host, "a", json!([send, {"tell": {"key": "list"}}, "fail-if-broken"])).await;
 
     let (file, whole) = bundle(&host, &scratch, &run, &["--personal"]).await;
