@@ -1,8 +1,9 @@
 //! The only place that reads the time.
 //!
-//! Everything else is handed a [`Clock`]. Two exist: [`SystemClock`], which a host in production runs on, and
+//! Everything else is handed a [`Clock`]. Three exist: [`SystemClock`], which a host in production runs on,
 //! [`AdjustableClock`], which can be moved and stands behind `relais demo`, `relais dev` and the tests: a reminder that is due
-//! in 22 hours is sent a moment after the clock was moved, by the same code that sends it in production.
+//! in 22 hours is sent a moment after the clock was moved, by the same code that sends it in production; and [`StandingClock`],
+//! which only goes when it is moved, behind `relais plugin test`.
 //!
 //! A wall clock jumps: it is set by hand, by a time server, by a machine that wakes up. What is due at a time of day follows
 //! it. What waits for a length of time must not wait an hour longer because the clock was set back by one: whoever waits so
@@ -299,6 +300,44 @@ impl Clock for AdjustableClock {
     }
 }
 
+/// A clock that stands until it is moved: simulated time, in which nothing takes any.
+pub struct StandingClock {
+    now: AtomicI64,
+    moved: watch::Sender<()>,
+    set_back: watch::Sender<i64>,
+}
+
+impl StandingClock {
+    pub fn at(start: Timestamp) -> StandingClock {
+        StandingClock { now: AtomicI64::new(start.0), moved: watch::Sender::new(()), set_back: watch::Sender::new(0) }
+    }
+}
+
+#[async_trait]
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        let mut moved = self.moved.subscribe();
+        while self.now() < until {
+            // The sender lives as long as `self`, so `changed` only ends when the clock was moved.
+            let _ = moved.changed().await;
+        }
+    }
+
+    fn advance_to(&self, to: Timestamp) -> bool {
+        self.now.fetch_max(to.0, Ordering::SeqCst);
+        self.moved.send_replace(());
+        true
+    }
+
+    fn set_back(&self) -> watch::Receiver<i64> {
+        self.set_back.subscribe()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,6 +417,17 @@ mod tests {
         assert!(clock.now() < machine);
         set_back.changed().await.unwrap();
         assert!(*set_back.borrow_and_update() >= 3_600_000 + 30_000);
+    }
+
+    #[tokio::test]
+    async fn a_standing_clock_goes_when_it_is_moved_and_not_back() {
+        let clock = StandingClock::at(Timestamp(5));
+        let sleep = clock.sleep_until(Timestamp(7));
+        tokio::pin!(sleep);
+        assert!(tokio::time::timeout(Duration::ZERO, &mut sleep).await.is_err());
+        assert!(clock.advance_to(Timestamp(8)) && clock.advance_to(Timestamp(6)));
+        sleep.await;
+        assert_eq!(clock.now(), Timestamp(8));
     }
 
     #[test]

@@ -1,4 +1,8 @@
-//! A plugin is begun in each language, and what its build lacks is named.
+//! A plugin is begun in each language, and what its build lacks is named; what its scenarios say is played.
+
+mod dev;
+mod replay;
+mod scenarios;
 
 use std::{fs, path::Path, process::Output};
 

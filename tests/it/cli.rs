@@ -187,6 +187,33 @@ async fn a_package_is_checked_before_it_is_loaded() {
     }
     let report = json_of(&relais(&["plugin", "check", "--json", good.to_str().unwrap()]).await);
     assert_eq!((&report["name"], &report["errors"]), (&json!("order-ready"), &json!([])));
+    let needs = &report["needs"];
+    assert!(needs["memory_bytes"].as_u64() < needs["memory_bytes_max"].as_u64(), "{needs}");
+    assert!(needs["instances"].as_u64() > Some(0) && needs["tables_max"] == 64, "{needs}");
+    assert_eq!(report["warnings"], json!([]), "that an SDK exports all handlers is no warning");
+    assert!(report["notes"][0].as_str().unwrap().contains("on-timer"), "{}", report["notes"]);
+    assert!(report["scenarios"].as_array().unwrap().iter().all(|scenario| scenario["passed"] == true));
+
+    // An update, and a scenario that fails with it.
+    let update = copy_shipped("order-ready", &host.dir().join("update"));
+    let manifest = fs::read_to_string(update.join("plugin.toml")).unwrap();
+    let more = manifest
+        .replace("version = \"1.0.0\"", "version = \"1.1.0\"")
+        .replace("[\"locale\"]", "[\"locale\", \"name\"]");
+    fs::write(update.join("plugin.toml"), more).unwrap();
+    fs::create_dir(update.join("tests")).unwrap();
+    fs::write(
+        update.join("tests/never.toml"),
+        "scenario = 1\nname = \"never\"\n[[step]]\nadvance = \"1m\"\nruns = 1\n",
+    )
+    .unwrap();
+    let words = ["plugin", "check", update.to_str().unwrap(), "--against", good.to_str().unwrap()];
+    let (said, _) = ended(&relais(&words).await, 1);
+    for words in ["would be loaded", "1.0.0 → 1.1.0: it asks for more", "+ customer: \"name\"", "FAILS: never"] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    let component = relais(&["plugin", "check", good.join("order-ready.wasm").to_str().unwrap()]).await;
+    assert!(done(&component).contains("without a plugin.toml"));
 
     let bad = copy_shipped("order-ready", host.dir());
     fs::write(bad.join("order-ready.wasm"), "no WebAssembly").unwrap();
@@ -201,7 +228,10 @@ async fn a_package_is_checked_before_it_is_loaded() {
     let narrow = host.dir().join("narrow.toml");
     fs::write(&narrow, format!("{config}\n[plugins.grants.order-ready]\nchannels = [\"sms\"]\n")).unwrap();
     let arguments = ["plugin", "check", "--json", "--config", narrow.to_str().unwrap(), good.to_str().unwrap()];
-    assert_eq!(json_of(&relais(&arguments).await)["permissions_effective"]["channels"], json!(["sms"]));
+    let report = json_of(&relais(&arguments).await);
+    assert_eq!(report["permissions_effective"]["channels"], json!(["sms"]));
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("[plugins.grants.order-ready]\nchannels = [\"whatsapp\",\"sms\"]"), "{warning}");
 }
 
 #[tokio::test]
@@ -255,7 +285,7 @@ async fn a_host_whose_port_is_taken_says_so_and_ends_with_1() {
 
 #[tokio::test]
 async fn the_help_of_every_command_has_an_example_or_what_its_exit_codes_mean() {
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 24] = [
         &[],
         &["serve"],
         &["demo"],
@@ -269,9 +299,13 @@ async fn the_help_of_every_command_has_an_example_or_what_its_exit_codes_mean() 
         &["runs", "list"],
         &["runs", "show"],
         &["runs", "replay"],
+        &["runs", "bundle"],
+        &["replay"],
+        &["dev"],
         &["runs", "discard"],
         &["plugin", "new"],
         &["plugin", "build"],
+        &["plugin", "test"],
         &["plugin", "check"],
         &["config", "check"],
         &["config", "defaults"],

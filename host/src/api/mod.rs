@@ -8,6 +8,7 @@
 //! operator may make.
 
 mod aside;
+mod bundle;
 mod clock;
 mod customers;
 mod doctor;
@@ -46,6 +47,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/runs/replay", post(aside::replay))
         .route("/v1/runs/discard", post(aside::discard))
         .route("/v1/runs/{id}", get(runs::show))
+        .route("/v1/runs/{id}/bundle", get(bundle::show))
         .route("/v1/runs/{id}/replay", post(runs::replay))
         .route("/v1/runs/{id}/discard", post(runs::discard))
         .route("/v1/messages", get(messages::list))

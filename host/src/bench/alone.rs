@@ -56,7 +56,7 @@ pub(super) async fn runs(data: &Path, plugins: &Path, runs: u32, threads: u32) -
 }
 
 async fn one_thread(plugins: &Plugins, work: &(QueuedRun, Timestamp), times: u32) -> anyhow::Result<()> {
-    let make = |_| Work { run: work.0.clone(), snapshot: Arc::new(EntitySnapshot::default()), now: work.1 };
+    let make = |_| Work { run: work.0.clone(), snapshot: Arc::new(EntitySnapshot::default()), now: work.1, seed: None };
     plugins.bench_runs(make, times).await?;
     Ok(())
 }

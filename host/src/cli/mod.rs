@@ -5,6 +5,7 @@
 
 mod client;
 mod config;
+mod dev;
 mod doctor;
 mod event;
 mod message;
@@ -12,6 +13,7 @@ mod migrate;
 mod plugin;
 mod plugins;
 mod registry;
+mod replay;
 mod runs;
 mod serve;
 mod simulate;
@@ -53,6 +55,14 @@ enum Command {
                             relais demo --exit          as a test: exit code 0 only if every story ended as its file says\n\nNothing leaves this machine."
     )]
     Demo(crate::demo::Demo),
+    /// Write a plugin with a host beside it: builds, watches, rebuilds and reloads it, and shows what each of its runs did
+    #[command(
+        after_help = "Examples:\n  relais dev table-free\n  relais dev table-free --listen 127.0.0.1:0      on any free port\n\n\
+                            Events are posted to the address that it prints, with `relais event send --url` or anything else; messages arrive\n\
+                            at the phones on its page. A build that fails shows the compiler's words, and the build before it goes on serving.\n\
+                            Nothing leaves this machine. Ctrl-C ends it. Exit codes: 0 it was ended, 1 it could not begin."
+    )]
+    Dev(dev::Dev),
     /// Run the simulated providers alone (Meta, CM.com and Twilio), for a host to talk to
     Simulate(simulate::Simulate),
     /// Send events to a host
@@ -83,15 +93,22 @@ enum Command {
                             Exit codes: 0 healthy; 1 something was found; 3 host not reachable; 4 the host refuses, or no API key."
     )]
     Doctor(doctor::Doctor),
-    /// Begin, build and check plugins; look after those of a host
+    /// Begin, build, test and check plugins; look after those of a host
     #[command(
-        after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin check table-free\n  \
+        after_help = "Examples:\n  relais plugin new table-free --lang python\n  relais plugin build table-free\n  relais plugin test table-free\n  relais plugin check table-free\n  \
                             relais plugin list\n  relais plugin resume table-free"
     )]
     Plugin {
         #[command(subcommand)]
         command: plugin::PluginCommand,
     },
+    /// Execute a run of another host again, from its bundle, and compare what came of it then and now
+    #[command(
+        after_help = "Examples:\n  relais replay run.json                       with the plugin in this directory\n  relais replay run.json --package table-free\n\n\
+                            `relais runs bundle ID` prints a bundle. Nothing is sent and no host is asked. \n\
+                            Exit codes: 0 it was executed, whatever came of it; 1 it could not be (the reason is printed)."
+    )]
+    Replay(replay::Replay),
     /// Check a configuration, or print every setting with its default
     #[command(after_help = "Example:\n  relais config defaults > relais.toml && relais config check relais.toml")]
     Config {
@@ -136,12 +153,14 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(serve) => Ok(serve.run().await?),
         Command::Demo(demo) => demo.run().await,
+        Command::Dev(dev) => Ok(dev.run().await?),
         Command::Simulate(simulate) => Ok(simulate.run().await?),
         Command::Event { command } => command.run().await,
         Command::Message { command } => command.run().await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::Runs { command } => command.run().await,
         Command::Plugin { command } => command.run().await,
+        Command::Replay(replay) => replay.run().await,
         Command::Config { command } => command.run(),
         Command::Migrate(migrate) => migrate.run().await,
         // Done by `main`, before there is a runtime.

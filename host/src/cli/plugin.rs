@@ -1,12 +1,16 @@
 //! `relais plugin …`: what an author does with a package, and what an operator does with the plugins of a host.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use clap::{Subcommand, builder::PossibleValuesParser};
 
 use super::{Target, plugins, registry::RegistryCommand, trust::TrustCommand};
 use crate::{
     author,
+    clock::SystemClock,
     config::Config,
     plugin,
     terminal::{Failure, say},
@@ -43,6 +47,29 @@ pub(super) enum PluginCommand {
         /// The language, where its main file does not tell
         #[arg(long, value_name = "LANGUAGE", value_parser = names())]
         lang: Option<String>,
+    },
+    /// Play a plugin's scenarios in simulated time: what happens, and what the plugin has to do about it
+    #[command(
+        after_help = "Examples:\n  relais plugin test table-free\n  relais plugin test table-free --filter reminded\n  \
+                            relais plugin test table-free other/scenario.toml --json\n\n\
+                            The format of tests/*.toml is in docs/scenarios.md. No server runs and nothing is sent; `advance = \"2h\"` takes no time.\n\
+                            Exit codes: 0 every scenario came out as it says, 1 one did not, or could not be played."
+    )]
+    Test {
+        /// The plugin's directory, built
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// These scenarios and no others; those in the directory's tests/ where none is named
+        files: Vec<PathBuf>,
+        /// Only scenarios whose name or file holds this
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+        /// The configuration whose limits and grants apply; the defaults where absent
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// What a host has loaded, what waits, and why
     #[command(
@@ -98,15 +125,23 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Read a package and say what it needs and whether this host would load it
+    /// Read a package and say what it needs and whether this host would load it, before anything is loaded
     #[command(after_help = "Examples:\n  relais plugin check plugins/order-ready\n  \
-                            relais plugin check my-plugin --config relais.toml     with the grants and limits of a host\n\nExit codes: 0 it would be loaded, 1 it would be refused (the reason is printed).")]
+                            relais plugin check my-plugin --config relais.toml     with the grants and limits of a host\n  \
+                            relais plugin check new/ride --against plugins/ride    what the update asks for that the old one does not\n\n\
+                            The scenarios in its tests/ are played. Exit codes: 0 it would be loaded and its scenarios pass, 1 it would be\nrefused, or a scenario fails (the reason is printed).")]
     Check {
-        /// A directory with a plugin.toml
+        /// A directory with a plugin.toml, or a component alone
         path: PathBuf,
         /// The configuration whose limits and grants apply; the defaults where absent
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// The version that it replaces, to compare permissions; the one in the configuration's plugins.dir where absent
+        #[arg(long, value_name = "DIR")]
+        against: Option<PathBuf>,
+        /// Leave its scenarios unplayed
+        #[arg(long)]
+        no_scenarios: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -137,7 +172,15 @@ impl PluginCommand {
             PluginCommand::Pause { name, why, target } => plugins::pause(&target, &name, why.as_deref()).await,
             PluginCommand::Resume { name, target } => plugins::resume(&target, &name).await,
             PluginCommand::Shadow { name, target, json } => plugins::shadow(&target, &name, json).await,
-            PluginCommand::Check { path, config, json } => check(&path, config.as_deref(), json).await,
+            PluginCommand::Test { dir, files, filter, config, json } => {
+                test(&dir, &files, filter.as_deref(), config.as_deref(), json).await
+            }
+            PluginCommand::Check { path, config, against, no_scenarios, json } => {
+                let settings = settings(config.as_deref())?;
+                // Without a configuration nobody has said where the plugins of a host are.
+                let against = against.or_else(|| config.and_then(|_| installed(&path, &settings)));
+                check(&path, against.as_deref(), settings, !no_scenarios, json).await
+            }
         }
     }
 }
@@ -148,7 +191,7 @@ fn new(name: &str, lang: &str, dir: &Path, sdk: Option<&Path>) -> anyhow::Result
     begun.files.iter().for_each(|file| say(format_args!("  {file}")));
     let dir = dir.display();
     say(format_args!(
-        "\nBegin with {}. Then:\n  relais plugin build {dir}\n  relais plugin check {dir}",
+        "\nBegin with {}. Then:\n  relais plugin build {dir}\n  relais plugin test {dir}\n  relais plugin check {dir}",
         begun.language.main
     ));
     Ok(())
@@ -167,16 +210,68 @@ fn build(dir: &Path, lang: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn check(path: &Path, config: Option<&Path>, json: bool) -> Result<(), Failure> {
-    let settings = match config {
+fn settings(config: Option<&Path>) -> Result<plugin::Settings, Failure> {
+    Ok(match config {
         Some(file) => Config::load(Some(file)).map_err(anyhow::Error::from)?.plugins,
         None => plugin::Settings::default(),
+    })
+}
+
+async fn test(
+    dir: &Path,
+    files: &[PathBuf],
+    filter: Option<&str>,
+    config: Option<&Path>,
+    json: bool,
+) -> Result<(), Failure> {
+    let wanted = author::Wanted { dir, files, filter, settings: settings(config)? };
+    let colours = author::Colours(std::io::stdout().is_terminal());
+    let told = |played: &author::Played| {
+        if !json {
+            say(author::text(played, colours));
+        }
     };
-    let report = plugin::check(path, &settings).await;
+    let all = author::test(&wanted, &SystemClock::new(), told).await?;
+    if all.is_empty() {
+        return Err(anyhow::anyhow!("no scenario is called like `{}`", filter.unwrap_or_default()).into());
+    }
+    if json {
+        say(serde_json::to_string_pretty(&all).map_err(anyhow::Error::from)?);
+    } else {
+        say(author::summary(&all, colours));
+    }
+    if all.iter().all(|played| played.passed) { Ok(()) } else { Err(Failure::Silent) }
+}
+
+/// The version of a package that a host has, where that is another one.
+fn installed(path: &Path, settings: &plugin::Settings) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let there = settings.dir.join(path.file_name()?).canonicalize().ok()?;
+    (there != path && there.join("plugin.toml").is_file()).then_some(there)
+}
+
+async fn check(
+    path: &Path,
+    against: Option<&Path>,
+    settings: plugin::Settings,
+    scenarios: bool,
+    json: bool,
+) -> Result<(), Failure> {
+    let mut report = plugin::check(path, against, &settings).await;
+    if scenarios && report.loads() && author::has_scenarios(path) {
+        let wanted = author::Wanted { dir: path, files: &[], filter: None, settings };
+        let played = author::test(&wanted, &SystemClock::new(), |_| ()).await?;
+        report.scenarios = played.into_iter().map(scenario).collect();
+    }
     if json {
         say(serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?);
     } else {
         say(&report);
     }
     if report.passed() { Ok(()) } else { Err(Failure::Silent) }
+}
+
+fn scenario(played: author::Played) -> plugin::Scenario {
+    let name = if played.name.is_empty() { "it cannot be played".to_owned() } else { played.name };
+    plugin::Scenario { name, file: played.file, passed: played.passed }
 }

@@ -32,6 +32,22 @@ pub(super) enum RunsCommand {
         #[command(flatten)]
         target: Target,
     },
+    /// Print a run that failed as a file, to be executed again elsewhere with `relais replay`
+    #[command(
+        after_help = "Examples:\n  relais runs bundle r01jdz… > run.json\n  relais runs bundle r01jdz… --personal > run.json     nothing masked\n\n\
+                            It holds what the run was given and looked up, the plugin's settings, and how it ended. Names, numbers and what\n\
+                            customers wrote are masked, the same wherever they stand; `masked` and `notes` in it say what was and was not.\n\
+                            Exit codes: 0 it is printed; 3 host not reachable; 4 there is no such run, or it did not fail."
+    )]
+    Bundle {
+        /// The run's id, in the first column of `relais runs list`
+        id: String,
+        /// Leave names, numbers and what customers wrote as they are
+        #[arg(long)]
+        personal: bool,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Execute runs again that were set aside, with their attempts forgotten
     #[command(
         after_help = "Examples:\n  relais runs replay r01jdz… r01jf0…          these\n  relais runs replay --plugin reminder --all   all of a plugin, once it is mended\n  \
@@ -130,6 +146,11 @@ impl RunsCommand {
             RunsCommand::Show { id, target } => {
                 let run = target.connect()?.get(&format!("/v1/runs/{}", escaped(&id))).await?;
                 say(format_args!("{run:#}"));
+                Ok(())
+            }
+            RunsCommand::Bundle { id, personal, target } => {
+                let path = format!("/v1/runs/{}/bundle?personal={personal}", escaped(&id));
+                say(format_args!("{:#}", target.connect()?.get(&path).await?));
                 Ok(())
             }
             RunsCommand::Replay(many) => many.run("replay", "replayed").await,

@@ -7,9 +7,9 @@
 mod day;
 mod expect;
 mod play;
-mod remote;
+pub(crate) mod remote;
 mod table;
-mod templates;
+pub(crate) mod templates;
 
 use std::{
     net::SocketAddr,
@@ -114,7 +114,17 @@ impl Demo {
 
         let options =
             Options { clock: clock.clone(), webhook_base: Some(format!("{public}/v1/webhooks")), ..Options::default() };
-        let config = self.config(&options, &phones, &public, data, &day.start)?;
+        let place = Place {
+            listen: self.listen,
+            public: &public,
+            phones: &phones,
+            data,
+            plugins: &self.plugins,
+            machine_code: &self.machine_code(data),
+            start: &day.start,
+            secrets: &[("order-ready".to_owned(), "till-webhook".to_owned())],
+        };
+        let config = config(&place, &options)?;
         let simulator = tokio::spawn(simulator::serve(providers, options, stop.clone().cancelled_owned()));
         say(format_args!("{}\n\n  compiling the plugins (once; the machine code is kept with the data) …", day.title));
         let running = host::start_with_page(config, clock, listener, stop.clone(), Some(phones.clone())).await?;
@@ -123,7 +133,7 @@ impl Demo {
         let remote = remote::Remote::new(public.clone(), phones)?;
         templates::approve(&remote, &running.plugins).await?;
         let status = running.plugins.status().into_iter();
-        let loaded = status.filter(|plugin| plugin.state == State::Loaded).map(|plugin| plugin.name.to_string());
+        let loaded = status.filter(|plugin| plugin.state == State::Loaded).map(|plugin| plugin.name);
         let mut player = play::Player::new(day, remote, loaded.collect(), self.pause);
         let ended_well = tokio::select! {
             played = player.play() => played?,
@@ -141,26 +151,36 @@ impl Demo {
         simulator.await.context("the simulated providers ended badly")??;
         Ok(ended_well)
     }
+}
 
-    /// The configuration of the demo's host: what `relais serve` would read from a file.
-    fn config(
-        &self,
-        options: &Options,
-        phones: &str,
-        public: &str,
-        data: &Path,
-        start: &str,
-    ) -> anyhow::Result<Config> {
-        let secrets = data.join("secrets");
-        std::fs::create_dir_all(&secrets)?;
-        let secret = |name: &str, value: &str| -> anyhow::Result<String> {
-            let path = secrets.join(name);
-            std::fs::write(&path, value)?;
-            Ok(format!("{{ file = {} }}", toml::Value::String(path.display().to_string())))
-        };
-        let quoted = |path: &Path| toml::Value::String(path.display().to_string());
-        let text = format!(
-            r#"
+/// Where a host is that plays with simulated providers, and what it goes by.
+pub(crate) struct Place<'a> {
+    pub listen: SocketAddr,
+    /// URLs of the host and of the simulated providers.
+    pub public: &'a str,
+    pub phones: &'a str,
+    pub data: &'a Path,
+    pub plugins: &'a Path,
+    /// Where compiled code is kept.
+    pub machine_code: &'a Path,
+    pub start: &'a str,
+    /// Plugins and the names of their secrets, each of which gets a value that is known.
+    pub secrets: &'a [(String, String)],
+}
+
+/// The configuration of such a host: what `relais serve` would read from a file.
+pub(crate) fn config(place: &Place<'_>, options: &Options) -> anyhow::Result<Config> {
+    let Place { listen, public, phones, data, plugins, machine_code, start, .. } = place;
+    let secrets = data.join("secrets");
+    std::fs::create_dir_all(&secrets)?;
+    let secret = |name: &str, value: &str| -> anyhow::Result<String> {
+        let path = secrets.join(name);
+        std::fs::write(&path, value)?;
+        Ok(format!("{{ file = {} }}", toml::Value::String(path.display().to_string())))
+    };
+    let quoted = |path: &Path| toml::Value::String(path.display().to_string());
+    let text = format!(
+        r#"
             [server]
             listen = "{listen}"
             public-url = "{public}"
@@ -175,8 +195,6 @@ impl Demo {
             [plugins]
             dir = {plugins}
             cache-dir = {cache}
-            [plugins.secrets.order-ready]
-            till-webhook = {till}
             [[accounts.meta]]
             base-url = "{phones}"
             phone-number-id = "{phone_number_id}"
@@ -190,21 +208,23 @@ impl Demo {
             product-token = {product_token}
             webhook-secrets = [{webhook_secret}]
             "#,
-            listen = self.listen,
-            store = toml::Value::String(format!("sqlite:{}", data.join("relais.db").display())),
-            plugins = quoted(&self.plugins),
-            cache = quoted(&self.machine_code(data)),
-            till = secret("till-webhook", "simulated-till-webhook-secret")?,
-            phone_number_id = options.meta.phone_number_id,
-            waba_id = options.meta.waba_id,
-            access_token = secret("meta-access-token", &options.meta.access_token)?,
-            app_secret = secret("meta-app-secret", &options.meta.app_secret)?,
-            verify_token = secret("meta-verify-token", &options.meta.verify_token)?,
-            product_token = secret("cm-product-token", &options.cm.product_token)?,
-            webhook_secret = secret("cm-webhook-secret", &options.cm.webhook_secret)?,
-        );
-        Ok(Config::with(config::table(&text)?)?)
+        store = toml::Value::String(format!("sqlite:{}", data.join("relais.db").display())),
+        plugins = quoted(plugins),
+        cache = quoted(machine_code),
+        phone_number_id = options.meta.phone_number_id,
+        waba_id = options.meta.waba_id,
+        access_token = secret("meta-access-token", &options.meta.access_token)?,
+        app_secret = secret("meta-app-secret", &options.meta.app_secret)?,
+        verify_token = secret("meta-verify-token", &options.meta.verify_token)?,
+        product_token = secret("cm-product-token", &options.cm.product_token)?,
+        webhook_secret = secret("cm-webhook-secret", &options.cm.webhook_secret)?,
+    );
+    let mut text = text;
+    for (plugin, name) in place.secrets {
+        let value = secret(&format!("{plugin}-{name}"), &format!("simulated-{name}-secret"))?;
+        text.push_str(&format!("\n[plugins.secrets.{plugin}]\n{} = {value}\n", toml::Value::String(name.clone())));
     }
+    Ok(Config::with(config::table(&text)?)?)
 }
 
 /// Where the demo keeps its data. What is temporary is removed at the end.

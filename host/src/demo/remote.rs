@@ -6,27 +6,27 @@ use serde_json::Value;
 
 use crate::channel::{HttpSettings, http_client};
 
-pub(super) struct Remote {
+pub(crate) struct Remote {
     client: Client,
     host: String,
     simulator: String,
 }
 
 impl Remote {
-    pub(super) fn new(host: String, simulator: String) -> anyhow::Result<Remote> {
+    pub(crate) fn new(host: String, simulator: String) -> anyhow::Result<Remote> {
         Ok(Remote { client: http_client(&HttpSettings::default())?, host, simulator })
     }
 
-    pub(super) async fn host(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) async fn host(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         self.call(method, &format!("{}{path}", self.host), "application/json", body).await
     }
 
-    pub(super) async fn event(&self, event: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn event(&self, event: &Value) -> anyhow::Result<Value> {
         let url = format!("{}/v1/events?wait=20", self.host);
         self.call(Method::POST, &url, "application/cloudevents+json", Some(event)).await
     }
 
-    pub(super) async fn simulator(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) async fn simulator(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         self.call(method, &format!("{}/sim{path}", self.simulator), "application/json", body).await
     }
 

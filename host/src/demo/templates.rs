@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Registers every template of every loaded plugin, in each of its languages.
-pub(super) async fn approve(remote: &Remote, plugins: &Plugins) -> anyhow::Result<()> {
+pub(crate) async fn approve(remote: &Remote, plugins: &Plugins) -> anyhow::Result<()> {
     for status in plugins.status() {
         let Some(plugin) = plugins.get(&PluginName::from(status.name.as_str())) else { continue };
         for template in plugin.manifest.templates.values() {

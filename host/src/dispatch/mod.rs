@@ -87,6 +87,11 @@ pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover,
     .await;
 }
 
+/// Takes one message through as many steps as can be taken now: for whoever drives the stage by hand, in simulated time.
+pub async fn deliver(parts: &Parts, record: MessageRecord) {
+    deliver::deliver(parts, record, &CancellationToken::new()).await;
+}
+
 struct Dispatcher {
     parts: Arc<Parts>,
     inlet: Inlet<MessageRecord>,

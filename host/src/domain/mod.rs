@@ -3,6 +3,7 @@
 //! Nothing in here does input or output, knows SQL or names wasmtime. What is decided about the data by rule (a status
 //! that only moves forward, a delivery state that a plugin sees) stands beside it, so that both databases and every stage decide alike.
 
+pub mod bundle;
 pub mod customer;
 pub mod event;
 pub mod message;

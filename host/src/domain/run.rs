@@ -278,6 +278,45 @@ pub struct RunReport {
     /// Messages that the rules did not take, with the reason that the plugin was told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedMessage>,
+    /// Of an execution that failed: what is needed to execute it again elsewhere, beyond what the store has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// What a failed execution went by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The run's time.
+    pub now: Timestamp,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// The plugin's settings, as JSON text.
+    pub config: Arc<str>,
+    pub entity_version: i64,
+    /// What it looked up, in order. The values are the store's: a failed run has changed none of them.
+    pub asked: Vec<Asked>,
+}
+
+/// Something that a run looked up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    Customer(CustomerId),
+    Number(String),
+    History {
+        customer: CustomerId,
+        event_type: String,
+        limit: u32,
+    },
+    /// What a customer wrote, or an earlier message of the plugin's.
+    Message(MessageId),
+    /// A message that was sent under this key.
+    SentUnder {
+        lane: String,
+        key: String,
+    },
+    /// What a message is to refer to: the id of an event or message, as the plugin named it.
+    Reference(String),
 }
 
 /// A message that was asked for and not taken.

@@ -98,6 +98,17 @@ pub struct Used {
     pub allowed: u64,
 }
 
+impl Serialize for Used {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("limit", self.limit.as_str())?;
+        map.serialize_entry("unit", self.limit.unit().as_str())?;
+        map.serialize_entry("used", &self.used)?;
+        map.serialize_entry("allowed", &self.allowed)?;
+        map.end()
+    }
+}
+
 impl fmt::Display for Used {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.limit.as_str())?;

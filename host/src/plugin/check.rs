@@ -1,17 +1,27 @@
 //! `relais plugin check`: what the host would say of a package, before anybody installs it.
+//!
+//! One report: what it needs of the contract and of the machine, against what is offered and allowed ([`component`]); what it may;
+//! what an update asks for that the version before did not ([`update`]). Nothing of the plugin is executed here.
 
-use std::{fmt, path::Path};
+mod component;
+mod show;
+mod update;
+
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::{
     budget::Budget,
     cache::Cache,
+    capability::Capabilities,
     engine,
     manifest::{CONTRACT, Permissions},
     registry::{self, Plugin},
     settings::Settings,
 };
+pub use component::{Imports, Needs};
+pub use update::Update;
 
 /// What was found out about a package or a component.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +31,8 @@ pub struct CheckReport {
     /// Why it would be refused; nothing where it would be loaded.
     pub errors: Vec<String>,
     pub warnings: Vec<String>,
+    /// Worth knowing, and nothing to be done about.
+    pub notes: Vec<String>,
     pub name: Option<String>,
     pub version: Option<String>,
     pub digest: Option<String>,
@@ -32,21 +44,40 @@ pub struct CheckReport {
     /// The contracts that the component imports or exports.
     pub contract_needed: Vec<String>,
     pub handlers: Vec<&'static str>,
-    pub imports: Vec<String>,
+    pub imports: Imports,
     pub permissions_asked: Option<Permissions>,
     pub permissions_effective: Option<Permissions>,
     pub limits: Option<Budget>,
-    pub memories: Option<u32>,
-    pub memory_bytes_at_start: Option<u64>,
-    pub tables: Option<u32>,
-    pub table_elements_at_start: Option<u64>,
+    pub needs: Option<Needs>,
     pub compile_ms: Option<u64>,
+    /// What changes for whoever has an older version.
+    pub update: Option<Update>,
+    /// What the scenarios beside it came to, where they were played.
+    pub scenarios: Vec<Scenario>,
 }
 
-/// Checks a package's directory, or a component's file alone.
-pub async fn check(path: &Path, settings: &Settings) -> CheckReport {
-    let (given, settings) = (path.to_owned(), settings.clone());
-    let checked = tokio::task::spawn_blocking(move || look(&given, &settings)).await;
+/// A scenario beside the package, and whether the plugin did what it says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Scenario {
+    pub name: String,
+    pub file: String,
+    pub passed: bool,
+}
+
+/// Checks a package's directory, or a component's file alone; against an older version where there is one.
+pub async fn check(path: &Path, against: Option<&Path>, settings: &Settings) -> CheckReport {
+    let (given, older, settings) = (path.to_owned(), against.map(Path::to_owned), settings.clone());
+    let checked = tokio::task::spawn_blocking(move || {
+        let mut report = look(&given, &settings);
+        if let Some(older) = older.filter(|_| given.is_dir()) {
+            match Update::between(&older, &given) {
+                Ok(update) => report.update = Some(update),
+                Err(error) => report.errors.push(error),
+            }
+        }
+        report
+    })
+    .await;
     checked.unwrap_or_else(|error| {
         let mut report = CheckReport::new(path);
         report.errors.push(format!("the check itself gave up: {error}"));
@@ -76,7 +107,10 @@ fn directory(path: &Path, settings: &Settings, report: &mut CheckReport) -> Resu
     let linker = registry::linker(&built.engine).map_err(|error| format!("{error:#}"))?;
     let loaded = registry::load(&path, &built.engine, &linker, &Cache::open(settings), settings);
     match loaded {
-        Ok(plugin) => report.fill(&plugin),
+        Ok(plugin) => {
+            let wasm = std::fs::read(path.join(&plugin.manifest.component)).unwrap_or_default();
+            report.fill(&plugin, &wasm);
+        }
         Err(error) => {
             // What the component looks like helps to understand why it was refused.
             if let Ok(package) = super::package::Package::read(&path, settings) {
@@ -115,6 +149,7 @@ impl CheckReport {
             path: path.display().to_string(),
             errors: Vec::new(),
             warnings: Vec::new(),
+            notes: Vec::new(),
             name: None,
             version: None,
             digest: None,
@@ -125,24 +160,28 @@ impl CheckReport {
             contract_offered: CONTRACT,
             contract_needed: Vec::new(),
             handlers: Vec::new(),
-            imports: Vec::new(),
+            imports: Imports::default(),
             permissions_asked: None,
             permissions_effective: None,
             limits: None,
-            memories: None,
-            memory_bytes_at_start: None,
-            tables: None,
-            table_elements_at_start: None,
+            needs: None,
             compile_ms: None,
+            update: None,
+            scenarios: Vec::new(),
         }
     }
 
-    /// Whether the host would load it.
+    /// Whether the host would load it, and it does what its scenarios say.
     pub fn passed(&self) -> bool {
+        self.loads() && self.scenarios.iter().all(|scenario| scenario.passed)
+    }
+
+    /// Whether the host would load it.
+    pub fn loads(&self) -> bool {
         self.errors.is_empty()
     }
 
-    fn fill(&mut self, plugin: &Plugin) {
+    fn fill(&mut self, plugin: &Plugin, wasm: &[u8]) {
         let status = plugin.status();
         self.name = Some(status.name);
         self.version = status.version;
@@ -158,17 +197,33 @@ impl CheckReport {
         self.limits = status.limits;
         self.compile_ms = Some(status.compile_ms);
         self.component(plugin.pre.component(), plugin.pre.component().engine());
+        self.needs = Some(Needs::of(plugin.pre.component(), wasm, &plugin.budget));
         let unused = |handler: &str| match handler {
             "on-event" => plugin.manifest.subscriptions.is_empty(),
             "on-timer" => !plugin.manifest.on_timer,
             "on-delivery" => plugin.manifest.on_delivery.is_none(),
             _ => plugin.manifest.on_message.is_none(),
         };
-        for handler in self.handlers.iter().filter(|handler| unused(handler)) {
-            self.warnings.push(format!("it exports {handler}, which plugin.toml does not ask for: it is never called"));
+        let unused: Vec<&str> = self.handlers.iter().copied().filter(|handler| unused(handler)).collect();
+        if !unused.is_empty() {
+            // The SDKs export all of them.
+            self.notes.push(format!("what plugin.toml does not ask for is never called: {}", unused.join(", ")));
         }
         for import in &plugin.trapping {
             self.warnings.push(format!("it imports {import}, which is not offered: calling it would end the run"));
+        }
+        self.withheld(&plugin.capabilities);
+    }
+
+    /// What is asked for and not granted, with the lines that grant it.
+    fn withheld(&mut self, may: &Capabilities) {
+        let lines = update::withheld(&may.asked, &may.effective);
+        if !lines.is_empty() {
+            let name = &may.plugin;
+            let lines = lines.join("\n");
+            self.warnings.push(format!(
+                "it asks for more than it is granted; in the host's configuration this would grant it:\n[plugins.grants.{name}]\n{lines}"
+            ));
         }
     }
 
@@ -178,9 +233,12 @@ impl CheckReport {
             Cache::open(settings).load(engine, wasm).map_err(|error| format!("it does not compile: {error}"))?;
         self.compile_ms = Some(compiled.compile_ms);
         self.component(&compiled.component, engine);
+        self.needs = Some(Needs::of(&compiled.component, wasm, &settings.limits.default));
         let other = self.contract_needed.iter().find(|needed| *needed != CONTRACT);
         match other {
-            Some(needed) => Err(format!("the component needs `{needed}`, and this host offers {CONTRACT}")),
+            Some(needed) => Err(format!(
+                "the component needs `{needed}`, and this host offers {CONTRACT}; build it against that, or run a host that offers the other"
+            )),
             None if self.contract_needed.is_empty() => Err(format!("the component exports no handler of {CONTRACT}")),
             None => Ok(()),
         }
@@ -189,60 +247,17 @@ impl CheckReport {
     fn component(&mut self, component: &wasmtime::component::Component, engine: &wasmtime::Engine) {
         let ty = component.component_type();
         let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-        self.imports = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
+        let imports: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
         let contract = |name: &String| {
             let (interface, version) = name.split_once('@')?;
             let package = interface.split_once('/')?.0;
             (package == "relais:plugin").then(|| format!("{package}@{version}"))
         };
-        let needed = self.imports.iter().chain(&exports).filter_map(contract);
+        let needed = imports.iter().chain(&exports).filter_map(contract);
         self.contract_needed = needed.collect::<std::collections::BTreeSet<_>>().into_iter().collect();
-        if let Some(needed) = component.resources_required() {
-            self.memories = Some(needed.num_memories);
-            self.memory_bytes_at_start = needed.max_initial_memory_size.map(|pages| pages.saturating_mul(64 << 10));
-            self.tables = Some(needed.num_tables);
-            self.table_elements_at_start = needed.max_initial_table_size;
+        if self.handlers.is_empty() {
+            self.handlers = component::handlers(&exports);
         }
+        self.imports = Imports::of(imports);
     }
-}
-
-impl fmt::Display for CheckReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.passed() { "would be loaded" } else { "would be refused" };
-        let name = self.name.as_deref().unwrap_or(&self.path);
-        writeln!(f, "{name} {} {verdict}", self.version.as_deref().unwrap_or_default())?;
-        for error in &self.errors {
-            writeln!(f, "  error: {error}")?;
-        }
-        for warning in &self.warnings {
-            writeln!(f, "  warning: {warning}")?;
-        }
-        let mut line = |what: &str, value: Option<String>| match value.filter(|value| !value.is_empty()) {
-            Some(value) => writeln!(f, "  {what:<12}{value}"),
-            None => Ok(()),
-        };
-        line("digest", self.digest.clone())?;
-        line("package", self.package_digest.clone())?;
-        line("signed by", self.signed_by.clone())?;
-        line("pinned", self.pinned.then(|| "yes".to_owned()))?;
-        line("size", self.size_bytes.map(|bytes| format!("{bytes} bytes")))?;
-        line("compiling", self.compile_ms.map(|ms| format!("{ms} ms")))?;
-        line(
-            "contract",
-            Some(format!("needs {}; offered is {}", self.contract_needed.join(", "), self.contract_offered)),
-        )?;
-        line("handlers", Some(self.handlers.join(", ")))?;
-        line(
-            "memory",
-            self.memory_bytes_at_start.map(|bytes| format!("begins with {}", super::units::show_size(bytes))),
-        )?;
-        line("limits", json(&self.limits))?;
-        line("asks for", json(&self.permissions_asked))?;
-        line("is granted", json(&self.permissions_effective))?;
-        line("imports", Some(self.imports.join(", ")))
-    }
-}
-
-fn json(value: &Option<impl Serialize>) -> Option<String> {
-    serde_json::to_string(value.as_ref()?).ok()
 }

@@ -24,7 +24,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         event::{Event, RESERVED_PREFIX},
-        run::{Cause, EntityKey, EntitySnapshot, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
+        run::{Cause, EntityKey, EntitySnapshot, Evidence, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
     },
     ids::{Entity, EventId, RunId, TenantId},
 };
@@ -35,6 +35,16 @@ pub struct Work {
     pub snapshot: Arc<EntitySnapshot>,
     /// The run's time, at which its clock stands.
     pub now: Timestamp,
+    /// What its chance follows from, where that is not this host's: a run of another host, executed again.
+    pub seed: Option<[u8; 32]>,
+}
+
+/// What the chance of one run follows from: the same for each of its executions, and of no use for any other run's.
+pub fn seed(host_secret: &[u8; 32], run: RunId) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(host_secret);
+    hasher.update(b"relais run");
+    hasher.update(&run.0);
+    *hasher.finalize().as_bytes()
 }
 
 /// What came of an execution.
@@ -56,7 +66,9 @@ pub struct Finished {
 /// Executes one run of a plugin.
 pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Work) -> Execution {
     let pace = Arc::new(Pace::begin());
-    let state = RunState::new(plugin.clone(), shared.clone(), work.run, work.snapshot, work.now);
+    let (now, entity_version) = (work.now, work.snapshot.version);
+    let seed = work.seed.unwrap_or_else(|| seed(&shared.host_secret, work.run.run.id));
+    let state = RunState::new(plugin.clone(), shared.clone(), work.run, work.snapshot, now, seed);
     let mut store = Store::new(&shared.engine, state);
     bound(&mut store, plugin, pace.clone());
     let run = Box::pin(timed(store, plugin.clone(), pace.clone()));
@@ -71,6 +83,11 @@ pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Wo
         None => Err(limit(&LimitReached::wished("time", plugin.budget.time), plugin)),
     };
     count(plugin, &result);
+    let evidence = result.is_err().then(|| {
+        let (digest, config) = (plugin.digest.clone(), plugin.config.clone());
+        Box::new(Evidence { now, digest, config, entity_version, asked: std::mem::take(&mut state.asked) })
+    });
+    let report = RunReport { evidence, ..report };
     Execution { result, report, retry: plugin.manifest.retry }
 }
 
@@ -101,7 +118,7 @@ async fn timed(mut store: Store<RunState>, plugin: Arc<Plugin>, pace: Arc<Pace>)
 
 /// Makes an instance under every limit and calls nothing of it: whether a run would get as far as its handler.
 pub(super) async fn try_out(plugin: &Arc<Plugin>, shared: &Arc<Shared>, now: Timestamp) -> Result<(), RunFailure> {
-    let state = RunState::new(plugin.clone(), shared.clone(), trial(plugin, now), Arc::default(), now);
+    let state = RunState::new(plugin.clone(), shared.clone(), trial(plugin, now), Arc::default(), now, [0; 32]);
     let mut store = Store::new(&shared.engine, state);
     bound(&mut store, plugin, Arc::new(Pace::begin()));
     let tried = tokio::time::timeout(plugin.budget.time.0, plugin.pre.instantiate_async(&mut store)).await;

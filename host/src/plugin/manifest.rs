@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The contract that this host offers. Plugins built for an earlier 1.x run on it.
-pub(super) const CONTRACT: &str = "relais:plugin@1.0.0";
+pub const CONTRACT: &str = "relais:plugin@1.0.0";
 
 /// Within a major version what is built keeps running: an earlier minor version is there, a later one is not.
 pub(super) fn offered(needed: &str) -> bool {

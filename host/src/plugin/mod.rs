@@ -64,10 +64,11 @@ use tokio::{
 };
 
 pub use budget::{Budget, Wishes};
-pub use check::{CheckReport, check};
+pub use check::{CheckReport, Imports, Needs, Scenario, Update, check};
 pub use compile::child::compile_from_stdin;
 pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
-pub use instance::{Execution, Finished, Work};
+pub use instance::{Execution, Finished, Work, seed};
+pub use manifest::CONTRACT;
 pub use manifest::{RetryPolicy, TemplateSpec};
 pub use orders::OrderError;
 pub use registry::{Plugin, Routing};

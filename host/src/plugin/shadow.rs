@@ -150,8 +150,8 @@ impl Plugins {
     /// What a shadow needs of a run, kept before the run uses it up. `None` where there is no shadow, which costs nothing.
     pub(super) fn shadowed(&self, work: &Work) -> Option<(Arc<Shadow>, Work)> {
         let shadow = self.live.load().shadow(&work.run.run.key.plugin)?;
-        let Work { run, snapshot, now } = work;
-        Some((shadow, Work { run: QueuedRun::clone(run), snapshot: snapshot.clone(), now: *now }))
+        let Work { run, snapshot, now, seed } = work;
+        Some((shadow, Work { run: QueuedRun::clone(run), snapshot: snapshot.clone(), now: *now, seed: *seed }))
     }
 
     /// Has the shadow do the same, some time.

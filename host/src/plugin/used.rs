@@ -23,6 +23,7 @@ impl RunState {
             log: self.log.take(),
             denied: std::mem::take(&mut self.denied),
             refused: std::mem::take(&mut self.refused),
+            evidence: None,
         }
     }
 

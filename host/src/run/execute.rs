@@ -98,7 +98,7 @@ async fn run(parts: &Parts, queued: QueuedRun) -> Result<What, Trouble> {
                 None => continue,
             }
         }
-        let work = Work { run: queued.clone(), snapshot, now };
+        let work = Work { run: queued.clone(), snapshot, now, seed: None };
         if !parts.plugins.serves(&queued.run.key.plugin) {
             return Err(Trouble::PluginMissing);
         }

@@ -66,3 +66,9 @@ pub async fn work(parts: Parts, inlet: Inlet<QueuedRun>, handover: Handover, shu
         tracing::error!(%error, "the timer loop ended badly");
     }
 }
+
+/// Executes one run and commits what came of it: for whoever drives the stage by hand, in simulated time. What follows, another
+/// execution included, is in the store.
+pub async fn execute(parts: &Parts, run: QueuedRun) {
+    execute::execute(parts, run).await;
+}

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         customer::{Channel, ConsentScope, Customer},
         event::Event,
+        run::Asked,
         text::nul_in,
     },
     ids::CustomerId,
@@ -21,6 +22,7 @@ impl customers::Host for RunState {
     async fn get(&mut self, id: String) -> wasmtime::Result<Option<customers::Customer>> {
         self.call()?;
         let Some(id) = possible(id) else { return Ok(None) };
+        self.asks(Asked::Customer(id.clone()));
         let Some(known) = self.shared.store.customer(&self.work.run.key.tenant, &id).await.map_err(trouble)? else {
             return Ok(None);
         };
@@ -43,6 +45,7 @@ impl customers::Host for RunState {
     async fn routes(&mut self, id: String) -> wasmtime::Result<Vec<customers::Route>> {
         self.call()?;
         let Some(id) = possible(id) else { return Ok(Vec::new()) };
+        self.asks(Asked::Customer(id.clone()));
         let known = self.shared.store.customer(&self.work.run.key.tenant, &id).await.map_err(trouble)?;
         let Some(customer) = known else { return Ok(Vec::new()) };
         let now = self.now;
@@ -75,6 +78,7 @@ impl customers::Host for RunState {
             return Ok(customers::Consent::Unknown);
         }
         let Some(id) = possible(id) else { return Ok(customers::Consent::Unknown) };
+        self.asks(Asked::Customer(id.clone()));
         let known = self.shared.store.customer(&self.work.run.key.tenant, &id).await.map_err(trouble)?;
         Ok(known.map_or(customers::Consent::Unknown, |customer| recorded(&customer, channel, scope)))
     }
@@ -87,8 +91,9 @@ impl customers::Host for RunState {
             return Ok(Vec::new());
         }
         let Some(id) = possible(id) else { return Ok(Vec::new()) };
-        let tenant = &self.work.run.key.tenant;
         let limit = limit.min(HISTORY_MAX);
+        self.asks(Asked::History { customer: id.clone(), event_type: event_type.clone(), limit });
+        let tenant = &self.work.run.key.tenant;
         let found = self.shared.store.history(tenant, &id, &event_type, limit).await.map_err(trouble)?;
         for event in &found {
             self.remember_event(&event.source_id, event.id);

@@ -14,7 +14,7 @@ use crate::{
         customer::Channel,
         message::{Attachment, Choice, MediaSource, MessageRecord, Place, SmsPolicy},
         purpose::Purpose,
-        run::Delivery,
+        run::{Asked, Delivery},
         status::DeliveryState,
     },
     ids::{CustomerId, MessageId},
@@ -269,6 +269,7 @@ impl messages::Host for RunState {
 impl RunState {
     /// A message that an earlier run of this plugin sent.
     async fn sent_before(&mut self, id: MessageId) -> wasmtime::Result<Option<MessageRecord>> {
+        self.asks(Asked::Message(id));
         let found = self.shared.store.message(&self.work.run.key.tenant, id).await.map_err(trouble)?;
         let own = |record: &MessageRecord| {
             record.message.author.as_ref().is_some_and(|author| author.plugin == *self.plugin.name())

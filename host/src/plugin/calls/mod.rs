@@ -29,7 +29,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     domain::{
-        run::{Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
+        run::{Asked, Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
         text::nul_in,
     },
     ids::{CustomerId, EventId},
@@ -61,6 +61,8 @@ pub(super) struct RunState {
     pub log: Arc<RunLog>,
     pub denied: Vec<String>,
     pub refused: Vec<RefusedMessage>,
+    /// What it looked up, for whoever executes it again.
+    pub asked: Vec<Asked>,
     pub host_calls: u32,
     /// Requests over HTTP.
     pub requests: u32,
@@ -74,6 +76,8 @@ pub(super) struct RunState {
     pub random_bytes: u64,
     /// Events that this run was given, by the source's name for them: what `because` may name.
     seen: Vec<(String, EventId)>,
+    /// What its chance follows from.
+    seed: [u8; 32],
     chance: Option<blake3::OutputReader>,
     wasi_random: Option<blake3::OutputReader>,
 }
@@ -85,6 +89,7 @@ impl RunState {
         work: QueuedRun,
         snapshot: Arc<EntitySnapshot>,
         now: Timestamp,
+        seed: [u8; 32],
     ) -> RunState {
         let log = Arc::new(RunLog::new(plugin.budget.log_bytes));
         let mut table = ResourceTable::new();
@@ -102,6 +107,7 @@ impl RunState {
             outcome: Outcome::default(),
             denied: Vec::new(),
             refused: Vec::new(),
+            asked: Vec::new(),
             host_calls: 0,
             requests: 0,
             ticks: 0,
@@ -110,6 +116,7 @@ impl RunState {
             state_bytes: None,
             random_bytes: 0,
             seen: Vec::new(),
+            seed,
             chance: None,
             wasi_random: None,
         }
@@ -217,10 +224,17 @@ impl RunState {
 
     /// Bytes that are the same for every execution of this run, and that nobody without the host's secret can foresee.
     fn chance_for(&self, purpose: &str) -> blake3::OutputReader {
-        let mut hasher = blake3::Hasher::new_keyed(&self.shared.host_secret);
+        let mut hasher = blake3::Hasher::new_keyed(&self.seed);
         hasher.update(purpose.as_bytes());
-        hasher.update(&self.work.run.id.0);
         hasher.finalize_xof()
+    }
+
+    /// Remembers what is looked up. A plugin that looks up more than this is not helped by its bundle.
+    fn asks(&mut self, asked: Asked) {
+        const ASKED_MAX: usize = 200;
+        if self.asked.len() < ASKED_MAX && !self.asked.contains(&asked) {
+            self.asked.push(asked);
+        }
     }
 }
 

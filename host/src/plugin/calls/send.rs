@@ -16,7 +16,7 @@ use crate::{
         customer::{Channel, Customer},
         message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy, Template},
         purpose::Purpose,
-        run::{Cause, Incoming, RefusedMessage},
+        run::{Asked, Cause, Incoming, RefusedMessage},
         text::nul_in,
     },
     ids::{EventId, MessageId},
@@ -78,6 +78,10 @@ impl RunState {
         if let Some(earlier) = self.sent_under_key(draft, &to).await? {
             return Ok(Ok(earlier));
         }
+        self.asks(match &to {
+            Recipient::Customer(id) => Asked::Customer(id.clone()),
+            Recipient::Phone(number) => Asked::Number(number.clone()),
+        });
         let (store, tenant) = (&self.shared.store, &self.work.run.key.tenant);
         let customer = match &to {
             Recipient::Customer(id) => store.customer(tenant, id).await.map_err(trouble)?,
@@ -118,6 +122,7 @@ impl RunState {
         {
             return Ok(Some(incoming.clone()));
         }
+        self.asks(Asked::Message(id));
         self.shared.store.incoming(&self.work.run.key.tenant, id).await.map_err(trouble)
     }
 
@@ -152,6 +157,7 @@ impl RunState {
         if let Some(message) = own {
             return Ok(Some(message.id));
         }
+        self.asks(Asked::SentUnder { lane: to.lane().to_owned(), key: key.clone() });
         let (store, tenant) = (&self.shared.store, &self.work.run.key.tenant);
         store.message_by_dedup_key(tenant, self.plugin.name(), to.lane(), key).await.map_err(trouble)
     }
@@ -233,7 +239,6 @@ impl RunState {
 
     /// A `because`: the id of an event as the plugin was given it, or of a message.
     async fn named(&mut self, to: &Recipient, reference: &str) -> Sent<(Because, Option<Timestamp>)> {
-        let (store, tenant) = (self.shared.store.as_ref(), &self.work.run.key.tenant);
         if let Cause::Event(event) = &self.work.run.cause
             && event.source_id == reference
         {
@@ -241,6 +246,8 @@ impl RunState {
         }
         let known = self.seen.iter().find(|(source_id, _)| source_id == reference).map(|(_, id)| id.to_string());
         let (named, oldest) = (known.as_deref().unwrap_or(reference), self.shared.rules.oldest(self.now));
+        self.asks(Asked::Reference(named.to_owned()));
+        let (store, tenant) = (self.shared.store.as_ref(), &self.work.run.key.tenant);
         let found = expected::look_up(store, tenant, to, named, oldest).await.map_err(trouble)?;
         let Some(found) = found else {
             return Ok(Err(Refusal::NotExpected(format!(

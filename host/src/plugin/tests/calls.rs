@@ -47,7 +47,7 @@ async fn plugins(world: &World) -> Arc<Plugins> {
 fn state_of(plugins: &Plugins, snapshot: EntitySnapshot) -> RunState {
     let Work { run, now, .. } = work("polite", 1);
     let plugin = plugins.get(&"polite".into()).unwrap();
-    RunState::new(plugin, plugins.shared.clone(), run, Arc::new(snapshot), now)
+    RunState::new(plugin, plugins.shared.clone(), run, Arc::new(snapshot), now, [7; 32])
 }
 
 fn entry(value: &str, customer: &str) -> StateEntry {

@@ -69,8 +69,9 @@ async fn host(address: SocketAddr, change: impl FnOnce(&mut World)) -> (World, A
 
 fn run(plugins: &Plugins, no: u32) -> RunState {
     let Work { run, now, .. } = work("polite", no);
+    let seed = crate::plugin::seed(&plugins.shared.host_secret, run.run.id);
     let plugin = plugins.get(&"polite".into()).unwrap();
-    RunState::new(plugin, plugins.shared.clone(), run, Arc::new(EntitySnapshot::default()), now)
+    RunState::new(plugin, plugins.shared.clone(), run, Arc::new(EntitySnapshot::default()), now, seed)
 }
 
 fn ask(url: String) -> Ask {

@@ -92,13 +92,13 @@ async fn a_lost_store_is_the_hosts_own_trouble() {
 async fn a_check_says_what_the_host_would_say() {
     let (world, _) = order_ready(None, false).await;
     let dir = world.settings.dir.join("order-ready");
-    let report: CheckReport = crate::plugin::check(&dir, &world.settings).await;
+    let report: CheckReport = crate::plugin::check(&dir, None, &world.settings).await;
     assert!(report.passed(), "{report}");
     assert_eq!(report.contract_needed, ["relais:plugin@1.0.0"]);
     assert!(report.handlers.contains(&"on-event"));
     let manifest = fs::read_to_string(dir.join("plugin.toml")).unwrap();
     fs::write(dir.join("plugin.toml"), manifest.replace("version = ", "digest = \"sha256:00\"\nversion = ")).unwrap();
-    let report = crate::plugin::check(&dir, &world.settings).await;
+    let report = crate::plugin::check(&dir, None, &world.settings).await;
     assert!(!report.passed() && report.to_string().contains("plugin.digest"), "{report}");
 }
 

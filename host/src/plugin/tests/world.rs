@@ -95,7 +95,7 @@ pub(in crate::plugin) fn work(plugin: &str, no: u32) -> Work {
         hold_up: true,
     };
     let run = QueuedRun { seq: 1, attempts: 0, not_before: Timestamp(0), accepted: Timestamp(0), run };
-    Work { run, snapshot: Arc::new(EntitySnapshot::default()), now: Timestamp(1_760_000_000_000) }
+    Work { run, snapshot: Arc::new(EntitySnapshot::default()), now: Timestamp(1_760_000_000_000), seed: None }
 }
 
 pub(super) async fn run(name: &str, more: &str) -> Execution {
