@@ -123,7 +123,7 @@ impl Demo {
         let remote = remote::Remote::new(public.clone(), phones)?;
         templates::approve(&remote, &running.plugins).await?;
         let status = running.plugins.status().into_iter();
-        let loaded = status.filter(|plugin| plugin.state == State::Loaded).map(|plugin| plugin.name.to_string());
+        let loaded = status.filter(|plugin| plugin.state == State::Loaded).map(|plugin| plugin.name);
         let mut player = play::Player::new(day, remote, loaded.collect(), self.pause);
         let ended_well = tokio::select! {
             played = player.play() => played?,
