@@ -237,6 +237,7 @@ impl Config {
             );
         }
         warnings.extend(self.retention.warnings());
+        warnings.extend(self.plugins.warnings());
         warnings
     }
 }

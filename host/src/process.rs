@@ -1,6 +1,7 @@
 //! The process: where its log goes, and when it is asked to stop.
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{LogFormat, LogSettings};
 
@@ -78,4 +79,25 @@ pub async fn asked_to_stop() {
             std::future::pending().await
         }
     }
+}
+
+/// Bounds what this process may use, for good.
+pub(crate) fn limit(resource: Resource, value: u64) -> std::io::Result<()> {
+    // Somebody may have set a lower one for the host already.
+    let least = getrlimit(resource).maximum.map_or(value, |maximum| maximum.min(value));
+    Ok(setrlimit(resource, Rlimit { current: Some(least), maximum: Some(least) })?)
+}
+
+/// Bounds the memory that this process takes from now on: threads and the program itself have addresses already, which are not
+/// what the limit is about. Who asks for more is ended by the allocator.
+pub(crate) fn limit_memory(bytes: u64) -> std::io::Result<()> {
+    limit(Resource::As, bytes.saturating_add(addresses()))
+}
+
+/// Bytes of addresses that this process has now; none where the system does not say.
+fn addresses() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }

@@ -8,6 +8,7 @@
 mod build;
 mod languages;
 mod new;
+pub mod registry;
 mod templates;
 mod tools;
 

@@ -10,9 +10,11 @@ mod event;
 mod message;
 mod migrate;
 mod plugin;
+mod registry;
 mod runs;
 mod serve;
 mod simulate;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -102,6 +104,9 @@ enum Command {
                             Exit codes: 0 everything was moved and compared, 1 it was not (the reason is printed)."
     )]
     Migrate(migrate::Migrate),
+    /// Compile the component that standard input brings: what the host starts for each plugin, and of no use to people
+    #[command(hide = true)]
+    CompileComponent,
     /// Measure the whole path and a run alone, on loopback
     Bench(crate::bench::Bench),
 }
@@ -117,6 +122,13 @@ pub struct Target {
     key_file: Option<PathBuf>,
 }
 
+impl Cli {
+    /// Whether this process is to compile a component and nothing else. It needs no runtime, whose threads would count as its.
+    pub fn compiles(&self) -> bool {
+        matches!(self.command, Command::CompileComponent)
+    }
+}
+
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
@@ -130,6 +142,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Plugin { command } => command.run().await,
         Command::Config { command } => command.run(),
         Command::Migrate(migrate) => migrate.run().await,
+        // Done by `main`, before there is a runtime.
+        Command::CompileComponent => Err(Failure::Silent),
         Command::Bench(bench) => Ok(bench.run().await?),
     }
 }

@@ -1,9 +1,10 @@
-//! `relais plugin new`, `build` and `check`.
+//! `relais plugin new`, `build` and `check`; `trust` beside has the others.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, builder::PossibleValuesParser};
 
+use super::{registry::RegistryCommand, trust::TrustCommand};
 use crate::{
     author,
     config::Config,
@@ -56,6 +57,10 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    Trust(TrustCommand),
+    #[command(flatten)]
+    Registry(RegistryCommand),
 }
 
 fn names() -> PossibleValuesParser {
@@ -70,6 +75,8 @@ impl PluginCommand {
                 Ok(new(&name, &lang, &dir, sdk.as_deref())?)
             }
             PluginCommand::Build { dir, lang } => Ok(build(&dir, lang.as_deref())?),
+            PluginCommand::Trust(command) => command.run(),
+            PluginCommand::Registry(command) => command.run().await,
             PluginCommand::Check { path, config, json } => check(&path, config.as_deref(), json).await,
         }
     }

@@ -24,6 +24,9 @@ pub struct CheckReport {
     pub name: Option<String>,
     pub version: Option<String>,
     pub digest: Option<String>,
+    pub package_digest: Option<String>,
+    pub signed_by: Option<String>,
+    pub pinned: bool,
     pub size_bytes: Option<usize>,
     pub contract_offered: &'static str,
     /// The contracts that the component imports or exports.
@@ -71,7 +74,7 @@ fn directory(path: &Path, settings: &Settings, report: &mut CheckReport) -> Resu
     let path = std::fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let built = engine::build(settings).map_err(|error| format!("{error:#}"))?;
     let linker = registry::linker(&built.engine).map_err(|error| format!("{error:#}"))?;
-    let loaded = registry::load(&path, &built.engine, &linker, &Cache::open(None), settings);
+    let loaded = registry::load(&path, &built.engine, &linker, &Cache::open(settings), settings);
     match loaded {
         Ok(plugin) => report.fill(&plugin),
         Err(error) => {
@@ -79,7 +82,7 @@ fn directory(path: &Path, settings: &Settings, report: &mut CheckReport) -> Resu
             if let Ok(package) = super::package::Package::read(&path, settings) {
                 report.name = Some(package.manifest.name.to_string());
                 report.version = Some(package.manifest.version.clone());
-                let _ = report.describe(&package.wasm, &built.engine);
+                let _ = report.describe(&package.wasm, &built.engine, settings);
             }
             return Err(error.to_string());
         }
@@ -101,7 +104,7 @@ fn file(path: &Path, settings: &Settings, report: &mut CheckReport) -> Result<()
         return Err("it holds machine code that was compiled elsewhere; a package brings WebAssembly".to_owned());
     }
     let built = engine::build(settings).map_err(|error| format!("{error:#}"))?;
-    report.describe(&wasm, &built.engine)?;
+    report.describe(&wasm, &built.engine, settings)?;
     report.warnings.push("without a plugin.toml beside it only the component was looked at".to_owned());
     Ok(())
 }
@@ -115,6 +118,9 @@ impl CheckReport {
             name: None,
             version: None,
             digest: None,
+            package_digest: None,
+            signed_by: None,
+            pinned: false,
             size_bytes: None,
             contract_offered: CONTRACT,
             contract_needed: Vec::new(),
@@ -141,6 +147,10 @@ impl CheckReport {
         self.name = Some(status.name);
         self.version = status.version;
         self.digest = status.digest;
+        self.package_digest = status.package_digest;
+        self.signed_by = status.signed_by;
+        self.pinned = status.pinned;
+        self.warnings.extend(plugin.verdict.remarks.iter().cloned());
         self.size_bytes = Some(status.size_bytes);
         self.handlers = status.handlers;
         self.permissions_asked = status.asked;
@@ -162,10 +172,10 @@ impl CheckReport {
         }
     }
 
-    fn describe(&mut self, wasm: &[u8], engine: &wasmtime::Engine) -> Result<(), String> {
+    fn describe(&mut self, wasm: &[u8], engine: &wasmtime::Engine, settings: &Settings) -> Result<(), String> {
         self.size_bytes = Some(wasm.len());
         let compiled =
-            Cache::open(None).load(engine, wasm).map_err(|error| format!("it does not compile: {error:#}"))?;
+            Cache::open(settings).load(engine, wasm).map_err(|error| format!("it does not compile: {error}"))?;
         self.compile_ms = Some(compiled.compile_ms);
         self.component(&compiled.component, engine);
         let other = self.contract_needed.iter().find(|needed| *needed != CONTRACT);
@@ -212,6 +222,9 @@ impl fmt::Display for CheckReport {
             None => Ok(()),
         };
         line("digest", self.digest.clone())?;
+        line("package", self.package_digest.clone())?;
+        line("signed by", self.signed_by.clone())?;
+        line("pinned", self.pinned.then(|| "yes".to_owned()))?;
         line("size", self.size_bytes.map(|bytes| format!("{bytes} bytes")))?;
         line("compiling", self.compile_ms.map(|ms| format!("{ms} ms")))?;
         line(

@@ -35,6 +35,12 @@ pub(super) fn build(settings: &Settings) -> wasmtime::Result<Built> {
     Ok(Built { engine, pooled })
 }
 
+/// The engine of a process that compiles and runs nothing. Code depends on [`config`] alone and not on where memory comes from,
+/// so what it makes fits every engine of [`build`].
+pub(super) fn for_compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&config())
+}
+
 fn config() -> Config {
     let mut config = Config::new();
     config

@@ -105,7 +105,8 @@ fn bound(store: &mut Store<RunState>, plugin: &Plugin, pace: Arc<Pace>) {
     store.epoch_deadline_callback(move |mut store| {
         let state = store.data_mut();
         state.ticks = state.ticks.saturating_add(1);
-        if pace.tick() >= allowed {
+        let Some(computed) = pace.tick() else { return Ok(UpdateDeadline::Continue(1)) };
+        if computed >= allowed {
             state.exhausted = true;
             return Ok(UpdateDeadline::Interrupt);
         }

@@ -82,10 +82,10 @@ impl LimitReached {
         found.map(|(_, limit, allowed)| LimitReached::wished(limit, allowed))
     }
 
-    /// What a component that is not taken needs too much of, and where that is raised.
-    pub(super) fn at_load(error: &wasmtime::Error, ceiling: &Budget, plugin: &str) -> Option<String> {
-        let reached = LimitReached::behind(error, ceiling)?;
-        Some(reached.needed(&format!("more than it may have ({})", error.root_cause()), plugin))
+    /// What a component that is not taken needs too much of, by the words of whoever did not take it, and where that is raised.
+    pub(super) fn at_load(words: &str, ceiling: &Budget, plugin: &str) -> Option<String> {
+        let reached = LimitReached::in_words(words, ceiling)?;
+        Some(reached.needed(&format!("more than it may have ({words})"), plugin))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Long runs: what computes for longer than a tick of the engine's clock goes on on threads of its own.
 //!
-//! A run begins on the thread that serves everything else, because most are over before they could be handed to another. At
-//! its first tick it is moved here, and from then on the machine gives it what the host's own work leaves: the threads have a
+//! A run begins on the thread that serves everything else, because most are over before they could be handed to another. Once it
+//! has computed for a tick it is moved here, and from then on the machine gives it what the host's own work leaves: the threads have a
 //! lower priority, and only a few long runs compute at a time, so that each of them ends within its time. Neither waiting for a
 //! place nor for the machine counts as a run's time. A plugin whose runs are long begins here at once.
 //!
@@ -23,6 +23,8 @@ use std::{
 
 use tokio::{runtime::Runtime, sync::Semaphore};
 use tokio_util::task::AbortOnDropHandle;
+
+use super::engine::TICK;
 
 /// Behind everything else that the host does, and not so far behind that a busy host starves it: a thread of this priority
 /// still has a tenth of a core beside one that never rests.
@@ -46,12 +48,12 @@ impl LongRuns {
             .worker_threads(threads)
             .thread_name("plugin-long-runs")
             .on_thread_start(step_back)
-            .enable_time()
+            .enable_all()
             .build()?;
         Ok(LongRuns { runtime: Some(runtime), places: Arc::new(Semaphore::new(threads * PLACES_PER_THREAD)) })
     }
 
-    /// Drives a run to its end: here from its first tick on, or from the beginning where its plugin is known for it. `None`
+    /// Drives a run to its end: here once it is long, or from the beginning where its plugin is known for it. `None`
     /// where the host is shutting down.
     pub(super) async fn drive<T: Send + 'static>(
         &self,
@@ -67,7 +69,10 @@ impl LongRuns {
                 match polled {
                     Poll::Ready(done) => Poll::Ready(Some(done)),
                     Poll::Pending if pace.is_long() => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
+                    Poll::Pending => {
+                        pace.let_go();
+                        Poll::Pending
+                    }
                 }
             });
             if let Some(done) = done.await {
@@ -149,6 +154,8 @@ struct Slice {
     /// It has given its thread back and could go on at once.
     ready_since: Option<Instant>,
     ticked: bool,
+    /// Among the short ones: the thread's time at the first tick since the run has it.
+    first_tick_us: Option<u64>,
 }
 
 impl Pace {
@@ -162,13 +169,30 @@ impl Pace {
         }
     }
 
-    /// A tick of the engine's clock has passed while the guest was computing. How much it has computed in all.
-    pub(super) fn tick(&self) -> Duration {
-        self.long.store(true, Ordering::Relaxed);
+    /// A tick of the engine's clock has passed while the guest was computing: how much it has computed in all, where it is long.
+    ///
+    /// The first tick may come the moment a run begins, and on a busy machine the thread may have had nothing of what passed
+    /// since. So a run is long when its thread has worked for half a tick from one tick to another.
+    pub(super) fn tick(&self) -> Option<Duration> {
         let mut slice = self.slice();
         slice.ticked = true;
-        let since = slice.from.map_or(0, |(_, from)| thread_us().saturating_sub(from));
-        Duration::from_micros(self.computed_us().saturating_add(since))
+        let now_us = thread_us();
+        let from = match (slice.from, slice.first_tick_us) {
+            (Some((_, from)), _) => from,
+            (None, Some(first)) => first,
+            (None, None) => *slice.first_tick_us.insert(now_us),
+        };
+        let since_us = now_us.saturating_sub(from);
+        if slice.from.is_none() && since_us < us(TICK / 2) {
+            return None;
+        }
+        self.long.store(true, Ordering::Relaxed);
+        Some(Duration::from_micros(self.computed_us().saturating_add(since_us)))
+    }
+
+    /// A short run waits for something, and may go on in another thread.
+    fn let_go(&self) {
+        self.slice().first_tick_us = None;
     }
 
     fn is_long(&self) -> bool {
@@ -260,13 +284,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_run_moves_at_its_first_tick_and_its_plugins_next_begins_there() {
+    async fn a_run_moves_once_it_has_computed_for_a_tick_and_its_plugins_next_begins_there() {
         let (long, habit) = (LongRuns::start().unwrap(), Habit::default());
         let name = || thread::current().name().unwrap_or_default().to_owned();
         let ticking = |pace: Arc<Pace>| {
             Box::pin(async move {
                 let before = name();
-                pace.tick();
+                assert_eq!(pace.tick(), None, "the first may come at once");
+                while pace.tick().is_none() {}
                 tokio::task::yield_now().await;
                 (before, name())
             })

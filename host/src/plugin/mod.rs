@@ -7,8 +7,8 @@
 //! What can go wrong is kept apart in [`RunFailure`](crate::domain::run::RunFailure): what the plugin said itself, its fault,
 //! a limit that it reached, and trouble of the host's own. Every limit names the setting that raises it.
 //!
-//! The way through: `package` and `manifest` read, `capability` cuts down to what is granted, `cache` compiles or remembers,
-//! `registry` links and routes, `instance` executes, `calls` answers what a run asks for. `trigger` makes events of webhooks.
+//! The way through: `package` and `manifest` read, `capability` cuts down to what is granted, `cache` remembers what
+//! `compile` made in a process of its own, `registry` links and routes, `instance` executes, `calls` answers what a run asks for. `trigger` makes events of webhooks.
 //!
 //! This module never sends, never commits, never reads the time of day, and gives a plugin no address, file or socket.
 //! Nothing outside of it names wasmtime.
@@ -19,6 +19,7 @@ mod cache;
 mod calls;
 mod capability;
 mod check;
+mod compile;
 mod engine;
 mod http;
 mod instance;
@@ -30,6 +31,7 @@ mod registry;
 mod settings;
 mod subscription;
 mod trigger;
+pub mod trust;
 mod units;
 mod used;
 
@@ -44,11 +46,12 @@ use wasmtime::component::Linker;
 
 pub use budget::{Budget, Wishes};
 pub use check::{CheckReport, check};
+pub use compile::child::compile_from_stdin;
 pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
 pub use instance::{Execution, Finished, Work};
 pub use manifest::{RetryPolicy, TemplateSpec};
 pub use registry::{Plugin, PluginStatus, Routing, State};
-pub use settings::{Grant, LimitSettings, Settings};
+pub use settings::{CompileSettings, Grant, LimitSettings, Settings};
 pub use trigger::{TriggerError, TriggerSpec};
 pub use units::{Bytes, Span};
 
@@ -181,10 +184,10 @@ fn plain(error: wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
 }
 
-/// One after the other: compiling takes up to half a gigabyte for a large component, and uses every core by itself.
+/// One after the other: compiling a large component takes all cores by itself.
 fn load_all(settings: &Settings, engine: &wasmtime::Engine) -> anyhow::Result<Registry> {
     let linker: Linker<RunState> = registry::linker(engine).map_err(plain)?;
-    let cache = Cache::open(settings.cache_dir.as_deref());
+    let cache = Cache::open(settings);
     let dirs = package::list(&settings.dir)
         .with_context(|| format!("cannot read the plugins' directory {}", settings.dir.display()))?;
     let mut registry = Registry::default();

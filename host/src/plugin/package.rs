@@ -1,18 +1,22 @@
 //! A package on disk: `plugin.toml`, the component, and what lies in `assets/`.
 //!
-//! A package is somebody else's. It is read whole and within bounds, nothing in it may point outside of it, and code that
-//! was compiled elsewhere is refused whatever its name.
+//! A package is somebody else's. It is read whole and within bounds (`files`), nothing in it may point outside of it, and code
+//! that was compiled elsewhere is refused whatever its name.
+
+mod files;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Component as Step, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
+
+pub(super) use files::{Files, SIGNATURE};
 
 use super::{
     manifest::{self, Manifest},
@@ -21,12 +25,8 @@ use super::{
     units::show_size,
 };
 
-/// A manifest is written by hand; the longest that we know has 8 KiB.
-const MANIFEST_BYTES_MAX: u64 = 256 << 10;
 /// Above this size a component takes seconds to compile, which is worth a remark.
 const REMARKABLE_BYTES: usize = 4 << 20;
-/// Directories in directories of assets.
-const ASSET_DEPTH_MAX: usize = 8;
 
 /// Why a package cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,12 @@ pub(super) enum Error {
     NoComponent(String),
     #[error("`{0}` points outside the package")]
     Outside(String),
+    #[error("`{name}` is {what}; a package has files and directories only")]
+    Odd { name: String, what: &'static str },
+    #[error("`{0}` is a name that no package may have: it has to be text without control characters and backslashes")]
+    Name(String),
+    #[error("the package has {what}: {setting} allows {max}")]
+    TooMany { what: &'static str, max: u32, setting: &'static str },
     #[error("config: {0}")]
     Config(String),
 }
@@ -63,6 +69,10 @@ pub(super) struct Package {
     pub wasm: Vec<u8>,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
+    /// Over all files: what is pinned and signed.
+    pub package_digest: String,
+    /// The text of `plugin.sig`, where it is there.
+    pub signature: Option<Vec<u8>>,
     pub assets: BTreeMap<String, Asset>,
     /// The settings of this installation as JSON text.
     pub config: Arc<str>,
@@ -76,23 +86,25 @@ pub struct Asset {
 
 impl Package {
     pub(super) fn read(dir: &Path, settings: &Settings) -> Result<Package, Error> {
-        let bytes = read(&dir.join("plugin.toml"), MANIFEST_BYTES_MAX, "plugin.toml", "nothing, the bound")?;
-        let manifest = Manifest::parse(&String::from_utf8_lossy(&bytes))?;
-        let directory = dir.file_name().unwrap_or_default().to_string_lossy();
-        if directory != manifest.name.as_str() {
-            return Err(Error::Misnamed { directory: directory.into_owned(), name: manifest.name.to_string() });
-        }
-        let bytes_max = settings.limits.package_bytes.0;
-        let path = inside(dir, &manifest.component)?;
-        let wasm = read(&path, bytes_max, &manifest.component, "plugins.limits.package-bytes")?;
+        let package_digest;
+        let Files { manifest, mut parts, signature } = {
+            let files = Files::read(dir, &settings.limits)?;
+            package_digest = files.digest();
+            files
+        };
+        let wasm = parts.remove(&manifest.component).unwrap_or_default();
         let digest = check_component(&manifest, &wasm)?;
-        no_compiled_code(dir)?;
         if wasm.len() > REMARKABLE_BYTES {
             tracing::info!(plugin = %manifest.name, bytes = wasm.len(), "a large component: its first start takes a while");
         }
-        let config = config(dir, &manifest, settings)?;
-        let assets = assets(dir, settings.limits.asset_bytes.0)?;
-        Ok(Package { wasm, digest, assets, config, manifest })
+        let schema = manifest.config_schema.as_ref().and_then(|name| parts.get(name));
+        let config = config(&manifest, schema.map(Vec::as_slice), settings)?;
+        let assets = parts.into_iter().filter_map(|(path, bytes)| {
+            let name = path.strip_prefix("assets/")?.to_owned();
+            let mime_type = mime_type(&name);
+            Some((name, Asset { base64: BASE64.encode(bytes).into(), mime_type }))
+        });
+        Ok(Package { wasm, digest, package_digest, signature, assets: assets.collect(), config, manifest })
     }
 }
 
@@ -113,31 +125,6 @@ pub(super) fn list(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().collect())
 }
 
-/// A relative path of a package, which must stay in it, links included.
-fn inside(dir: &Path, relative: &str) -> Result<PathBuf, Error> {
-    let outside = || Error::Outside(relative.to_owned());
-    let path = Path::new(relative);
-    if relative.is_empty() || !path.components().all(|step| matches!(step, Step::Normal(_))) {
-        return Err(outside());
-    }
-    let full = dir.join(path);
-    let real = |path: &Path| fs::canonicalize(path).map_err(|error| Error::Read { path: path.to_owned(), error });
-    if real(&full)?.starts_with(real(dir)?) { Ok(full) } else { Err(outside()) }
-}
-
-fn read(path: &Path, bytes_max: u64, what: &str, setting: &'static str) -> Result<Vec<u8>, Error> {
-    use std::io::Read;
-    let trouble = |error| Error::Read { path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that grew while it was read.
-    fs::File::open(path).map_err(trouble)?.take(bytes_max + 1).read_to_end(&mut bytes).map_err(trouble)?;
-    if bytes.len() as u64 > bytes_max {
-        let bytes = fs::metadata(path).map_err(trouble)?.len();
-        return Err(Error::TooLarge { what: what.to_owned(), bytes, bytes_max, setting });
-    }
-    Ok(bytes)
-}
-
 fn check_component(manifest: &Manifest, wasm: &[u8]) -> Result<String, Error> {
     if Engine::detect_precompiled(wasm).is_some() {
         return Err(Error::Precompiled(manifest.component.clone()));
@@ -155,28 +142,16 @@ fn check_component(manifest: &Manifest, wasm: &[u8]) -> Result<String, Error> {
     }
 }
 
-fn no_compiled_code(dir: &Path) -> Result<(), Error> {
-    let trouble = |error| Error::Read { path: dir.to_owned(), error };
-    for entry in fs::read_dir(dir).map_err(trouble)? {
-        let path = entry.map_err(trouble)?.path();
-        if path.extension().is_some_and(|extension| extension == "cwasm") {
-            return Err(Error::Precompiled(path.file_name().unwrap_or_default().to_string_lossy().into_owned()));
-        }
-    }
-    Ok(())
-}
-
 /// The manifest's defaults with the operator's settings on top, valid by the manifest's schema.
-fn config(dir: &Path, manifest: &Manifest, settings: &Settings) -> Result<Arc<str>, Error> {
+fn config(manifest: &Manifest, schema: Option<&[u8]>, settings: &Settings) -> Result<Arc<str>, Error> {
     let mut config = manifest.config_defaults.clone();
     if let Some(own) = settings.config.get(&manifest.name) {
         config.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
     }
     let config = serde_json::Value::Object(config);
-    if let Some(name) = &manifest.config_schema {
-        let bytes = read(&inside(dir, name)?, MANIFEST_BYTES_MAX, name, "nothing, the bound")?;
+    if let (Some(name), Some(schema)) = (&manifest.config_schema, schema) {
         let schema =
-            serde_json::from_slice(&bytes).map_err(|error| Error::Config(format!("`{name}` is not JSON: {error}")))?;
+            serde_json::from_slice(schema).map_err(|error| Error::Config(format!("`{name}` is not JSON: {error}")))?;
         let validator = jsonschema::validator_for(&schema)
             .map_err(|error| Error::Config(format!("`{name}` is no schema: {error}")))?;
         let wrong: Vec<String> =
@@ -187,49 +162,6 @@ fn config(dir: &Path, manifest: &Manifest, settings: &Settings) -> Result<Arc<st
         }
     }
     Ok(config.to_string().into())
-}
-
-fn assets(dir: &Path, bytes_max: u64) -> Result<BTreeMap<String, Asset>, Error> {
-    let root = dir.join("assets");
-    let mut found = BTreeMap::new();
-    if root.is_dir() {
-        let mut left = bytes_max;
-        collect(&root, "", 0, &mut left, &mut found)?;
-    }
-    Ok(found)
-}
-
-fn collect(
-    dir: &Path,
-    prefix: &str,
-    depth: usize,
-    left: &mut u64,
-    found: &mut BTreeMap<String, Asset>,
-) -> Result<(), Error> {
-    let trouble = |error| Error::Read { path: dir.to_owned(), error };
-    for entry in fs::read_dir(dir).map_err(trouble)? {
-        let entry = entry.map_err(trouble)?;
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        // What the entry itself is: a link may lead anywhere.
-        let kind = entry.file_type().map_err(trouble)?;
-        if kind.is_symlink() {
-            return Err(Error::Outside(format!("assets/{name}")));
-        }
-        if kind.is_dir() && depth < ASSET_DEPTH_MAX {
-            collect(&entry.path(), &format!("{name}/"), depth + 1, left, found)?;
-        } else if kind.is_file() {
-            let bytes = read(
-                &entry.path(),
-                *left,
-                &format!("assets/{name}, the last of all assets,"),
-                "plugins.limits.asset-bytes",
-            )?;
-            *left = left.saturating_sub(bytes.len() as u64);
-            let mime_type = mime_type(&name);
-            found.insert(name, Asset { base64: BASE64.encode(bytes).into(), mime_type });
-        }
-    }
-    Ok(())
 }
 
 /// By the file's ending; everything that has no place here is a document to whoever gets it.
@@ -251,3 +183,7 @@ fn mime_type(name: &str) -> &'static str {
         _ => "application/octet-stream",
     }
 }
+
+#[cfg(test)]
+#[path = "package_tests.rs"]
+mod tests;

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
         Arc,
@@ -33,6 +32,7 @@ use super::{
     settings::{LimitSettings, Settings},
     subscription::{Match, Pattern, Subject},
     trigger::TriggerSpec,
+    trust::{self, Verdict},
     units::Bytes,
 };
 use crate::{
@@ -53,6 +53,8 @@ pub(super) enum Error {
     Package(#[from] package::Error),
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
+    #[error(transparent)]
+    Trust(#[from] trust::Error),
     #[error("the component does not compile: {0}")]
     Compile(String),
     #[error("the component needs `{needed}`, and this host offers {CONTRACT}; build it against that version")]
@@ -84,6 +86,8 @@ pub(super) struct Shared {
 pub struct Plugin {
     pub manifest: Manifest,
     pub digest: String,
+    /// What is known of its origin.
+    pub verdict: Verdict,
     pub capabilities: Capabilities,
     pub budget: Budget,
     pub config: Arc<str>,
@@ -128,6 +132,12 @@ pub struct PluginStatus {
     pub version: Option<String>,
     pub title: Option<String>,
     pub digest: Option<String>,
+    /// Over the whole package, manifest and assets included.
+    pub package_digest: Option<String>,
+    /// Under which name the key is trusted that it was signed with.
+    pub signed_by: Option<String>,
+    /// The lock file has this package.
+    pub pinned: bool,
     #[serde(flatten)]
     pub state: State,
     pub handlers: Vec<&'static str>,
@@ -165,6 +175,9 @@ impl Plugin {
             version: Some(manifest.version.clone()),
             title: manifest.title.clone(),
             digest: Some(format!("sha256:{}", self.digest)),
+            package_digest: Some(self.verdict.package_digest.clone()),
+            signed_by: self.verdict.signed_by.clone(),
+            pinned: self.verdict.pinned,
             state: State::Loaded,
             handlers: self.handlers.names(),
             subscriptions: patterns.map(ToString::to_string).collect(),
@@ -189,6 +202,9 @@ impl PluginStatus {
             version: None,
             title: None,
             digest: None,
+            package_digest: None,
+            signed_by: None,
+            pinned: false,
             state: State::Refused { reason },
             handlers: Vec::new(),
             subscriptions: Vec::new(),
@@ -266,6 +282,7 @@ pub(super) fn load(
     settings: &Settings,
 ) -> Result<Plugin, Error> {
     let package = Package::read(dir, settings)?;
+    let verdict = trust::judge(&package, settings)?;
     let capabilities = Capabilities::of(&package.manifest, settings)?;
     let Compiled { component, cached, compile_ms } =
         compile(engine, cache, &package.wasm, settings, &package.manifest.name)?;
@@ -284,6 +301,7 @@ pub(super) fn load(
         door,
         manifest: package.manifest,
         digest: package.digest,
+        verdict,
         config: package.config,
         assets: package.assets,
         counters: Counters::default(),
@@ -308,7 +326,6 @@ fn door(capabilities: &Capabilities, settings: &Settings) -> Result<Option<Arc<d
     Ok(Some(Arc::new(door)))
 }
 
-/// Compilers have panicked over hostile input before; that must not take the host along.
 fn compile(
     engine: &Engine,
     cache: &Cache,
@@ -316,16 +333,13 @@ fn compile(
     settings: &Settings,
     plugin: &PluginName,
 ) -> Result<Compiled, Error> {
-    match catch_unwind(AssertUnwindSafe(|| cache.load(engine, wasm))) {
-        Ok(Ok(compiled)) => Ok(compiled),
-        Ok(Err(error)) => match LimitReached::at_load(&error, &settings.limits.ceiling, plugin.as_str()) {
-            Some(too_much) => Err(Error::Resources(too_much)),
-            None => Err(Error::Compile(format!("{error:#}"))),
-        },
-        Err(_) => {
-            Err(Error::Compile("the compiler gave up on it with a panic; please report the component".to_owned()))
+    cache.load(engine, wasm).map_err(|error| {
+        let words = error.to_string();
+        match LimitReached::at_load(&words, &settings.limits.ceiling, plugin.as_str()) {
+            Some(too_much) => Error::Resources(too_much),
+            None => Error::Compile(words),
         }
-    }
+    })
 }
 
 /// Only the contract's and WASI's imports, in a version that is offered. Gives back those of WASI that are not there.

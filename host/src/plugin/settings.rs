@@ -1,13 +1,14 @@
 //! What the operator decides about plugins: where they are, what they may, and how much of the machine they get.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     budget::{Budget, Wishes},
     http::{HttpRuleTable, HttpSettings},
-    units::Bytes,
+    trust::{Mode, PublicKey},
+    units::{Bytes, Span},
 };
 use crate::{
     ids::{PluginName, TenantId},
@@ -23,6 +24,15 @@ pub struct Settings {
     /// Where compiled code is kept, so that a restart compiles nothing. Whoever can write there can run code in the host, so
     /// it must be the host's own. Without it every start compiles.
     pub cache_dir: Option<PathBuf>,
+    /// How much compiled code is kept; what was not used for longest goes first.
+    pub cache_bytes: Bytes,
+    pub compile: CompileSettings,
+    /// What is made of a package that `plugins.lock` in its directory does not have, or has otherwise.
+    pub lock: Mode,
+    /// What is made of a package without a signature by one of `trusted_keys`.
+    pub signatures: Mode,
+    /// Public keys by whom they belong to.
+    pub trusted_keys: BTreeMap<String, PublicKey>,
     /// Runs side by side. The pool of instances is sized by it; more runs wait in the store.
     pub concurrency: usize,
     /// Whose plugins these are.
@@ -45,6 +55,13 @@ impl Default for Settings {
         Settings {
             dir: PathBuf::from("plugins"),
             cache_dir: None,
+            // About thirty plugins in JavaScript or Python, or some thousand in Rust.
+            cache_bytes: Bytes(1 << 30),
+            compile: CompileSettings::default(),
+            // Both say nothing until somebody has pinned a package, or trusted a key.
+            lock: Mode::new("warn"),
+            signatures: Mode::new("warn"),
+            trusted_keys: BTreeMap::new(),
             // A run of a small plugin takes 20 µs, so this is for plugins that wait for the store: enough to hide its
             // latency, and at 2 MiB that stays resident per slot no more than 128 MiB.
             concurrency: 64,
@@ -55,6 +72,34 @@ impl Default for Settings {
             secrets: BTreeMap::new(),
             limits: LimitSettings::default(),
             http: HttpSettings::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Words that are understood otherwise than they may have been meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let words = [self.lock.warning("plugins.lock"), self.signatures.warning("plugins.signatures")];
+        words.into_iter().flatten().collect()
+    }
+}
+
+/// What compiling one component may take. It happens in a process of its own, one at a time.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct CompileSettings {
+    /// Of computing, all cores together, in whole seconds.
+    pub time: Span,
+    pub memory: Bytes,
+}
+
+impl Default for CompileSettings {
+    fn default() -> Self {
+        CompileSettings {
+            // A Python component takes ten seconds; one with many dependencies, or a slow machine, several times that.
+            time: Span(Duration::from_secs(60)),
+            // The same does with 768 MiB, and not with 512.
+            memory: Bytes(1 << 30),
         }
     }
 }
@@ -94,10 +139,18 @@ pub struct LimitSettings {
     pub value_bytes: Bytes,
     /// The data of a timer or an emitted event: what an accepted event may hold.
     pub data_bytes: Bytes,
+    /// `plugin.toml`, and the schema of a plugin's settings. They are written by hand; the longest that we know has 8 KiB.
+    pub manifest_bytes: Bytes,
     /// The component's file. A Python component has 18.5 MB before any dependency.
     pub package_bytes: Bytes,
     /// All assets of a package, which stay in memory.
     pub asset_bytes: Bytes,
+    /// Files and directories of a package, and what lies beside its manifest.
+    pub package_entries: u32,
+    /// Directories in directories of assets.
+    pub package_depth: u32,
+    /// Of a file of a package.
+    pub package_path_bytes: u32,
 }
 
 impl Default for LimitSettings {
@@ -111,6 +164,10 @@ impl Default for LimitSettings {
             data_bytes: Bytes(256 << 10),
             package_bytes: Bytes(32 << 20),
             asset_bytes: Bytes(32 << 20),
+            manifest_bytes: Bytes(256 << 10),
+            package_entries: 1000,
+            package_depth: 8,
+            package_path_bytes: 255,
         }
     }
 }

@@ -95,11 +95,11 @@ impl run::Host for RunState {
             return Err(self.log.full().into());
         }
         // The host's own log is for people: of a line that is as long as the whole allowance it has the beginning.
-        let message = begin(&message, TAIL_BYTES);
+        let (message, fields) = (begin(&message, TAIL_BYTES), begin(&fields_shown, TAIL_BYTES));
         match level {
-            "error" | "warn" => tracing::warn!(%plugin, %run, level, fields = %shown(&fields), "{message}"),
-            "info" => tracing::info!(%plugin, %run, fields = %shown(&fields), "{message}"),
-            _ => tracing::debug!(%plugin, %run, level, fields = %shown(&fields), "{message}"),
+            "error" | "warn" => tracing::warn!(%plugin, %run, level, %fields, "{message}"),
+            "info" => tracing::info!(%plugin, %run, %fields, "{message}"),
+            _ => tracing::debug!(%plugin, %run, level, %fields, "{message}"),
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod calls;
 mod component;
 mod hostile;
 mod http;
+mod many;
 mod polite;
 mod store;
-mod world;
+pub(super) mod world;

@@ -22,14 +22,14 @@ use crate::{
 };
 
 /// A directory of packages that is gone when the test has ended.
-pub(super) struct World {
+pub(in crate::plugin) struct World {
     pub root: PathBuf,
     pub settings: Settings,
     pub broken_store: bool,
 }
 
 impl World {
-    pub(super) fn new() -> World {
+    pub(in crate::plugin) fn new() -> World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let no = NEXT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("relais-plugins-{}-{no}", std::process::id()));
@@ -39,14 +39,14 @@ impl World {
     }
 
     /// Puts one of `tests/hostile` into a package, with lines added to its manifest.
-    pub(super) fn install(&self, name: &str, more: &str) {
+    pub(in crate::plugin) fn install(&self, name: &str, more: &str) {
         let dir = self.settings.dir.join(name);
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join(format!("{name}.wasm")), wasm(name)).unwrap();
         fs::write(dir.join("plugin.toml"), manifest(name, more)).unwrap();
     }
 
-    pub(super) async fn start(&self) -> Arc<Plugins> {
+    pub(in crate::plugin) async fn start(&self) -> Arc<Plugins> {
         let store = Arc::new(OneCustomer { broken: self.broken_store });
         let rules = rules::allowed::Settings::default();
         Plugins::start(&self.settings, rules, [7; 32], store, Arc::new(SystemClock::new())).await.unwrap()
@@ -59,7 +59,7 @@ impl Drop for World {
     }
 }
 
-pub(super) fn manifest(name: &str, more: &str) -> String {
+pub(in crate::plugin) fn manifest(name: &str, more: &str) -> String {
     format!(
         "manifest = 1\n[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\nworld = \"relais:plugin@1.0.0\"\n\
          component = \"{name}.wasm\"\n[[on-event]]\ntypes = [\"com.example.*\"]\n{more}\n"
@@ -67,11 +67,11 @@ pub(super) fn manifest(name: &str, more: &str) -> String {
 }
 
 /// Wraps a core module of `tests/hostile` into a component.
-pub(super) fn wasm(name: &str) -> Vec<u8> {
+pub(in crate::plugin) fn wasm(name: &str) -> Vec<u8> {
     super::component::component(name)
 }
 
-pub(super) fn work(plugin: &str, no: u32) -> Work {
+pub(in crate::plugin) fn work(plugin: &str, no: u32) -> Work {
     let tenant = TenantId::default_tenant();
     let event = Arc::new(Event {
         id: EventId::of(&tenant, "/shop", &no.to_string()),
