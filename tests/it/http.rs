@@ -16,7 +16,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::harness::{Host, PAUL, Packages, Setup, event, steps};
+use crate::harness::{Host, PAUL, Setup, copy_guest, event, steps};
 
 const TOKEN: &str = "a-token-that-nobody-sees";
 
@@ -44,7 +44,10 @@ async fn service() -> (u16, UnboundedReceiver<HeaderMap>) {
 /// A host with the test's own plugin, which asks for the service and for a secret.
 async fn asking(port: u16, settings: &str) -> Host {
     let mut host = Host::prepare(Setup::tester()).await;
-    let manifest = Packages::Tester.directory(host.dir()).join("tester/plugin.toml");
+    let packages = host.dir().join("asking");
+    copy_guest("tester", &packages);
+    host.set(&format!("plugins.dir = {}", toml::Value::String(packages.display().to_string())));
+    let manifest = packages.join("tester/plugin.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     let asks = format!(
         "[permissions]\nsecrets = [\"stock\"]\n\

@@ -83,7 +83,7 @@ async fn a_bad_package_is_refused_with_its_reason_and_the_rest_serve() {
         ("ticket", "does not compile"),
         ("reminder", "chanels"),
         ("delivery-alert", "not the file that was packed"),
-        ("last-in-cart", "outgoing HTTP is not offered"),
+        ("last-in-cart", "does not export `relais:plugin/on-event`"),
         ("stranger", "example:secrets/all@1.0.0"),
         ("future", "this host offers relais:plugin@"),
         ("misnamed", "they have to be the same"),
