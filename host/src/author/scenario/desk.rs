@@ -77,19 +77,7 @@ impl Desk {
         };
         let messages = dispatching(store.clone(), clock.clone(), &phones, sms.clone(), rules);
         let tenant = settings.tenant;
-        Ok(Desk {
-            store,
-            clock,
-            plugins,
-            plugin,
-            witness,
-            phones,
-            tenant,
-            sms,
-            runs,
-            messages,
-            _scratch: scratch,
-        })
+        Ok(Desk { store, clock, plugins, plugin, witness, phones, tenant, sms, runs, messages, _scratch: scratch })
     }
 
     pub(in crate::author) fn now(&self) -> Timestamp {
