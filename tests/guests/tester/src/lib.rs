@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use relais_plugin::{
-    Error, Event, Incoming, Message, Outcome, Plugin, Purpose, SendResult, Timer, config, events, info, messages,
+    Error, Event, Incoming, Message, Outcome, Plugin, Purpose, SendResult, Timer, config, events, http, info, messages,
     plugin, run, state, timers,
 };
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,11 @@ enum Step {
     },
     /// Rejects while the plugin's setting `broken` says so.
     FailIfBroken,
+    /// Asks a service, and writes its answer to the log.
+    Fetch {
+        url: String,
+        secret: Option<String>,
+    },
     /// Computes for ever.
     Loop,
     /// Asks for this much memory.
@@ -171,6 +176,14 @@ fn take(step: &Step) -> Outcome {
         Step::Trap => trap(),
         Step::TrapBefore { attempt } if run::attempt() < *attempt => trap(),
         Step::TrapBefore { .. } => {}
+        Step::Fetch { url, secret } => {
+            let mut request = http::get(url.as_str());
+            if let Some(name) = secret {
+                request = request.bearer_secret(name);
+            }
+            let answer = request.send()?.success()?;
+            info!(status = answer.status, "{}", String::from_utf8_lossy(&answer.body));
+        }
         Step::Loop => spin(),
         Step::Memory { mib } => {
             black_box(vec![1_u8; mib << 20]);
