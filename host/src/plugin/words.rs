@@ -37,7 +37,7 @@ fn caps(capabilities: &Capabilities, settings: &Settings) -> Vec<String> {
     let mut words = Vec::new();
     if let (Some(_), Some(number)) = (asked.per_customer_day, effective.per_customer_day)
         && default.per_customer_day().is_some_and(|usual| number > usual)
-        && !grant.is_some_and(|grant| grant.per_customer_day.is_some())
+        && grant.is_none_or(|grant| grant.per_customer_day.is_none())
     {
         words.push(format!("per-customer-day: {number}"));
     }
