@@ -16,6 +16,7 @@ mod harness;
 mod acknowledged;
 mod aside;
 mod author;
+mod caps;
 mod cli;
 mod cluster;
 mod compiling;

@@ -207,7 +207,7 @@ const SETTINGS: [(&str, &[&str]); 14] = [
     ("rules/allowed.rs", &["Settings"]),
     ("dispatch/settings.rs", &["Settings"]),
     ("retention.rs", &["Settings"]),
-    ("plugin/settings.rs", &["Settings", "CompileSettings", "LimitSettings"]),
+    ("plugin/settings.rs", &["Settings", "CompileSettings", "LimitSettings", "CapSettings", "CapTable"]),
     ("plugin/budget.rs", &["Budget"]),
     ("plugin/http/mod.rs", &["HttpSettings"]),
     ("channel/sms/render.rs", &["Settings"]),

@@ -174,6 +174,8 @@ async fn attempt(
     let outgoing = outgoing(parts, record, &attempt, body, now).await?;
     let began = Instant::now();
     let mut record = match change(parts, record, MessageChangeKind::Begin { attempt, look_again }, now).await? {
+        // Its plugin may not spend so much today: nothing was begun.
+        Changed::Done(record) if record.settled => return Ok(Step::Rests(record)),
         Changed::Done(record) => record,
         Changed::Stale(record) => return Ok(Step::Goes(record)),
         Changed::Gone => return Ok(Step::Rests(settled(record))),

@@ -95,6 +95,7 @@ fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(
     let country = phone::country(&address);
     let day = facts.now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
     let price = facts.prices.price(day, channel, category, country.as_deref(), parts);
+    in_the_caps_currency(message, price.as_ref())?;
     let planned = Planned {
         provider,
         channel,
@@ -106,6 +107,26 @@ fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(
         decision: price.map_or(Value::Null, |price| json!({ "currency": price.currency, "source": price.source })),
     };
     Ok((Box::new(planned), checks))
+}
+
+/// A plugin's bound on money can only be kept with prices in its currency; the sum is kept where the attempt is written down.
+fn in_the_caps_currency(message: &NewMessage, price: Option<&price::Price>) -> Result<(), Closed> {
+    let Some(author) = &message.author else { return Ok(()) };
+    let Some(cap) = &author.caps.spend_day else { return Ok(()) };
+    let why = match price {
+        Some(price) if price.currency == cap.currency => return Ok(()),
+        Some(price) => format!("it is priced in {}", price.currency),
+        None => "no table of prices has a price for it".to_owned(),
+    };
+    Err(Closed {
+        code: "over-spend".to_owned(),
+        why: format!(
+            "plugin `{}` may spend {cap} a day, and {why}; give spend-day in the currency of the prices",
+            author.plugin
+        ),
+        checks: Vec::new(),
+        opens: None,
+    })
 }
 
 fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<(String, Vec<Check>), Closed> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     customer::Channel,
     purpose::{Category, Purpose},
+    quota::Caps,
     status::{AttemptState, DeliveryState, MessageState},
     text::{strip_nul, strip_nul_of},
 };
@@ -57,6 +58,9 @@ pub struct Author {
     /// Whether answers go to this plugin.
     #[serde(default)]
     pub answers: bool,
+    /// How much its plugin may send and spend.
+    #[serde(default, skip_serializing_if = "Caps::is_none")]
+    pub caps: Caps,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

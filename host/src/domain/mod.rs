@@ -9,6 +9,7 @@ pub mod event;
 pub mod message;
 pub mod plugin;
 pub mod purpose;
+pub mod quota;
 pub mod run;
 pub mod shard;
 pub mod status;

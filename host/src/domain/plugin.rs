@@ -110,9 +110,21 @@ impl Paused {
     }
 }
 
+/// How a bound on money is called in words, and where there is none.
+pub const SPEND: &str = "spend-day";
+pub const NO_BOUND: &str = "no bound";
+
 /// What of `wants` goes beyond `accepted`. A number that is no higher than an accepted one of the same name does not.
 pub fn beyond(accepted: &BTreeSet<String>, wants: &BTreeSet<String>) -> BTreeSet<String> {
     let covered = |wanted: &String| {
+        // Who has no bound may have any; and where nothing was said of money when the rest was accepted, there was none.
+        let unbounded = format!("{SPEND}: {NO_BOUND}");
+        if wanted.starts_with(SPEND)
+            && (accepted.contains(&unbounded)
+                || *wanted == unbounded && !accepted.iter().any(|known| known.starts_with(SPEND)))
+        {
+            return true;
+        }
         let Some((name, number)) = number_of(wanted) else { return false };
         accepted.iter().filter_map(|known| number_of(known)).any(|(of, most)| of == name && number <= most)
     };

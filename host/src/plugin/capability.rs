@@ -7,12 +7,19 @@ use std::collections::BTreeSet;
 use url::Url;
 
 use super::{
+    caps,
     http::HttpRule,
     manifest::{self, Manifest, Permissions, channel, names, purpose},
     settings::Settings,
     subscription::Pattern,
 };
-use crate::{domain::customer::Channel, ids::PluginName};
+use crate::{
+    domain::{
+        customer::Channel,
+        quota::{Caps, UseKey, Used, too_many},
+    },
+    ids::PluginName,
+};
 
 /// A plugin's permissions, on both sides.
 #[derive(Clone, Debug)]
@@ -20,6 +27,8 @@ pub struct Capabilities {
     pub plugin: PluginName,
     pub asked: Permissions,
     pub effective: Permissions,
+    /// The grant's own number of messages, for whoever is told what to raise.
+    pub granted_per_customer_day: Option<u32>,
 }
 
 impl Capabilities {
@@ -27,9 +36,14 @@ impl Capabilities {
     pub fn of(manifest: &Manifest, settings: &Settings) -> Result<Capabilities, manifest::Error> {
         let asked = manifest.permissions.clone();
         let plugin = manifest.name.clone();
-        let effective = match settings.grants.get(&plugin) {
+        let grant = settings.grants.get(&plugin);
+        let per_customer_day = caps::per_customer_day(&asked, grant, settings);
+        let spend_day = caps::spend_day(&plugin, &asked, grant, settings)?;
+        let effective = match grant {
             // Requests to the outside are never granted by silence.
-            None if settings.grant_by_default => Permissions { http: BTreeSet::new(), ..asked.clone() },
+            None if settings.grant_by_default => {
+                Permissions { http: BTreeSet::new(), per_customer_day, spend_day, ..asked.clone() }
+            }
             None => Permissions::default(),
             Some(grant) => {
                 let at = |what: &str| format!("(host's configuration) plugins.grants.{plugin}.{what}");
@@ -44,10 +58,30 @@ impl Capabilities {
                     phone: asked.phone && grant.phone.unwrap_or(true),
                     secrets: cut(&at("secrets"), &asked.secrets, &grant.secrets, own)?,
                     http: both(&asked.http, &manifest::rules(&at("http"), &grant.http)?),
+                    per_customer_day,
+                    spend_day,
                 }
             }
         };
-        Ok(Capabilities { plugin, asked, effective })
+        let granted_per_customer_day = grant.and_then(|grant| grant.per_customer_day);
+        Ok(Capabilities { plugin, asked, effective, granted_per_customer_day })
+    }
+
+    /// What the messages of a run carry.
+    pub fn caps(&self) -> Caps {
+        Caps { per_customer_day: self.effective.per_customer_day, spend_day: self.effective.spend_day.clone() }
+    }
+
+    /// Whether one more message may go to a recipient to whom `own` go with this run already.
+    pub fn one_more(&self, key: &UseKey, used: &Used, own: u32, now: crate::clock::Timestamp) -> Result<(), String> {
+        let Some(cap) = self.effective.per_customer_day else { return Ok(()) };
+        let taken = used.places(now).saturating_add(own);
+        if taken < cap {
+            return Ok(());
+        }
+        let lane = key.name.split_once('/').map_or("", |(_, lane)| lane);
+        let raise = caps::raise(&self.plugin, self.asked.per_customer_day, self.granted_per_customer_day, cap);
+        Err(format!("{}; to allow more: {raise}", too_many(taken, cap, lane)))
     }
 
     pub fn purpose(&self, purpose: &'static str) -> Result<(), String> {

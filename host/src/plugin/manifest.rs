@@ -20,6 +20,7 @@ use crate::{
         event::reserved,
         message::MediaKind,
         purpose::{Category, Purpose},
+        quota::Money,
         status::DeliveryState,
     },
     ids::PluginName,
@@ -39,6 +40,9 @@ pub(super) fn offered(needed: &str) -> bool {
     let both = numbers(needed).zip(numbers(CONTRACT));
     both.is_some_and(|((major, minor, _), (own_major, own_minor, _))| major == own_major && minor <= own_minor)
 }
+
+/// The times of so many messages are one small row; nobody wants more of one plugin in a day.
+pub(super) const PER_CUSTOMER_DAY_MAX: u32 = 1000;
 
 /// What is wrong with a manifest.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -97,6 +101,12 @@ pub struct Permissions {
     pub phone: bool,
     pub secrets: BTreeSet<String>,
     pub http: BTreeSet<HttpRule>,
+    /// Messages to one customer within 24 hours; what is asked for, or the number that holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_customer_day: Option<u32>,
+    /// What its messages may cost in a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend_day: Option<Money>,
 }
 
 fn patterns<S: serde::Serializer>(patterns: &BTreeSet<Pattern>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -202,7 +212,7 @@ struct OnMessageTable {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct PermissionsTable {
     purposes: Vec<String>,
     channels: Vec<String>,
@@ -213,6 +223,8 @@ struct PermissionsTable {
     phone: bool,
     secrets: Vec<String>,
     http: Vec<HttpRuleTable>,
+    per_customer_day: Option<u32>,
+    spend_day: Option<Money>,
 }
 
 #[derive(Default, Deserialize)]
@@ -394,6 +406,10 @@ fn permissions(table: PermissionsTable, templates: &BTreeMap<String, TemplateSpe
     if let Some(unknown) = table.templates.iter().find(|name| !templates.contains_key(*name)) {
         return Err(wrong("permissions.templates", format!("`{unknown}` is declared in no [[templates]]")));
     }
+    if let Some(number) = table.per_customer_day.filter(|number| !(1..=PER_CUSTOMER_DAY_MAX).contains(number)) {
+        let problem = format!("{number} is no number of messages to one customer; write 1 to {PER_CUSTOMER_DAY_MAX}");
+        return Err(wrong("permissions.per-customer-day", problem));
+    }
     Ok(Permissions {
         purposes: names("permissions.purposes", &table.purposes, purpose)?,
         channels: names("permissions.channels", &table.channels, channel)?,
@@ -404,6 +420,8 @@ fn permissions(table: PermissionsTable, templates: &BTreeMap<String, TemplateSpe
         phone: table.phone,
         secrets: table.secrets.into_iter().collect(),
         http: rules("permissions.http", &table.http)?,
+        per_customer_day: table.per_customer_day,
+        spend_day: table.spend_day,
     })
 }
 
@@ -545,6 +563,8 @@ mod tests {
         assert!(refusal("[limits]\ncpu = \"5\"").contains("no length of time"));
         assert!(refusal("[permissions]\ntemplates = [\"x\"]").contains("[[templates]]"));
         assert!(refusal("[permissions]\nhttp = [{ host = \"a b\" }]").contains("permissions.http"));
+        assert!(refusal("[permissions]\nper-customer-day = 0").contains("write 1 to 1000"));
+        assert!(refusal("[permissions]\nspend-day = \"5 euro\"").contains("as in \"5.00 EUR\""));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod budget;
 mod cache;
 mod calls;
 mod capability;
+mod caps;
 mod check;
 mod compile;
 mod engine;

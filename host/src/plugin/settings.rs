@@ -11,6 +11,7 @@ use super::{
     units::{Bytes, Span},
 };
 use crate::{
+    domain::quota::Money,
     ids::{PluginName, TenantId},
     secret::Secret,
 };
@@ -56,6 +57,7 @@ pub struct Settings {
     /// Secrets of each plugin by the names in its manifest.
     pub secrets: BTreeMap<PluginName, BTreeMap<String, Secret>>,
     pub limits: LimitSettings,
+    pub caps: CapSettings,
     pub http: HttpSettings,
 }
 
@@ -86,6 +88,7 @@ impl Default for Settings {
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
             limits: LimitSettings::default(),
+            caps: CapSettings::default(),
             http: HttpSettings::default(),
         }
     }
@@ -135,6 +138,63 @@ pub struct Grant {
     pub http: Vec<HttpRuleTable>,
     /// Networks that are not public and that `http` may lead to all the same.
     pub networks: Vec<String>,
+    /// Messages to one customer within 24 hours, and what its messages may cost in a day.
+    pub per_customer_day: Option<u32>,
+    pub spend_day: Option<Money>,
+}
+
+/// How much plugins may send to one customer, and spend.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CapSettings {
+    /// For a plugin whose manifest and grant say nothing.
+    pub default: CapTable,
+    /// No plugin gets more, whatever its manifest asks for and its grant says.
+    #[serde(deserialize_with = "cap_ceiling")]
+    pub ceiling: CapTable,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct CapTable {
+    /// 0: no bound.
+    pub per_customer_day: u32,
+    pub spend_day: Option<Money>,
+}
+
+impl Default for CapTable {
+    fn default() -> Self {
+        // A customer who is written to more often than about once an hour of the day is being pestered by a mistake.
+        CapTable { per_customer_day: 20, spend_day: None }
+    }
+}
+
+impl Default for CapSettings {
+    fn default() -> Self {
+        CapSettings { default: CapTable::default(), ceiling: CapTable { per_customer_day: 100, spend_day: None } }
+    }
+}
+
+impl CapTable {
+    pub(super) fn per_customer_day(&self) -> Option<u32> {
+        Some(self.per_customer_day).filter(|number| *number > 0)
+    }
+}
+
+/// What a table of ceilings does not name has its own default, which is not that of a plugin that asks for nothing.
+fn cap_ceiling<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<CapTable, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+    struct Given {
+        per_customer_day: Option<u32>,
+        spend_day: Option<Money>,
+    }
+    let given = Given::deserialize(deserializer)?;
+    let own = CapSettings::default().ceiling;
+    Ok(CapTable {
+        per_customer_day: given.per_customer_day.unwrap_or(own.per_customer_day),
+        spend_day: given.spend_day.or(own.spend_day),
+    })
 }
 
 /// Bounds on what one run may use, and on what a package may have. Every one of them is on.

@@ -9,6 +9,7 @@ pub(crate) mod messages;
 pub(crate) mod open_work;
 pub(crate) mod plans;
 pub(crate) mod plugins;
+pub(crate) mod quota;
 pub(crate) mod races;
 pub(crate) mod receipts;
 pub(crate) mod retention;
@@ -31,6 +32,7 @@ use crate::{
         event::Event,
         message::{Answer, Attempt, Author, Because, Content, MessageRecord, NewMessage, Next, Recipient, SmsPolicy},
         purpose::Purpose,
+        quota::Caps,
         run::{Cause, EntityKey, Flow, NewRun, Outcome, QueuedRun, RunReport},
         status::{AttemptState, MessageState},
     },
@@ -81,6 +83,10 @@ macro_rules! store_contract {
             plugins::{
                 permissions_are_accepted_at_first_sight_and_by_an_operator,
                 a_plugin_is_paused_once_with_its_evidence_and_its_alert,
+            }
+            quota::{
+                a_plugin_has_so_many_places_with_a_customer, who_asks_side_by_side_gets_no_place_twice,
+                a_plugin_has_so_much_money_a_day,
             }
             races::{ a_timer_set_anew_or_cancelled_while_it_fires_runs_once }
             messages::{
@@ -229,6 +235,7 @@ fn message(name: &str) -> NewMessage {
             entity: key().entity,
             notify: vec![MessageState::Delivered, MessageState::Failed],
             answers: true,
+            caps: Caps::default(),
         }),
         to: Recipient::Customer(ann()),
         purpose: Purpose::Confirmation,

@@ -42,6 +42,7 @@ use crate::{
         event::Event,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
         plugin::{PluginChange, PluginChanged, PluginRecord},
+        quota::{UseKey, Used},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
         shard::Shard,
         status::{AttemptState, MessageState},
@@ -523,6 +524,10 @@ pub trait Store: Send + Sync + 'static {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
 
     // what is remembered of plugins --------------------------------------------------------------------------------
+
+    /// What a plugin has used of its places with a recipient, or of its money. What counts is what the row says when a message
+    /// is taken or an attempt begun.
+    async fn plugin_use(&self, key: &UseKey) -> Result<Used>;
 
     /// Of every plugin that was ever loaded.
     async fn plugin_records(&self) -> Result<Vec<PluginRecord>>;

@@ -217,6 +217,7 @@ fn message(seed: u64, run: &QueuedRun, no: u32, work: &Work) -> NewMessage {
             entity: key.entity.clone(),
             notify: vec![MessageState::Delivered, MessageState::Failed, MessageState::Cancelled],
             answers: false,
+            caps: crate::domain::quota::Caps::default(),
         }),
         to: Recipient::Customer(CustomerId::from(*chance.pick(&CUSTOMERS))),
         purpose: Purpose::Alert,

@@ -113,6 +113,11 @@ pub(crate) struct Permissions {
     pub(crate) phone: bool,
     pub(crate) secrets: Vec<String>,
     pub(crate) http: Vec<Http>,
+    // What the host counts over days, a test of one run does not reach.
+    #[serde(rename = "per-customer-day")]
+    _per_customer_day: Option<u32>,
+    #[serde(rename = "spend-day")]
+    _spend_day: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

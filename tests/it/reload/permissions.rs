@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{edit, host, look, order, plugin, ran, until_version, versioned};
+use super::{edit, host, host_with, look, order, plugin, ran, until_version, versioned};
 use crate::harness::{Cluster, Db, Host, Setup, both_databases, relais_with, steps};
 
 both_databases! {
     an_update_that_asks_for_more_is_held_until_it_is_approved,
     a_restart_does_not_let_in_what_was_held,
+    more_messages_or_money_is_held_and_less_is_not,
 }
 
 /// A newer version that asks for a permission more.
@@ -65,6 +66,29 @@ async fn a_restart_does_not_let_in_what_was_held(db: Db) {
     assert_eq!(host.run(&waiting).await["attempts"], 1);
     host.restart().await;
     assert_eq!(plugin(&host).await["state"], "loaded");
+}
+
+async fn more_messages_or_money_is_held_and_less_is_not(db: Db) {
+    let caps = "plugins.caps.default.per-customer-day = 20\nplugins.caps.ceiling.per-customer-day = 100";
+    let host = host_with(Setup::tester().on(db).with(caps)).await;
+    let asks = |text: &str, version: &str, lines: &str| {
+        let kept = text.lines().filter(|line| !line.starts_with("per-customer-day") && !line.starts_with("spend-day"));
+        let text = kept.collect::<Vec<_>>().join("\n");
+        versioned(&text, version).replace("[permissions]", &format!("[permissions]\n{lines}"))
+    };
+    edit(&host, |text| asks(&text, "1.1.0", "per-customer-day = 10\nspend-day = \"5.00 EUR\""));
+    until_version(&host, "1.1.0").await;
+    assert_eq!(plugin(&host).await["effective"]["per_customer_day"], 10);
+    edit(&host, |text| asks(&text, "1.2.0", "per-customer-day = 50\nspend-day = \"4.00 EUR\""));
+    assert_eq!(look(&host).await["changed"][0]["outcome"], "held");
+    let held = plugin(&host).await;
+    assert_eq!(held["update"]["added"], json!(["per-customer-day: 50"]), "{held:#}");
+    order(&host, "approve").await;
+    let approved = until_version(&host, "1.2.0").await;
+    assert_eq!(
+        (&approved["effective"]["per_customer_day"], &approved["effective"]["spend_day"]),
+        (&json!(50), &json!("4.00 EUR"))
+    );
 }
 
 /// Hosts that share a store share what an operator said, whichever of them was asked.

@@ -16,7 +16,7 @@ pub(super) mod state;
 pub(super) mod timers;
 pub(super) mod wasi;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -29,6 +29,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     domain::{
+        quota::{UseKey, Used},
         run::{Asked, Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
         text::nul_in,
     },
@@ -74,6 +75,8 @@ pub(super) struct RunState {
     /// Bytes of the entity's state with this run's changes; counted when the first change is made.
     pub state_bytes: Option<u64>,
     pub random_bytes: u64,
+    /// What the plugin has used of its places with those whom this run writes to, as it was when it was first asked.
+    used: HashMap<UseKey, Used>,
     /// Events that this run was given, by the source's name for them: what `because` may name.
     seen: Vec<(String, EventId)>,
     /// What its chance follows from.
@@ -115,6 +118,7 @@ impl RunState {
             effect_bytes: 0,
             state_bytes: None,
             random_bytes: 0,
+            used: HashMap::new(),
             seen: Vec::new(),
             seed,
             chance: None,

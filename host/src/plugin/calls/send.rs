@@ -16,6 +16,7 @@ use crate::{
         customer::{Channel, Customer},
         message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy, Template},
         purpose::Purpose,
+        quota::UseKey,
         run::{Asked, Cause, Incoming, RefusedMessage},
         text::nul_in,
     },
@@ -96,9 +97,27 @@ impl RunState {
         let message = self.message(draft, purpose, to, sms, content, because)?;
         accept!(content::check(&message));
         accept!(allowed::ask(&message, customer.as_deref(), self.now, &self.shared.rules));
+        accept!(self.one_more(&message).await?);
         let id = message.id;
         self.outcome.messages.push(message);
         Ok(Ok(id))
+    }
+
+    /// Whether the plugin has a place left with this recipient. Read once for each; for certain it is known when the run commits,
+    /// because others may be taking places meanwhile.
+    async fn one_more(&mut self, message: &NewMessage) -> Sent<()> {
+        if self.may().effective.per_customer_day.is_none() {
+            return Ok(Ok(()));
+        }
+        let key = UseKey::sent_to(&message.tenant, self.plugin.name(), message.to.lane());
+        if !self.used.contains_key(&key) {
+            let used = self.shared.store.plugin_use(&key).await.map_err(trouble)?;
+            self.used.insert(key.clone(), used);
+        }
+        let own = self.outcome.messages.iter().filter(|other| other.to.lane() == message.to.lane()).count();
+        let own = u32::try_from(own).unwrap_or(u32::MAX);
+        let used = self.used.get(&key).cloned().unwrap_or_default();
+        Ok(self.may().one_more(&key, &used, own, self.now).map_err(Refusal::OverQuota))
     }
 
     /// To whom it goes, and when they wrote where it is an answer.
@@ -206,6 +225,7 @@ impl RunState {
                 entity: run.key.entity.clone(),
                 notify: manifest.on_delivery.clone().unwrap_or_default(),
                 answers: manifest.on_message.is_some_and(|asked| asked.answers),
+                caps: self.may().caps(),
             }),
             to,
             purpose,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::super::{http::HttpRule, manifest::Permissions};
+use crate::domain::quota::Money;
 
 /// The difference between two versions of a plugin, each as the line of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,11 +31,12 @@ impl Update {
         let (was, is) = (others(&older), others(&newer));
         let gone = minus(&was, &is).into_iter().map(|line| format!("- {line}"));
         let new = minus(&is, &was).into_iter().map(|line| format!("+ {line}"));
+        let (higher, lower) = bounds(&older, &newer);
         Ok(Update {
             from: version(&older),
             to: version(&newer),
-            more: minus(&after, &before),
-            less: minus(&before, &after),
+            more: [minus(&after, &before), higher].concat(),
+            less: [minus(&before, &after), lower].concat(),
             changed: gone.chain(new).collect(),
         })
     }
@@ -51,11 +53,43 @@ fn version(manifest: &Table) -> String {
     version.unwrap_or("?").to_owned()
 }
 
+const BOUNDS: [&str; 2] = ["per-customer-day", "spend-day"];
+
+/// Bounds that are higher and that are lower than before. Where nothing is said the host's own holds, which for money is none.
+fn bounds(older: &Table, newer: &Table) -> (Vec<String>, Vec<String>) {
+    let of = |manifest: &Table, name: &str| manifest.get("permissions").and_then(|table| table.get(name)).cloned();
+    let said = |value: &Option<Value>| value.as_ref().map_or_else(|| "the host's own".to_owned(), Value::to_string);
+    let (mut higher, mut lower) = (Vec::new(), Vec::new());
+    for name in BOUNDS {
+        let (before, after) = (of(older, name), of(newer, name));
+        if before != after {
+            let lines = if is_lower(before.as_ref(), after.as_ref()) { &mut lower } else { &mut higher };
+            lines.push(format!("{name} = {} (before: {})", said(&after), said(&before)));
+        }
+    }
+    (higher, lower)
+}
+
+fn is_lower(before: Option<&Value>, after: Option<&Value>) -> bool {
+    match (before, after) {
+        (Some(Value::Integer(before)), Some(Value::Integer(after))) => after < before,
+        (Some(Value::String(before)), Some(Value::String(after))) => {
+            match (Money::parse(before), Money::parse(after)) {
+                (Ok(before), Ok(after)) => before.currency == after.currency && after.micros < before.micros,
+                _ => false,
+            }
+        }
+        (None, Some(Value::String(_))) => true,
+        _ => false,
+    }
+}
+
 fn permissions(manifest: &Table) -> BTreeSet<String> {
     let table = manifest.get("permissions").and_then(Value::as_table);
     let mut lines = BTreeSet::new();
     for (name, value) in table.into_iter().flatten() {
         match value {
+            _ if BOUNDS.contains(&name.as_str()) => {}
             Value::Array(items) => lines.extend(items.iter().map(|item| format!("{name}: {item}"))),
             Value::Boolean(false) => {}
             other => drop(lines.insert(format!("{name} = {other}"))),
@@ -93,7 +127,7 @@ pub(super) fn withheld(asked: &Permissions, granted: &Permissions) -> Vec<String
         if name == "http" {
             lines.push(format!("http = [{}]", rules.join(", ")));
         } else {
-            lines.push(format!("{name} = {wanted}"));
+            lines.push(format!("{} = {wanted}", name.replace('_', "-")));
         }
     }
     lines
@@ -102,6 +136,22 @@ pub(super) fn withheld(asked: &Permissions, granted: &Permissions) -> Vec<String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bound_that_is_lower_is_no_more_to_be_asked_for() {
+        let manifest = |lines: &str| format!("[permissions]\n{lines}").parse::<Table>().unwrap();
+        let told = |before: &str, after: &str| bounds(&manifest(before), &manifest(after));
+        let (higher, lower) =
+            told("per-customer-day = 5\nspend-day = \"5 EUR\"", "per-customer-day = 3\nspend-day = \"6 EUR\"");
+        assert_eq!(lower, ["per-customer-day = 3 (before: 5)"]);
+        assert_eq!(higher, ["spend-day = \"6 EUR\" (before: \"5 EUR\")"]);
+        let (higher, lower) = told("spend-day = \"5 EUR\"", "per-customer-day = 50");
+        assert_eq!(
+            higher,
+            ["per-customer-day = 50 (before: the host's own)", "spend-day = the host's own (before: \"5 EUR\")"]
+        );
+        assert!(lower.is_empty() && told("", "spend-day = \"5 EUR\"").0.is_empty());
+    }
 
     #[test]
     fn what_is_new_is_told_from_what_is_gone() {

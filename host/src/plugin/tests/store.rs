@@ -11,6 +11,7 @@ use crate::{
         event::Event,
         message::{MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
+        quota::{UseKey, Used},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
@@ -206,6 +207,9 @@ impl Store for OneCustomer {
     }
     async fn figures(&self, _: &TenantId) -> Result<Figures> {
         Err(Error::Closed)
+    }
+    async fn plugin_use(&self, _: &UseKey) -> Result<Used> {
+        self.answer(Used::default())
     }
     async fn plugin_records(&self) -> Result<Vec<PluginRecord>> {
         Ok(Vec::new())

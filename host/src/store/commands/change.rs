@@ -1,10 +1,10 @@
 //! What the dispatcher decides about a message, on the revision that it has seen.
 
-use super::{Held, Outcome, Tx, messages, receipts};
+use super::{Held, Outcome, Tx, messages, quota, receipts};
 use crate::{
     domain::{
         message::{Answer, Next},
-        status::AttemptState,
+        status::{AttemptState, MessageState},
     },
     store::{Changed, MessageChange, MessageChangeKind},
 };
@@ -21,6 +21,13 @@ pub(in crate::store) fn change_message(tx: &mut Tx<'_>, change: &MessageChange) 
         MessageChangeKind::Begin { attempt, look_again } => {
             if record.settled || record.attempts.iter().any(|known| known.no == attempt.no) {
                 return stale();
+            }
+            if let Some(why) = quota::spend(tx, &record.message, attempt, change.now)? {
+                record.code = Some("over-spend".to_owned());
+                record.decision = Some(serde_json::json!({ "why": why, "planned": attempt.decision }));
+                record.settled = true;
+                after.ended = Some(MessageState::Failed);
+                return messages::save(tx, &before, after, change.now).map(|record| Changed::Done(Box::new(record)));
             }
             // Why it falls back stays to be read; why it waited does not.
             let failed = record.attempts.last().and_then(|last| last.failure.as_ref());

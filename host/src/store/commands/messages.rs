@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    Outcome, Tx, accept,
+    Outcome, Tx, accept, quota,
     source::{Sequence, author_name},
     tx::earlier,
 };
@@ -50,33 +50,40 @@ pub(in crate::store) fn insert(tx: &mut Tx<'_>, message: &NewMessage, now: Times
 }
 
 /// A message whose id cannot be there yet: it follows from a run that has not committed. One whose dedup key is taken is written
-/// down as cancelled, so that whoever asked for it finds out why nothing was sent.
+/// down as cancelled, and one for which its plugin has no place left as failed, so that whoever asked for it finds out why
+/// nothing was sent.
 pub(super) fn insert_new(tx: &mut Tx<'_>, message: &NewMessage, now: Timestamp) -> Outcome<()> {
     let tenant = &message.tenant;
     let duplicate = match &message.dedup_key {
         Some(key) => !tx.source.take_dedup_key(message, author_name(message), key)?,
         None => false,
     };
+    let over_quota = if duplicate { None } else { quota::take_place(tx, message, now)? };
     let seq = tx.source.next(Sequence::Messages)?;
     tx.source.insert_message(seq, message)?;
-    let state = if duplicate { MessageState::Cancelled } else { MessageState::Pending };
+    let (state, code) = match (duplicate, &over_quota) {
+        (true, _) => (MessageState::Cancelled, Some("duplicate")),
+        (false, Some(_)) => (MessageState::Failed, Some("over-quota")),
+        (false, None) => (MessageState::Pending, None),
+    };
+    let ended = code.is_some();
     let record = MessageRecord {
         message: message.clone(),
         seq,
         revision: 1,
         state,
-        settled: duplicate,
-        code: duplicate.then(|| "duplicate".to_owned()),
-        decision: None,
-        next: if duplicate { Next::Nothing } else { Next::Now },
+        settled: ended,
+        code: code.map(str::to_owned),
+        decision: over_quota.map(|why| serde_json::json!({ "why": why })),
+        next: if ended { Next::Nothing } else { Next::Now },
         cancel: false,
         attempts: Vec::new(),
     };
-    let held = Held { record, ended: duplicate.then_some(state) };
+    let held = Held { record, ended: ended.then_some(state) };
     tx.source.write_message_state(&held)?;
     tx.count(tenant, state_counter(state), 1);
-    tx.count(tenant, "open-messages", i64::from(!duplicate));
-    if duplicate {
+    tx.count(tenant, "open-messages", i64::from(!ended));
+    if ended {
         tell_author(tx, &held.record, now)?;
     }
     hand_over(tx, held);

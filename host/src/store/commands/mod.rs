@@ -17,6 +17,7 @@ pub(super) mod erase;
 pub(super) mod incoming;
 pub(super) mod messages;
 pub(super) mod plugins;
+pub(super) mod quota;
 pub(super) mod receipts;
 pub(super) mod runs;
 pub(super) mod source;

@@ -12,6 +12,7 @@ use crate::{
         customer::{Address, Channel, Consent, Customer},
         message::{Attempt, AttemptFailure, NewMessage},
         plugin::PluginRecord,
+        quota::{UseKey, Used},
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
     },
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
@@ -177,6 +178,9 @@ pub(in crate::store) trait People {
 pub(in crate::store) trait Known {
     fn plugin_record(&mut self, name: &PluginName) -> Outcome<Option<PluginRecord>>;
     fn put_plugin_record(&mut self, record: &PluginRecord) -> Outcome<()>;
+    /// What a plugin has used of its places or money; nobody else changes it before this transaction ends.
+    fn plugin_use(&mut self, key: &UseKey) -> Outcome<Used>;
+    fn put_plugin_use(&mut self, key: &UseKey, used: &Used, now: Timestamp) -> Outcome<()>;
 }
 
 /// What an erasure does to rows. What was read of them before is not to be believed afterwards.
@@ -187,8 +191,9 @@ pub(in crate::store) trait Erasing {
     /// The state that a run was in; `None` where there is no such run.
     fn run_state(&mut self, seq: i64) -> Outcome<Option<RunState>>;
     fn erase_run(&mut self, seq: i64, state: RunState, ended: Option<Timestamp>) -> Outcome<()>;
-    /// The message, what its attempts and receipts quote, and its dedup keys.
+    /// The message, and what its attempts and receipts quote.
     fn erase_message(&mut self, seq: i64, emptied: &NewMessage) -> Outcome<()>;
+    /// Dedup keys of a recipient, and what plugins have used of their places with them.
     fn delete_dedup_keys(&mut self, tenant: &TenantId, lane: &str) -> Outcome<()>;
     fn incoming_body(&mut self, seq: i64) -> Outcome<Option<Incoming>>;
     fn erase_incoming(&mut self, seq: i64, emptied: &Incoming) -> Outcome<()>;

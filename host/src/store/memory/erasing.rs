@@ -11,6 +11,7 @@ use crate::{
     domain::{
         event::Event,
         message::NewMessage,
+        quota::UseKey,
         run::{EntityKey, Incoming},
     },
     ids::{CustomerId, Entity, TenantId},
@@ -133,6 +134,8 @@ impl Erasing for MemorySource<'_> {
 
     fn delete_dedup_keys(&mut self, tenant: &TenantId, lane: &str) -> Outcome<()> {
         self.tables.dedup.retain(|(of, on, _, _), _| of != tenant || on != lane);
+        let name = UseKey::lane(lane);
+        self.tables.plugin_use.retain(|key, _| key.tenant != *tenant || key.name != name);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         plugin::PluginRecord,
+        quota::{UseKey, Used},
         run::{EntityKey, EntitySnapshot, FiredTimer, StateEntry},
     },
     ids::PluginName,
@@ -33,6 +34,15 @@ impl Known for MemorySource<'_> {
 
     fn put_plugin_record(&mut self, record: &PluginRecord) -> Outcome<()> {
         self.tables.plugin_records.insert(record.name.clone(), record.clone());
+        Ok(())
+    }
+
+    fn plugin_use(&mut self, key: &UseKey) -> Outcome<Used> {
+        Ok(self.tables.plugin_use.get(key).cloned().unwrap_or_default())
+    }
+
+    fn put_plugin_use(&mut self, key: &UseKey, used: &Used, _: Timestamp) -> Outcome<()> {
+        self.tables.plugin_use.insert(key.clone(), used.clone());
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         event::Event,
         message::{Attempt, MessageRecord, NewMessage, Next},
         plugin::PluginRecord,
+        quota::{UseKey, Used},
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
         status::{AttemptState, MessageState},
     },
@@ -83,6 +84,7 @@ pub(crate) struct Tables {
     pub(super) consents: Table<(TenantId, CustomerId, Channel, ConsentScope), Consent>,
     pub(super) suppressed: Table<(TenantId, Channel, [u8; 32], ConsentScope), Consent>,
     pub(super) plugin_records: Table<PluginName, PluginRecord>,
+    pub(super) plugin_use: Table<UseKey, Used>,
     pub(super) touched: u64,
 }
 

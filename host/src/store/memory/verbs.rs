@@ -12,6 +12,7 @@ use crate::{
         event::Event,
         message::{MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
+        quota::{UseKey, Used},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
         shard::Shard,
     },
@@ -276,6 +277,10 @@ impl Store for MemoryStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read("figures", |tables| stories::figures(tables, tenant)).await
+    }
+
+    async fn plugin_use(&self, key: &UseKey) -> Result<Used> {
+        self.read("plugin_use", |tables| tables.plugin_use.get(key).cloned().unwrap_or_default()).await
     }
 
     async fn plugin_records(&self) -> Result<Vec<PluginRecord>> {

@@ -308,6 +308,9 @@ async fn load_people(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables)
         let found = known::lock(client, &wanted.plugin_records).await?;
         base.plugin_records.extend(found.into_iter().map(|record| (record.name.clone(), Some(record))));
     }
+    if !wanted.plugin_use.is_empty() {
+        base.plugin_use.extend(known::lock_use(client, &wanted.plugin_use).await?);
+    }
     Ok(())
 }
 

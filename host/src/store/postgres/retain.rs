@@ -144,12 +144,14 @@ impl Kind {
     fn messages() -> Kind {
         // What is counted as being in doubt is not any more. The part of the counters is nobody's, so that no host waits.
         let statement = format!(
-            "WITH gone AS (DELETE FROM messages r WHERE r.seq IN ({}) RETURNING r.seq, r.id, r.tenant, r.lane), \
+            "WITH gone AS (DELETE FROM messages r WHERE r.seq IN ({}) RETURNING r.seq, r.id, r.tenant, r.lane, r.created), \
              states AS (DELETE FROM message_states s USING gone g WHERE s.seq = g.seq), \
              tried AS (DELETE FROM attempts a USING gone g WHERE a.message = g.seq RETURNING g.tenant, a.state), \
              heard AS (DELETE FROM receipts h USING gone g WHERE h.message = g.seq), \
              keys AS (DELETE FROM dedup_keys d USING gone g \
              WHERE d.tenant = g.tenant AND d.lane = g.lane AND d.message = g.id), \
+             places AS (DELETE FROM plugin_use u USING gone g \
+             WHERE u.tenant = g.tenant AND u.name = 'to/' || g.lane AND u.at < g.created + 3600000), \
              doubts AS (INSERT INTO counters AS c (tenant, name, part, value) \
              SELECT tenant, 'uncertain-attempts', -1, -count(*) FROM tried WHERE state = 'uncertain' GROUP BY tenant \
              ON CONFLICT (tenant, name, part) DO UPDATE SET value = c.value + excluded.value) \

@@ -19,6 +19,7 @@ use crate::{
         customer::{Channel, Consent, Customer},
         message::AttemptFailure,
         plugin::PluginRecord,
+        quota::{UseKey, Used},
         run::{EntityKey, Incoming, QueuedRun},
     },
     ids::{AttemptToken, CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
@@ -78,6 +79,7 @@ pub(super) struct Wanted {
     pub(super) addresses: HashSet<AddressKey>,
     pub(super) suppressed: HashSet<HashKey>,
     pub(super) plugin_records: HashSet<PluginName>,
+    pub(super) plugin_use: HashSet<UseKey>,
 }
 
 /// An attempt of which everything that was heard is wanted.
@@ -104,6 +106,7 @@ pub(super) enum Want {
     Attempt(WantedAttempt),
     /// The attempt that a provider knows under its id.
     ByProvider(ProviderKey),
+    PluginUse(UseKey),
 }
 
 /// Rows as they were read, or as they are with what was changed. `None` where there is no such row.
@@ -130,6 +133,7 @@ pub(super) struct Tables {
     pub(super) addresses: HashMap<AddressKey, Option<OwnedAddress>>,
     pub(super) suppressed: HashMap<HashKey, Vec<Consent>>,
     pub(super) plugin_records: HashMap<PluginName, Option<PluginRecord>>,
+    pub(super) plugin_use: HashMap<UseKey, Used>,
 }
 
 impl Tables {
@@ -156,6 +160,7 @@ impl Tables {
         self.addresses.extend(read.addresses);
         self.suppressed.extend(read.suppressed);
         self.plugin_records.extend(read.plugin_records);
+        self.plugin_use.extend(read.plugin_use);
     }
 }
 
@@ -222,6 +227,9 @@ impl PgSource {
             }
             Want::ByProvider(key) => {
                 self.wanted.by_provider.insert(key.clone());
+            }
+            Want::PluginUse(key) => {
+                self.wanted.plugin_use.insert(key.clone());
             }
         }
     }

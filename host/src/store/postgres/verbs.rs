@@ -17,6 +17,7 @@ use crate::{
         event::Event,
         message::{Answer, MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
+        quota::{UseKey, Used},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
         shard::Shard,
     },
@@ -26,7 +27,7 @@ use crate::{
         MessageChangeKind, MessageFilter, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
         RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
-            accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs,
+            accept, change, commit, customers, entities, erase, incoming, messages, plugins, quota, receipts, runs,
             source::{Sequence, author_name},
             timers,
         },
@@ -54,6 +55,7 @@ fn want_messages(new: &[NewMessage], wants: &mut Vec<Want>) {
             let (tenant, lane) = (message.tenant.clone(), message.to.lane().to_owned());
             wants.push(Want::Dedup((tenant, lane, author_name(message).to_owned(), key.clone())));
         }
+        wants.extend(quota::place_key(message).map(Want::PluginUse));
     }
 }
 
@@ -341,6 +343,10 @@ impl Store for PgStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read(async |client| stories::figures(client, tenant).await).await
+    }
+
+    async fn plugin_use(&self, key: &UseKey) -> Result<Used> {
+        self.read(async |client| known::used(client, key).await).await
     }
 
     async fn plugin_records(&self) -> Result<Vec<PluginRecord>> {

@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         message::NewMessage,
+        quota::UseKey,
         run::{EntityKey, Incoming},
     },
     ids::{CustomerId, TenantId},
@@ -66,6 +67,8 @@ impl Erasing for PgSource {
     fn delete_dedup_keys(&mut self, tenant: &TenantId, lane: &str) -> Outcome<()> {
         let sql = "DELETE FROM dedup_keys WHERE tenant = $1::text AND lane = $2::text";
         self.statement(sql, row![tenant.as_str(), lane]);
+        let sql = "DELETE FROM plugin_use WHERE tenant = $1::text AND name = $2::text";
+        self.statement(sql, row![tenant.as_str(), UseKey::lane(lane)]);
         Ok(())
     }
 

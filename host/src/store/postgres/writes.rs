@@ -219,6 +219,11 @@ tables! {
     changed_plugins: CHANGED_PLUGINS {
         "name text, body text", "UPDATE plugin_records p SET body = n.body FROM {rows} WHERE p.name = n.name", true
     }
+    plugin_use: PLUGIN_USE {
+        "tenant text, name text, plugin text, at int8, body text",
+        "UPDATE plugin_use u SET at = n.at, body = n.body FROM {rows} \
+         WHERE u.tenant = n.tenant AND u.name = n.name AND u.plugin = n.plugin", true
+    }
     counters: COUNTERS {
         "tenant text, name text, part int8, value int8",
         "INSERT INTO counters AS c ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (tenant, name, part) \

@@ -12,6 +12,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         message::NewMessage,
+        quota::UseKey,
         run::{EntityKey, Incoming},
     },
     ids::{CustomerId, MessageId, TenantId},
@@ -68,6 +69,8 @@ impl Erasing for SqliteSource<'_> {
 
     fn delete_dedup_keys(&mut self, tenant: &TenantId, lane: &str) -> commands::Outcome<()> {
         self.execute("DELETE FROM dedup_keys WHERE tenant = ?1 AND lane = ?2", params![tenant.as_str(), lane])?;
+        let sql = "DELETE FROM plugin_use WHERE tenant = ?1 AND name = ?2";
+        self.execute(sql, params![tenant.as_str(), UseKey::lane(lane)])?;
         Ok(())
     }
 

@@ -1,10 +1,14 @@
 //! Rows of what is remembered of plugins.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{error::Outcome, source::SqliteSource};
 use crate::{
-    domain::plugin::PluginRecord,
+    clock::Timestamp,
+    domain::{
+        plugin::PluginRecord,
+        quota::{UseKey, Used},
+    },
     ids::PluginName,
     store::commands::{self, Trouble, source::Known},
 };
@@ -22,6 +26,25 @@ impl Known for SqliteSource<'_> {
         self.execute(sql, params![record.name.as_str(), serde_json::to_string(record)?])?;
         Ok(())
     }
+
+    fn plugin_use(&mut self, key: &UseKey) -> commands::Outcome<Used> {
+        Ok(used(self.conn, key)?)
+    }
+
+    fn put_plugin_use(&mut self, key: &UseKey, used: &Used, now: Timestamp) -> commands::Outcome<()> {
+        let sql = "INSERT INTO plugin_use (tenant, name, plugin, at, body) VALUES (?1, ?2, ?3, ?4, ?5) \
+                   ON CONFLICT (tenant, name, plugin) DO UPDATE SET at = excluded.at, body = excluded.body";
+        let (tenant, plugin) = (key.tenant.as_str(), key.plugin.as_str());
+        self.execute(sql, params![tenant, key.name, plugin, now.0, serde_json::to_string(used)?])?;
+        Ok(())
+    }
+}
+
+pub(super) fn used(conn: &Connection, key: &UseKey) -> Outcome<Used> {
+    let sql = "SELECT body FROM plugin_use WHERE tenant = ?1 AND name = ?2 AND plugin = ?3";
+    let row = params![key.tenant.as_str(), key.name, key.plugin.as_str()];
+    let body = conn.prepare_cached(sql)?.query_row(row, |row| row.get::<_, String>(0)).optional()?;
+    Ok(body.map(|body| serde_json::from_str(&body)).transpose()?.unwrap_or_default())
 }
 
 pub(super) fn all(conn: &Connection) -> Outcome<Vec<PluginRecord>> {

@@ -144,8 +144,14 @@ impl Kind {
             "DELETE FROM dedup_keys WHERE (tenant, lane, message) = \
              (SELECT r.tenant, r.lane, r.id FROM messages r WHERE r.seq = ?1 AND {SETTLED})"
         );
-        let mut kind =
-            Kind::gone("messages", "created", SETTLED, &[keys, of("attempts", "message"), of("receipts", "message")]);
+        // What was used of the places with a recipient goes with the last message to them.
+        let places = format!(
+            "DELETE FROM plugin_use WHERE (tenant, name) = \
+             (SELECT r.tenant, 'to/' || r.lane FROM messages r WHERE r.seq = ?1 AND {SETTLED}) \
+             AND at < (SELECT r.created + 3600000 FROM messages r WHERE r.seq = ?1)"
+        );
+        let before = [keys, places, of("attempts", "message"), of("receipts", "message")];
+        let mut kind = Kind::gone("messages", "created", SETTLED, &before);
         // The state goes after the message, because it says whether the message may go.
         kind.statements.push("DELETE FROM message_states WHERE seq = ?1 AND settled = 1".to_owned());
         kind.wanted.push_str(

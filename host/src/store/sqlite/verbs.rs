@@ -12,6 +12,7 @@ use crate::{
         event::Event,
         message::{MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
+        quota::{UseKey, Used},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
@@ -308,6 +309,11 @@ impl Store for SqliteStore {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| stories::figures(conn, &tenant)).await
+    }
+
+    async fn plugin_use(&self, key: &UseKey) -> Result<Used> {
+        let key = key.clone();
+        self.readers.glance(move |conn| known::used(conn, &key)).await
     }
 
     async fn plugin_records(&self) -> Result<Vec<PluginRecord>> {
