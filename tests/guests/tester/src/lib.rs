@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use relais_plugin::{
-    Error, Event, Incoming, Message, Outcome, Plugin, Purpose, SendResult, Timer, config, events, info, messages,
+    Error, Event, Incoming, Message, Outcome, Plugin, Purpose, SendResult, Timer, config, events, http, info, messages,
     plugin, run, state, timers,
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,13 @@ enum Step {
         steps: Vec<Step>,
         subject: Option<String>,
         dedup_key: Option<String>,
+    },
+    /// Asks a service, and writes the answer to the log.
+    Ask {
+        url: String,
+        /// With `POST`, and this as its body.
+        post: Option<String>,
+        secret: Option<String>,
     },
     /// Keeps a word about another customer than the run's.
     About {
@@ -158,6 +165,7 @@ fn take(step: &Step) -> Outcome {
             }
             event.emit();
         }
+        Step::Ask { url, post, secret } => ask(url, post.as_deref(), secret.as_deref()),
         Step::CancelLast => {
             if let Some(id) = state::get::<String>("last")? {
                 messages::cancel(&messages::MessageId::new(id));
@@ -177,6 +185,20 @@ fn take(step: &Step) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn ask(url: &str, post: Option<&str>, secret: Option<&str>) {
+    let mut request = match post {
+        Some(body) => http::post(url).body(body),
+        None => http::get(url),
+    };
+    if let Some(secret) = secret {
+        request = request.bearer_secret(secret);
+    }
+    match request.send() {
+        Ok(answer) => info!("answered {} {}", answer.status, String::from_utf8_lossy(&answer.body)),
+        Err(error) => info!("no answer: {error}"),
+    }
 }
 
 #[derive(Serialize)]
