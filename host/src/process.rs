@@ -110,6 +110,13 @@ pub(crate) fn limit(resource: Resource, value: u64) -> std::io::Result<()> {
     Ok(setrlimit(resource, Rlimit { current: Some(least), maximum: Some(least) })?)
 }
 
+/// Bounds the seconds that this process may compute, over all its threads. The signal at the soft limit says what happened; at
+/// the hard one the kernel kills without a word, so that one comes a second later.
+pub(crate) fn limit_computing(seconds: u64) -> std::io::Result<()> {
+    let maximum = getrlimit(Resource::Cpu).maximum.unwrap_or(u64::MAX).min(seconds.saturating_add(1));
+    Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(seconds.min(maximum)), maximum: Some(maximum) })?)
+}
+
 /// Bounds the memory that this process takes from now on: threads and the program itself have addresses already, which are not
 /// what the limit is about. Who asks for more is ended by the allocator.
 pub(crate) fn limit_memory(bytes: u64) -> std::io::Result<()> {

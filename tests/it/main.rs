@@ -30,6 +30,7 @@ mod duplicates;
 mod fairness;
 mod fallback;
 mod hostile;
+mod http;
 mod ingress;
 mod migrate;
 mod nul;

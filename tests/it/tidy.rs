@@ -132,7 +132,7 @@ fn names_are_found_however_they_are_imported() {
 
 #[test]
 fn connections_go_out_from_the_channels_and_from_the_tools_only() {
-    assert_eq!(outside("reqwest", &["channel/", "demo/", "cli/", "bench/", "simulator/"]), NONE);
+    assert_eq!(outside("reqwest", &["channel/", "plugin/http/", "demo/", "cli/", "bench/", "simulator/"]), NONE);
     assert_eq!(outside("oci_client", &["author/registry"]), NONE);
 }
 
@@ -163,6 +163,7 @@ fn the_time_is_read_in_one_place_and_durations_are_measured_in_few() {
         ("ingress/listen/", "deadlines of connections"),
         ("ingress/wait.rs", "how long a client waits for an answer"),
         ("plugin/cache.rs", "how long compiling took"),
+        ("plugin/calls/http.rs", "how long a service took to answer"),
         ("plugin/calls/wasi.rs", "a guest's monotonic clock begins with its run"),
         ("plugin/long.rs", "how long a run took, and may take"),
         ("plugin/mod.rs", "how long loading took, and since when packages stand as they do"),

@@ -190,7 +190,8 @@ impl Replayed {
                 Line::Got(words) => colours.expected(&format!("  now    {words}")),
             }));
         }
-        let used = self.used.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let touched = self.used.iter().filter(|row| row.used > 0);
+        let used = touched.map(ToString::to_string).collect::<Vec<_>>().join(", ");
         text.push(format!("\nit used {used}"));
         text.push(match (self.same, &self.now.failure) {
             (true, _) => "it ends as it did then".to_owned(),

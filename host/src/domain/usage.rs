@@ -125,7 +125,10 @@ fn amount(f: &mut fmt::Formatter<'_>, unit: Unit, amount: u64) -> fmt::Result {
         Unit::Bytes => &[(1, "B"), (1 << 10, "KiB"), (1 << 20, "MiB")],
         Unit::Number => return write!(f, "{amount}"),
     };
-    let Some((size, name)) = units.iter().rev().find(|(size, _)| amount >= *size) else { return write!(f, "0") };
+    if amount == 0 {
+        return f.write_str("0");
+    }
+    let (size, name) = units.iter().rev().find(|(size, _)| amount >= *size).copied().unwrap_or((1, ""));
     match (amount / size, amount % size * 10 / size) {
         (whole, tenths) if whole < 10 && tenths > 0 => write!(f, "{whole}.{tenths} {name}"),
         (whole, _) => write!(f, "{whole} {name}"),

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Output};
 use serde_json::Value;
 
 use super::{Scratch, said};
-use crate::harness::{Packages, ensure_plugins, relais_with, repository};
+use crate::harness::{Packages, ensure_other_languages, ensure_plugins, relais_with, repository};
 
 /// A plugin that does what its events say, with these scenarios beside it.
 struct Tester {
@@ -44,6 +44,7 @@ fn told(steps: &str) -> String {
 #[tokio::test]
 async fn the_scenarios_of_every_plugin_come_out_as_they_say() {
     ensure_plugins();
+    ensure_other_languages();
     let cache = Scratch::new();
     for entry in fs::read_dir(repository().join("plugins")).unwrap() {
         let dir = entry.unwrap().path();

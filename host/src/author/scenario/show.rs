@@ -44,7 +44,8 @@ pub fn text(played: &Played, colours: Colours) -> String {
 }
 
 fn run(ran: &Ran, colours: Colours) -> String {
-    let used = ran.used.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let touched = ran.used.iter().filter(|row| row.used > 0);
+    let used = touched.map(ToString::to_string).collect::<Vec<_>>().join(", ");
     colours.aside(&format!("       step {}, {}: {used}", ran.step, ran.cause))
 }
 

@@ -33,6 +33,9 @@ impl CheckReport {
             }
         };
         line("digest", self.digest.clone());
+        line("package", self.package_digest.clone());
+        line("signed by", self.signed_by.clone());
+        line("pinned", self.pinned.then(|| "yes".to_owned()));
         line("size", self.size_bytes.map(|bytes| format!("{bytes} bytes")));
         line("compiling", self.compile_ms.map(|ms| format!("{ms} ms")));
         let needed = self.contract_needed.join(", ");

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, path::Path};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::super::manifest::Permissions;
+use super::super::{http::HttpRule, manifest::Permissions};
 
 /// The difference between two versions of a plugin, each as the line of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,10 +83,16 @@ fn others(manifest: &Table) -> BTreeSet<String> {
 /// The lines of a grant that would give all that is asked for; of what is granted already, none.
 pub(super) fn withheld(asked: &Permissions, granted: &Permissions) -> Vec<String> {
     let json = |permissions: &Permissions| serde_json::to_value(permissions).unwrap_or_default();
+    let rules: Vec<String> = asked.http.iter().map(HttpRule::as_table).collect();
     let (asked, granted) = (json(asked), json(granted));
     let mut lines = Vec::new();
     for (name, wanted) in asked.as_object().into_iter().flatten() {
-        if granted.get(name) != Some(wanted) {
+        if granted.get(name) == Some(wanted) {
+            continue;
+        }
+        if name == "http" {
+            lines.push(format!("http = [{}]", rules.join(", ")));
+        } else {
             lines.push(format!("{name} = {wanted}"));
         }
     }

@@ -65,7 +65,7 @@ fn work() -> Result<(), Failed> {
 /// From here on this process can use no more than the order allows, and the kernel ends it before it ends the host.
 fn confine(order: &Order) -> std::io::Result<()> {
     process::limit_memory(order.memory_bytes)?;
-    process::limit(Resource::Cpu, order.cpu_s)?;
+    process::limit_computing(order.cpu_s)?;
     // Code that is larger than all memory is not code.
     process::limit(Resource::Fsize, order.memory_bytes)?;
     process::limit(Resource::Core, 0)?;

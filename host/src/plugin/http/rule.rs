@@ -125,6 +125,22 @@ impl HttpRule {
     }
 }
 
+impl HttpRule {
+    /// As it is written in a manifest or a grant.
+    pub(in crate::plugin) fn as_table(&self) -> String {
+        let methods: Vec<String> = self.methods.iter().map(|method| format!("\"{method}\"")).collect();
+        let star = if self.below { "*." } else { "" };
+        let port = if self.port == own_port(self.scheme) { String::new() } else { format!(":{}", self.port) };
+        let path = if self.path == "/" { String::new() } else { format!(", path = \"{}\"", self.path) };
+        let scheme = if self.scheme == "https" { "" } else { ", scheme = \"http\"" };
+        format!("{{ host = \"{star}{}{port}\", methods = [{}]{path}{scheme} }}", self.host, methods.join(", "))
+    }
+}
+
+fn own_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
+}
+
 /// Whole segments: `/v1` is the beginning of `/v1/orders` and not of `/v10`.
 fn within(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
@@ -147,7 +163,7 @@ impl fmt::Display for HttpRule {
         let methods: Vec<&str> = self.methods.iter().map(String::as_str).collect();
         let star = if self.below { "*." } else { "" };
         write!(f, "{} {}://{star}{}", methods.join(","), self.scheme, self.host)?;
-        if self.port != if self.scheme == "https" { 443 } else { 80 } {
+        if self.port != own_port(self.scheme) {
             write!(f, ":{}", self.port)?;
         }
         f.write_str(&self.path)
@@ -206,6 +222,10 @@ mod tests {
         let granted = rule("api.example.com", &["GET"], "/");
         assert_eq!(asked.and(&granted).unwrap().to_string(), "GET https://api.example.com/v1/");
         assert_eq!(granted.and(&asked), asked.and(&granted));
+        let again: HttpRuleTable = toml::from_str(&format!("rule = {}", asked.as_table()))
+            .map(|mut table: toml::Table| table.remove("rule").unwrap().try_into().unwrap())
+            .unwrap();
+        assert_eq!(HttpRule::parse(&again).as_ref(), Ok(&asked), "what is pasted is what was meant");
         assert_eq!(asked.and(&rule("api.other.com", &["GET"], "/")), None);
         assert_eq!(asked.and(&rule("api.example.com", &["PUT"], "/")), None);
         assert_eq!(granted.and(&granted), Some(granted));

@@ -47,7 +47,8 @@ async fn plugins(world: &World) -> Arc<Plugins> {
 fn state_of(plugins: &Plugins, snapshot: EntitySnapshot) -> RunState {
     let Work { run, now, .. } = work("polite", 1);
     let plugin = plugins.get(&"polite".into()).unwrap();
-    RunState::new(plugin, plugins.shared.clone(), run, Arc::new(snapshot), now, [7; 32])
+    let seed = crate::plugin::seed(&plugins.shared.host_secret, run.run.id);
+    RunState::new(plugin, plugins.shared.clone(), run, Arc::new(snapshot), now, seed)
 }
 
 fn entry(value: &str, customer: &str) -> StateEntry {
@@ -236,8 +237,10 @@ async fn chance_is_the_same_for_every_execution_and_different_for_every_run() {
     let mut again = state_of(&plugins, EntitySnapshot::default());
     assert_eq!((draw(&mut again), draw(&mut again)), (a.clone(), b.clone()));
     assert_ne!(a, b);
-    let mut other = state_of(&plugins, EntitySnapshot::default());
-    other.work.run.id = work("polite", 2).run.run.id;
+    let Work { run, now, .. } = work("polite", 2);
+    let seed = crate::plugin::seed(&plugins.shared.host_secret, run.run.id);
+    let plugin = plugins.get(&"polite".into()).unwrap();
+    let mut other = RunState::new(plugin, plugins.shared.clone(), run, Arc::default(), now, seed);
     assert_ne!(draw(&mut other), a);
 }
 

@@ -79,6 +79,11 @@ enum Step {
     },
     /// Rejects while the plugin's setting `broken` says so.
     FailIfBroken,
+    /// Asks a service, and writes its answer to the log.
+    Fetch {
+        url: String,
+        secret: Option<String>,
+    },
     /// Computes for ever.
     Loop,
     /// Asks for this much memory.
@@ -179,6 +184,14 @@ fn take(step: &Step) -> Outcome {
         Step::Trap => trap(),
         Step::TrapBefore { attempt } if run::attempt() < *attempt => trap(),
         Step::TrapBefore { .. } => {}
+        Step::Fetch { url, secret } => {
+            let mut request = http::get(url.as_str());
+            if let Some(name) = secret {
+                request = request.bearer_secret(name);
+            }
+            let answer = request.send()?.success()?;
+            info!(status = answer.status, "{}", String::from_utf8_lossy(&answer.body));
+        }
         Step::Loop => spin(),
         Step::Memory { mib } => {
             black_box(vec![1_u8; mib << 20]);
