@@ -124,7 +124,7 @@ async fn what_does_not_compile_is_told_in_the_compilers_words_and_the_build_befo
     let compiled = Path::new(env!("CARGO_TARGET_TMPDIR")).join("table-free");
     fs::create_dir_all(&compiled).unwrap();
     std::os::unix::fs::symlink(&compiled, dir.join("target")).unwrap();
-    let own = |name: &str| std::env::var(name).ok().map(|value| (name, value));
+    let own = |name: &'static str| std::env::var(name).ok().map(|value| (name, value));
     let environment: Vec<_> = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME"].into_iter().filter_map(own).collect();
     let words = ["dev", dir.to_str().unwrap(), "--listen", "127.0.0.1:0"];
     let mut screen = Screen::of(&words, &scratch.0, &environment);
