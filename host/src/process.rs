@@ -9,6 +9,8 @@ use crate::config::{LogFormat, LogSettings};
 pub fn log_to_stderr(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.level)
         .with_context(|| format!("log.level `{}` is no filter", settings.level))?;
+    // It warns of each directory that was replaced, which is how packages are replaced.
+    let filter = filter.add_directive("notify=error".parse()?);
     // Colours are for people who watch, not for files.
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);

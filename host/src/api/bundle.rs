@@ -17,6 +17,7 @@ use crate::{
     domain::{
         bundle::{BUNDLE, BuildOf, Bundle, Read, RunOf, StateOf},
         customer::Customer,
+        exchange::Came,
         run::{Asked, Cause, EntityKey, Evidence, Incoming},
     },
     ids::{CustomerId, EventId, MessageId, RunId, TenantId},
@@ -81,6 +82,7 @@ pub(super) async fn show(
         state: StateOf::of(&snapshot),
         notes: notes(&evidence, snapshot.version, &read),
         read,
+        http: evidence.http.clone(),
         failure,
         log: report.log,
         denied: report.denied,
@@ -116,6 +118,10 @@ fn notes(evidence: &Evidence, version: i64, read: &Read) -> Vec<String> {
     let newer = read.customers.iter().filter(|customer| customer.updated > evidence.now).count();
     if newer > 0 {
         notes.push(format!("{newer} of the customers were changed after the run"));
+    }
+    let too_long = evidence.http.iter().filter(|made| matches!(made.came, Came::TooLongToKeep { .. })).count();
+    if too_long > 0 {
+        notes.push(format!("{too_long} of the answers to its requests were too long to be kept"));
     }
     notes
 }

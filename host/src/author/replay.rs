@@ -8,6 +8,10 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
+mod recorded;
+
+use recorded::Recorded;
+
 use super::scenario::{Colours, Copied, Desk, Line, lines};
 use crate::{
     domain::{
@@ -61,8 +65,9 @@ pub async fn replay(bundle: Bundle, package: &Path, settings: plugin::Settings) 
         );
     }
     let settings = plugin::Settings { tenant: TenantId::from(bundle.run.tenant.as_str()), ..settings };
+    let answers = Arc::new(Recorded::new(&bundle.http));
     let config = bundle.config.as_object().cloned().unwrap_or_default();
-    let desk = Desk::new(&copied, &settings, config, bundle.now).await?;
+    let desk = Desk::new(&copied, &settings, config, bundle.now, Some(answers.clone())).await?;
     furnish(&desk, &bundle).await?;
     let snapshot = Arc::new(bundle.state.snapshot());
     let work =
@@ -95,7 +100,7 @@ pub async fn replay(bundle: Bundle, package: &Path, settings: plugin::Settings) 
         same: then.failure.as_ref().map(ending) == now.failure.as_ref().map(ending),
         then,
         now,
-        notes: bundle.notes,
+        notes: bundle.notes.into_iter().chain(answers.notes()).collect(),
         used,
     })
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     customer::Customer,
     event::Event,
+    exchange::Exchange,
     message::MessageRecord,
     run::{Asked, Cause, EntitySnapshot, FiredTimer, Incoming, LogLine, QueuedRun, RunFailure, StateEntry},
 };
@@ -36,6 +37,9 @@ pub struct Bundle {
     pub config: serde_json::Value,
     pub state: StateOf,
     pub read: Read,
+    /// Its requests to services, in order, with the answers that it got.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<Exchange>,
     pub failure: RunFailure,
     /// The end of its log, stderr included.
     pub log: Vec<LogLine>,

@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod customer;
 pub mod event;
+pub mod exchange;
 pub mod message;
 pub mod plugin;
 pub mod purpose;

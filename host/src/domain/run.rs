@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     customer::Channel,
     event::Event,
+    exchange::Exchange,
     message::{NewMessage, Place},
     status::DeliveryState,
     usage::Usage,
@@ -295,6 +296,9 @@ pub struct Evidence {
     pub entity_version: i64,
     /// What it looked up, in order. The values are the store's: a failed run has changed none of them.
     pub asked: Vec<Asked>,
+    /// Its requests to services, in order, with what came of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<Exchange>,
 }
 
 /// Something that a run looked up.

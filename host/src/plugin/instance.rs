@@ -85,7 +85,8 @@ pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Wo
     count(plugin, &result);
     let evidence = result.is_err().then(|| {
         let (digest, config) = (plugin.digest.clone(), plugin.config.clone());
-        Box::new(Evidence { now, digest, config, entity_version, asked: std::mem::take(&mut state.asked) })
+        let (asked, http) = (std::mem::take(&mut state.asked), std::mem::take(&mut state.exchanges));
+        Box::new(Evidence { now, digest, config, entity_version, asked, http })
     });
     let report = RunReport { evidence, ..report };
     Execution { result, report, retry: plugin.manifest.retry }

@@ -1,12 +1,13 @@
 //! Makes a plugin of a package, aside from everything that serves.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use wasmtime::{Engine, component::Linker};
 
 use super::{
     cache::Cache,
     calls::RunState,
+    http::Outside,
     registry::{self, Plugin},
     settings::Settings,
 };
@@ -16,18 +17,27 @@ pub(super) struct Loader {
     engine: Engine,
     linker: Linker<RunState>,
     cache: Cache,
+    /// Where the requests of every plugin go, in place of a way out of its own.
+    outside: Option<Arc<dyn Outside>>,
 }
 
 impl Loader {
-    pub(super) fn new(settings: Settings, engine: Engine) -> wasmtime::Result<Loader> {
+    pub(super) fn new(
+        settings: Settings,
+        engine: Engine,
+        outside: Option<Arc<dyn Outside>>,
+    ) -> wasmtime::Result<Loader> {
         let linker = registry::linker(&engine)?;
         let cache = Cache::open(&settings);
-        Ok(Loader { settings, engine, linker, cache })
+        Ok(Loader { settings, engine, linker, cache, outside })
     }
 
     /// Reads, verifies, compiles and links a package. Blocks for as long as compiling takes.
     pub(super) fn load(&self, dir: &Path) -> Result<Plugin, registry::Error> {
-        let plugin = registry::load(dir, &self.engine, &self.linker, &self.cache, &self.settings)?;
+        let mut plugin = registry::load(dir, &self.engine, &self.linker, &self.cache, &self.settings)?;
+        if let Some(outside) = &self.outside {
+            plugin.door = plugin.door.map(|_| outside.clone());
+        }
         let status = plugin.status();
         tracing::info!(
             plugin = status.name, version = status.version, digest = status.digest, handlers = ?status.handlers,

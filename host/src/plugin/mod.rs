@@ -136,10 +136,22 @@ impl Plugins {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Arc<Plugins>> {
+        Plugins::start_before(settings, rules, host_secret, store, clock, None).await
+    }
+
+    /// The same with another outside, which is given every request that is permitted; nothing connects then.
+    pub async fn start_before(
+        settings: &Settings,
+        rules: rules::allowed::Settings,
+        host_secret: [u8; 32],
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        outside: Option<Arc<dyn Outside>>,
+    ) -> anyhow::Result<Arc<Plugins>> {
         let started = clock.now();
         let built = engine::build(settings).map_err(plain)?;
         let records = store.plugin_records().await.context("what is remembered of plugins cannot be read")?;
-        let loader = Loader::new(settings.clone(), built.engine.clone()).map_err(plain)?;
+        let loader = Loader::new(settings.clone(), built.engine.clone(), outside).map_err(plain)?;
         let shared = Shared {
             engine: built.engine,
             store,

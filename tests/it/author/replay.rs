@@ -1,7 +1,15 @@
 //! A run that failed on a host, executed again on an author's desk.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
+use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::{Scratch, said};
@@ -92,4 +100,51 @@ async fn a_trap_shows_where_it_was_then_and_now_and_what_did_not_fail_has_no_bun
     fs::write(&file, "{}").unwrap();
     let nothing = relais_with(&["replay", &file], &[], "").await;
     assert!(said(&nothing).contains("relais runs bundle ID"), "{}", said(&nothing));
+}
+
+/// A service on a socket of its own that numbers its answers, so that none is like another.
+async fn service() -> std::net::SocketAddr {
+    let asked = Arc::new(AtomicU32::new(0));
+    let answer = move || {
+        let no = asked.fetch_add(1, Ordering::Relaxed) + 1;
+        async move { format!("number {no} for {PAUL}") }
+    };
+    let app = axum::Router::new().route("/count", get(answer)).route("/long", get(async || "x".repeat(100_000)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+#[tokio::test]
+async fn what_services_answered_a_failed_run_is_in_its_bundle_and_answers_again() {
+    let (service, scratch) = (service().await, Scratch::new());
+    let package = Packages::Tester.directory(Path::new(&scratch.path("desk"))).join("tester");
+    let path = package.join("plugin.toml");
+    let rule = format!("{{ host = \"{service}\", scheme = \"http\" }}");
+    let manifest = fs::read_to_string(&path).unwrap();
+    fs::write(&path, manifest.replace("[permissions]\n", &format!("[permissions]\nhttp = [{rule}]\n"))).unwrap();
+    let setup = Setup::new().with("plugins.config.tester.broken = true");
+    let setup = setup.with(format!("plugins.grants.tester.http = [{rule}]"));
+    let setup = setup.with("plugins.grants.tester.networks = [\"127.0.0.1\"]").key("shop", KEY);
+    let host = Host::start(Setup { plugins: Packages::These(vec![package.clone()]), ..setup }).await;
+    host.sim.phone(PAUL, |_| {});
+    host.customer("paul", PAUL).await;
+
+    let ask = |path: &str| json!({"ask": {"url": format!("http://{service}{path}?of={PAUL}")}});
+    let run = failed(&host, "a", json!([ask("/count"), ask("/count"), ask("/long"), "fail-if-broken"])).await;
+    let (file, whole) = bundle(&host, &scratch, &run, &["--personal"]).await;
+    assert_eq!(whole["http"][1]["came"]["answer"]["text"], json!(format!("number 2 for {PAUL}")), "{whole:#}");
+    assert_eq!(whole["http"][2]["came"]["too-long-to-keep"]["bytes"], json!(100_000));
+    let now: Value = serde_json::from_str(&replayed(&file, &package, &scratch, true).await).unwrap();
+    let said = now["now"]["log"].to_string();
+    assert!(now["same"] == json!(true) && said.contains("number 1 for") && said.contains("number 2 for"), "{now:#}");
+    assert!(!said.contains("number 3"), "the service itself was asked again: {now:#}");
+    assert!(now["notes"].to_string().contains("had 100000 bytes, which were too many to be kept"), "{now:#}");
+
+    // Masked, the answers name nobody either, and still come to the requests that they were given to.
+    let (file, masked) = bundle(&host, &scratch, &run, &[]).await;
+    assert!(!masked["http"].to_string().contains(PAUL), "{masked:#}");
+    let now: Value = serde_json::from_str(&replayed(&file, &package, &scratch, true).await).unwrap();
+    assert!(now["same"] == json!(true) && now["now"]["log"].to_string().contains("number 2 for +3363998"), "{now:#}");
 }

@@ -150,3 +150,57 @@ async fn a_scenario_that_is_not_right_names_its_line_and_the_fix() {
     let tested = none.test(&[]).await;
     assert!(said(&tested).contains("relais plugin build"), "{}", said(&tested));
 }
+
+/// Permissions that a test adds to the tester's.
+fn asking(tester: &Tester, http: &str) {
+    let path = Path::new(&tester.dir).join("plugin.toml");
+    let manifest = fs::read_to_string(&path).unwrap();
+    let more = manifest.replace("[permissions]\n", &format!("[permissions]\nsecrets = [\"stock\"]\nhttp = [{http}]\n"));
+    assert_ne!(manifest, more);
+    fs::write(path, more).unwrap();
+}
+
+#[tokio::test]
+async fn services_answer_as_the_scenario_says_and_it_sees_what_they_were_asked() {
+    let asks = told(
+        "[{ ask = { url = \"https://stock.example/v1/items/7?in=kg\", secret = \"stock\" } }, \
+          { ask = { url = \"https://stock.example/v1/orders\", post = \"{\\\"item\\\": 7}\" } }]",
+    );
+    let right = format!(
+        "[[http]]\nurl = \"https://stock.example/v1/items/*\"\njson = {{ left = 3 }}\n\
+         [[http]]\nmethod = \"POST\"\nurl = \"https://stock.example/v1/orders\"\nstatus = 201\nbody = \"ordered\"\n{PAUL}\
+         {asks}log = [\"answered 200 {{\\\"left\\\":3}}\", \"answered 201 ordered\"]\n\
+         requests = [{{ url = \"https://stock.example/v1/items/7?in=kg\", headers = {{ Authorization = \"Bearer secret:stock\" }} }}, \
+                     {{ method = \"POST\", url = \"https://stock.example/v1/orders\", json = {{ item = 7.0 }} }}]\n\
+         {asks}log = [\"no answer: the service did not answer in time\"]\n[[step.http]]\nmethod = \"POST\"\n\
+         url = \"https://stock.example/v1/orders\"\nerror = \"timed-out\"\n"
+    );
+    let wrong = format!("{PAUL}{asks}requests = []\n");
+    let tester = Tester::with(&[("right", &right), ("wrong", &wrong)]);
+    asking(&tester, "{ host = \"stock.example\", methods = [\"GET\", \"POST\"] }");
+    let tested = tester.test(&[]).await;
+    let shown = said(&tested);
+    for words in [
+        "ok     right",
+        "FAILS  wrong",
+        "GET https://stock.example/v1/items/7?in=kg has no answer; add to the file",
+        "[[http]]",
+        "method = \"POST\"",
+        "url = \"https://stock.example/v1/orders\"",
+        "expected   none",
+        "got        POST https://stock.example/v1/orders",
+    ] {
+        assert!(shown.contains(words), "no `{words}` in\n{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_the_manifest_does_not_ask_for_is_not_permitted_whatever_answers_there_are() {
+    let asks = told("[{ ask = { url = \"https://other.example/\" } }]");
+    let text =
+        format!("[[http]]\nurl = \"https://other.example/\"\n{PAUL}{asks}log = [\"no answer: \"]\nrequests = []\n");
+    let tester = Tester::with(&[("kept in", &text)]);
+    asking(&tester, "{ host = \"stock.example\" }");
+    let tested = tester.test(&[]).await;
+    assert!(tested.status.success(), "{}", said(&tested));
+}

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     desk::Desk,
     format::{self, Emitted, Entry, Message, Step, Timer, Wants},
+    http::{Made, Request},
     lengths::Length,
     play::Difference,
     witness::Seen,
@@ -35,6 +36,7 @@ pub(super) struct Came {
     emits: Vec<EmittedEvent>,
     cancels: Vec<MessageId>,
     log: Vec<String>,
+    requests: Vec<Made>,
     failures: Vec<RunFailure>,
     runs: usize,
     now: Timestamp,
@@ -58,6 +60,7 @@ impl Came {
             emits: Vec::new(),
             cancels: Vec::new(),
             log: Vec::new(),
+            requests: Vec::new(),
             failures: Vec::new(),
             runs: seen.len(),
             now: desk.now(),
@@ -65,6 +68,7 @@ impl Came {
         for one in seen {
             let refused = one.report.refused.iter();
             came.refused.extend(refused.map(|refused| (refused.to.clone(), refused.code.clone(), refused.why.clone())));
+            came.requests.extend(one.requests.iter().cloned());
             came.log.extend(one.report.log.iter().map(|line| line.message.clone()));
             match &one.result {
                 Err(failure) => came.failures.push(failure.clone()),
@@ -101,6 +105,7 @@ impl Came {
             found.push(Difference::said("runs", format!("the event set off no run: {why}")));
         }
         self.failures(wants, &mut found);
+        self.requests(wants.requests.as_deref(), &mut found);
         self.messages(wants, &mut found);
         if let Some(timers) = &wants.timers {
             self.timers(timers, &mut found);
@@ -152,6 +157,15 @@ impl Came {
         let came = self.failures.iter().map(words).collect::<Vec<_>>().join("\n");
         let came = if came.is_empty() { "no failure".to_owned() } else { came };
         found.push(Difference::new("fails", format!("{}{dots}", fails.kind.as_str()), came));
+    }
+
+    /// Those without an answer are always told: what the plugin made of it is seldom what its author wanted to see.
+    fn requests(&self, wanted: Option<&[Request]>, found: &mut Vec<Difference>) {
+        let unanswered = self.requests.iter().filter(|made| !made.answered);
+        found.extend(unanswered.map(|made| Difference::said("http", made.lines_to_add())));
+        let Some(wanted) = wanted else { return };
+        let came = self.requests.iter().enumerate().map(|(no, made)| made.words(wanted.get(no)));
+        differ("requests", wanted.iter().map(Request::words).collect(), came.collect(), found);
     }
 
     fn messages(&self, wants: &Wants, found: &mut Vec<Difference>) {
@@ -392,7 +406,7 @@ fn with_json(words: String, value: Option<&Value>) -> String {
     }
 }
 
-fn pretty(value: &Value) -> String {
+pub(super) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
 }
 
@@ -413,7 +427,7 @@ fn text_value(text: &str) -> Value {
 }
 
 /// As JSON has it: `2` is `2.0`.
-fn equal(a: &Value, b: &Value) -> bool {
+pub(super) fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use super::{package::Copied, phones::Phones, witness::Witness};
+use super::{http::Services, package::Copied, phones::Phones, witness::Witness};
 use crate::{
     author::scratch::Scratch,
     channel::{price, sms},
@@ -15,7 +15,7 @@ use crate::{
     dispatch,
     domain::run::{Flow, QueuedRun, RunFailure},
     ids::{PluginName, TenantId},
-    plugin::{self, Plugin, Plugins, State},
+    plugin::{self, Grant, Outside, Plugin, Plugins, State},
     rules, run,
     secret::Secret,
     store::{Settings, Store, handover::handover, sqlite::SqliteStore},
@@ -34,6 +34,7 @@ pub(in crate::author) struct Desk {
     pub(in crate::author) plugins: Arc<Plugins>,
     pub(in crate::author) plugin: Arc<Plugin>,
     pub(super) witness: Arc<Witness>,
+    pub(super) services: Arc<Services>,
     pub(super) phones: Phones,
     pub(in crate::author) tenant: TenantId,
     pub(super) sms: sms::Settings,
@@ -43,12 +44,13 @@ pub(in crate::author) struct Desk {
 }
 
 impl Desk {
-    /// Sets up a desk with one plugin on it, at a time.
+    /// Sets up a desk with one plugin on it, at a time. Its requests go to the desk's services where no other outside is given.
     pub(in crate::author) async fn new(
         package: &Copied,
         settings: &plugin::Settings,
         config: serde_json::Map<String, serde_json::Value>,
         start: Timestamp,
+        outside: Option<Arc<dyn Outside>>,
     ) -> anyhow::Result<Desk> {
         let scratch = Scratch::new("desk")?;
         let clock = Arc::new(StandingClock::at(start));
@@ -58,13 +60,16 @@ impl Desk {
         let settings = settled(package, settings, config);
         let rules = rules::allowed::Settings::default();
         let secret = store.host_secret();
-        let plugins = Plugins::start(&settings, rules.clone(), secret, store.clone(), clock.clone()).await?;
+        let services = Arc::new(Services::default());
+        let outside = outside.unwrap_or_else(|| services.clone());
+        let (known, time) = (store.clone(), clock.clone());
+        let plugins = Plugins::start_before(&settings, rules.clone(), secret, known, time, Some(outside)).await?;
         let name = PluginName::from(package.name.as_str());
         let plugin = match plugins.get(&name) {
             Some(plugin) => plugin,
             None => bail!("a host would not load it: {}", refusal(&plugins)),
         };
-        let witness = Arc::new(Witness::new(plugins.clone()));
+        let witness = Arc::new(Witness::new(plugins.clone(), services.clone()));
         let phones = Phones::default();
         let sms = sms::Settings::default();
         let runs = run::Parts {
@@ -77,7 +82,20 @@ impl Desk {
         };
         let messages = dispatching(store.clone(), clock.clone(), &phones, sms.clone(), rules);
         let tenant = settings.tenant;
-        Ok(Desk { store, clock, plugins, plugin, witness, phones, tenant, sms, runs, messages, _scratch: scratch })
+        Ok(Desk {
+            store,
+            clock,
+            plugins,
+            plugin,
+            witness,
+            services,
+            phones,
+            tenant,
+            sms,
+            runs,
+            messages,
+            _scratch: scratch,
+        })
     }
 
     pub(in crate::author) fn now(&self) -> Timestamp {
@@ -167,12 +185,15 @@ fn settled(
     };
     let name = PluginName::from(package.name.as_str());
     settings.config.entry(name.clone()).or_default().extend(config);
-    // A desk opens no connection, whatever a host's configuration grants: a request is answered as one that is not permitted.
-    settings.grants.values_mut().for_each(|grant| grant.http.clear());
-    // No plugin ever sees the value of a secret, so any value does.
+    // A desk opens no connection, so what the manifest asks for is granted where no configuration says otherwise.
+    if settings.grant_by_default && !package.http.is_empty() {
+        let asked = || Grant { http: package.http.clone(), ..Grant::default() };
+        settings.grants.entry(name.clone()).or_insert_with(asked);
+    }
+    // No plugin ever sees the value of a secret, and a scenario sees where it is sent.
     let secrets = settings.secrets.entry(name).or_default();
     for secret in &package.secrets {
-        secrets.insert(secret.clone(), Secret::new("of-the-desk"));
+        secrets.insert(secret.clone(), Secret::new(format!("secret:{secret}")));
     }
     settings
 }

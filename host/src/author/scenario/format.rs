@@ -6,7 +6,10 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use toml::Spanned;
 
-use super::lengths::{Length, Moment};
+use super::{
+    http::{self, Answer, Http, Request},
+    lengths::{Length, Moment},
+};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -22,6 +25,8 @@ struct File {
     #[serde(default)]
     customer: Vec<Spanned<Customer>>,
     #[serde(default)]
+    http: Vec<Spanned<Http>>,
+    #[serde(default)]
     step: Vec<Spanned<StepTable>>,
 }
 
@@ -32,6 +37,7 @@ pub(super) struct Scenario {
     pub(super) start: Option<Moment>,
     pub(super) config: serde_json::Map<String, Json>,
     pub(super) customers: Vec<Customer>,
+    pub(super) answers: Vec<Answer>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -59,6 +65,8 @@ pub(super) struct Step {
     pub(super) no: usize,
     pub(super) line: usize,
     pub(super) does: Does,
+    /// Answers that services give from this step on, before those that were there.
+    pub(super) answers: Vec<Answer>,
     pub(super) wants: Wants,
 }
 
@@ -86,7 +94,10 @@ struct StepTable {
     tap: Option<Tap>,
     customer: Option<Customer>,
     #[serde(default)]
+    http: Vec<Http>,
+    #[serde(default)]
     message: Vec<Message>,
+    requests: Option<Vec<Request>>,
     timers: Option<Vec<Timer>>,
     state: Option<Vec<Entry>>,
     emits: Option<Vec<Emitted>>,
@@ -100,6 +111,7 @@ struct StepTable {
 #[derive(Debug)]
 pub(super) struct Wants {
     pub(super) messages: Vec<Message>,
+    pub(super) requests: Option<Vec<Request>>,
     pub(super) timers: Option<Vec<Timer>>,
     pub(super) state: Option<Vec<Entry>>,
     pub(super) emits: Option<Vec<Emitted>>,
@@ -284,6 +296,11 @@ fn parse(text: &str) -> Result<Scenario, String> {
         }
         customers.push(customer);
     }
+    let answers = file.http.into_iter().map(|http| {
+        let line = line_of(text, &http.span());
+        http::answer(http.into_inner()).map_err(|why| format!("{line}: {why}"))
+    });
+    let answers = answers.collect::<Result<_, _>>()?;
     let steps = file.step.into_iter().enumerate().map(|(no, table)| {
         let line = line_of(text, &table.span());
         step(no + 1, line, table.into_inner())
@@ -293,7 +310,7 @@ fn parse(text: &str) -> Result<Scenario, String> {
         return Err("1: it has no steps; write what happens as [[step]]".to_owned());
     }
     names(&steps)?;
-    Ok(Scenario { name: file.name, start: file.start, config: object(file.config), customers, steps })
+    Ok(Scenario { name: file.name, start: file.start, config: object(file.config), customers, answers, steps })
 }
 
 fn step(no: usize, line: usize, table: StepTable) -> Result<Step, String> {
@@ -316,6 +333,9 @@ fn step(no: usize, line: usize, table: StepTable) -> Result<Step, String> {
         let (first, second) = (does.kind(), second.kind());
         return Err(format!("{line}: step {no} has both `{first}` and `{second}`; make two steps of it"));
     }
+    let answers =
+        table.http.into_iter().map(|http| http::answer(http).map_err(|why| format!("{line}: step {no}: {why}")));
+    let answers = answers.collect::<Result<_, _>>()?;
     for timer in table.timers.iter().flatten() {
         if timer.within.is_some() && timer.at.is_some() {
             return Err(format!("{line}: step {no}: the timer `{}` has both `in` and `at`; write one", timer.key));
@@ -323,6 +343,7 @@ fn step(no: usize, line: usize, table: StepTable) -> Result<Step, String> {
     }
     let wants = Wants {
         messages: table.message,
+        requests: table.requests,
         timers: table.timers,
         state: table.state,
         emits: table.emits,
@@ -331,7 +352,7 @@ fn step(no: usize, line: usize, table: StepTable) -> Result<Step, String> {
         fails: table.fails,
         runs: table.runs,
     };
-    Ok(Step { no, line, does, wants })
+    Ok(Step { no, line, does, answers, wants })
 }
 
 /// Every name is given once, and before it is used.

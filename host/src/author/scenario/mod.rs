@@ -3,7 +3,8 @@
 //! In: a plugin's directory, built, with `tests/*.toml` ([`format`]). Out: for each scenario what was expected and what came
 //! instead ([`show`]), with what each run used of its limits. A scenario is played on a desk ([`desk`]) that is a host without
 //! its doors: the real store, in a temporary directory, the real runs, rules, timers and plans, and a clock that stands until a
-//! step moves it. Only what would leave the machine is not real: a provider ([`phones`]) that takes every message.
+//! step moves it. Only what would leave the machine is not real: a provider ([`phones`]) that takes every message, and services
+//! ([`http`]) that answer as the file says.
 //!
 //! What can go wrong: a file that is not right is told with its line and what to write there; a package that a host would not
 //! load is told in the host's words; a run that differs when it is executed again fails the scenario, because a host may have to
@@ -16,6 +17,7 @@ mod desk;
 mod diff;
 mod doing;
 mod format;
+mod http;
 mod lengths;
 mod package;
 mod phones;
@@ -34,6 +36,7 @@ pub use show::{Colours, summary, text};
 
 pub(super) use desk::Desk;
 pub(super) use diff::{Line, lines};
+pub(super) use http::no_answer;
 pub use package::Copied;
 
 /// The directory of a package in which its scenarios are.

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::author::{cache, scratch::Scratch};
+use crate::{
+    author::{cache, scratch::Scratch},
+    plugin::HttpRuleTable,
+};
 
 /// A copy of a package, and where a host would find it.
 pub struct Copied {
@@ -13,6 +16,8 @@ pub struct Copied {
     pub plugins: PathBuf,
     /// Names of the secrets that it asks for.
     pub secrets: Vec<String>,
+    /// Requests that it asks for.
+    pub http: Vec<HttpRuleTable>,
     /// Compiled code, so that a component is compiled once and not for each scenario.
     pub cache: PathBuf,
     _scratch: Scratch,
@@ -43,7 +48,7 @@ impl Copied {
             copy_all(&dir.join("assets"), &to.join("assets"))?;
         }
         let cache = cache::machine_code().unwrap_or_else(|| scratch.path().join("machine-code"));
-        Ok(Copied { secrets: secrets(&manifest), name, plugins, cache, _scratch: scratch })
+        Ok(Copied { secrets: secrets(&manifest), http: http(&manifest), name, plugins, cache, _scratch: scratch })
     }
 }
 
@@ -66,6 +71,12 @@ fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is not right in it is said by the host, which reads all of the manifest.
+fn http(manifest: &toml::Table) -> Vec<HttpRuleTable> {
+    let rules = manifest.get("permissions").and_then(|table| table.get("http")).cloned();
+    rules.and_then(|rules| rules.try_into().ok()).unwrap_or_default()
 }
 
 /// Those that its permissions name and those that its triggers are signed with.

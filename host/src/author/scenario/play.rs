@@ -117,7 +117,8 @@ async fn play_on_a_desk(
     played: &mut Played,
 ) -> anyhow::Result<()> {
     let start = scenario.start.map_or(now, |start| start.0);
-    let desk = Desk::new(package, settings, scenario.config, start).await?;
+    let desk = Desk::new(package, settings, scenario.config, start, None).await?;
+    desk.services.know(&scenario.answers);
     let mut people = People::new();
     for customer in &scenario.customers {
         people.know(&desk, customer).await?;
@@ -149,6 +150,7 @@ async fn one(
         log: seen.iter().flat_map(|seen| seen.report.log.clone()).collect(),
         denied: seen.iter().flat_map(|seen| seen.report.denied.clone()).collect(),
     };
+    desk.services.know(&step.answers);
     let did = people.step(desk, step.no, &step.does).await;
     let seen = desk.witness.take();
     entities.extend(seen.iter().map(|seen| seen.run.run.key.clone()));

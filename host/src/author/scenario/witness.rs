@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::http::{Made, Services};
 use crate::{
     domain::{
         event::Event,
@@ -20,18 +21,21 @@ pub(super) struct Seen {
     pub(super) run: QueuedRun,
     pub(super) result: Result<Outcome, RunFailure>,
     pub(super) report: RunReport,
+    /// What it asked services for, the first time.
+    pub(super) requests: Vec<Made>,
     /// What came of it the second time, where that was something else.
     pub(super) again: Option<Result<Outcome, RunFailure>>,
 }
 
 pub(super) struct Witness {
     plugins: Arc<Plugins>,
+    services: Arc<Services>,
     seen: Mutex<Vec<Seen>>,
 }
 
 impl Witness {
-    pub(super) fn new(plugins: Arc<Plugins>) -> Witness {
-        Witness { plugins, seen: Mutex::default() }
+    pub(super) fn new(plugins: Arc<Plugins>, services: Arc<Services>) -> Witness {
+        Witness { plugins, services, seen: Mutex::default() }
     }
 
     /// What was seen since the last time that this was asked.
@@ -59,10 +63,13 @@ impl Executor for Witness {
         let run = work.run.clone();
         let second = Work { run: run.clone(), snapshot: work.snapshot.clone(), now: work.now, seed: work.seed };
         let first = self.plugins.execute(work).await;
+        let requests = self.services.take();
         let second = outcome(&self.plugins.execute(second).await.result);
+        // The same once more, and where not, it comes out otherwise as well.
+        self.services.take();
         let result = outcome(&first.result);
         let again = differs(&result, &second).then_some(second);
-        let seen = Seen { run, result, report: first.report.clone(), again };
+        let seen = Seen { run, result, report: first.report.clone(), requests, again };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
         first
     }

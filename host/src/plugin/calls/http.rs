@@ -1,12 +1,15 @@
 //! `relais:plugin/http`: requests to services, as far as they are permitted. They are made at once and are no part of what
 //! the run commits.
 
+use std::time::Duration;
+
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use bytes::Bytes;
 use url::Url;
 
 use super::{RunState, duration, no_settings, wasi::Stream};
 use crate::{
+    domain::exchange::{Answered, Came, Exchange, Trouble},
     plugin::{
         bindings::http::{self, HttpError},
         http::{Answer, NoAnswer, Outgoing},
@@ -47,12 +50,40 @@ impl http::Host for RunState {
             ))));
         }
         let timeout = asked.map_or(settings.time.0, |wait| wait.min(settings.time.0));
-        let (shown, outgoing, used) = match self.outgoing(request, timeout) {
-            Ok(made) => made,
-            Err(error) => return Ok(Err(error)),
-        };
+        let (method, url) = (request.method.clone(), request.url.clone());
+        let answered = self.exchange(request, timeout).await;
+        if let Some(came) = kept(&answered) {
+            Exchange { method, url, came }.keep(&mut self.exchanges);
+        }
+        Ok(answered)
+    }
+}
+
+/// What a replay has to know of it. What is wrong with a request itself comes out the same anywhere.
+fn kept(answered: &Result<http::Response, HttpError>) -> Option<Came> {
+    let (kind, why) = match answered {
+        Ok(answer) => return Some(Came::Answer(Answered::new(answer.status, &answer.headers, &answer.body))),
+        // It is put in front again where the replay is refused the same way.
+        Err(HttpError::NotPermitted(why)) => {
+            (Trouble::NotPermitted, why.strip_prefix("http.send: ").unwrap_or(why).to_owned())
+        }
+        Err(HttpError::Unreachable(why)) => (Trouble::Unreachable, why.clone()),
+        Err(HttpError::OverQuota(why)) => (Trouble::OverQuota, why.clone()),
+        Err(HttpError::TimedOut) => (Trouble::TimedOut, String::new()),
+        Err(HttpError::TooLarge) => (Trouble::TooLarge, String::new()),
+        Err(HttpError::BadRequest(_) | HttpError::Other(_)) => return None,
+    };
+    Some(Came::Trouble { kind, why })
+}
+
+/// A secret that a request carries, with the placeholder that stood for it.
+type Used = Vec<(String, Secret)>;
+
+impl RunState {
+    async fn exchange(&mut self, request: http::Request, timeout: Duration) -> Result<http::Response, HttpError> {
+        let (shown, outgoing, used) = self.outgoing(request, timeout)?;
         let Some(door) = self.plugin.door.clone() else {
-            return Ok(Err(HttpError::NotPermitted("http.send: nothing is granted".to_owned())));
+            return Err(HttpError::NotPermitted("http.send: nothing is granted".to_owned()));
         };
         let started = std::time::Instant::now();
         let answered = door.send(outgoing).await;
@@ -62,20 +93,11 @@ impl http::Host for RunState {
             Err(error) => error.to_string(),
         };
         self.log.line(Stream::Host("info"), &format!("{shown}: {said}, in {took}"), Vec::new());
-        Ok(answered.map(|answer| response(answer, &used)).map_err(|error| self.no_answer(error)))
+        answered.map(|answer| response(answer, &used)).map_err(|error| self.no_answer(error))
     }
-}
 
-/// A secret that a request carries, with the placeholder that stood for it.
-type Used = Vec<(String, Secret)>;
-
-impl RunState {
     /// Looks at every part of a request. Gives it back as it goes out, with what may be shown of it and the secrets in it.
-    fn outgoing(
-        &mut self,
-        request: http::Request,
-        timeout: std::time::Duration,
-    ) -> Result<(String, Outgoing, Used), HttpError> {
+    fn outgoing(&mut self, request: http::Request, timeout: Duration) -> Result<(String, Outgoing, Used), HttpError> {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| HttpError::BadRequest(format!("`{}` is no method", request.method)))?;
         let url = url(&request.url)?;

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     domain::{
+        exchange::Exchange,
         quota::{UseKey, Used},
         run::{Asked, Cause, EntitySnapshot, Outcome, QueuedRun, RefusedMessage},
         text::nul_in,
@@ -64,6 +65,8 @@ pub(super) struct RunState {
     pub refused: Vec<RefusedMessage>,
     /// What it looked up, for whoever executes it again.
     pub asked: Vec<Asked>,
+    /// What its requests came to, for the same.
+    pub exchanges: Vec<Exchange>,
     pub host_calls: u32,
     /// Requests over HTTP.
     pub requests: u32,
@@ -111,6 +114,7 @@ impl RunState {
             denied: Vec::new(),
             refused: Vec::new(),
             asked: Vec::new(),
+            exchanges: Vec::new(),
             host_calls: 0,
             requests: 0,
             ticks: 0,

@@ -52,6 +52,13 @@ enum Step {
         subject: Option<String>,
         dedup_key: Option<String>,
     },
+    /// Asks a service, and writes the answer to the log.
+    Ask {
+        url: String,
+        /// With `POST`, and this as its body.
+        post: Option<String>,
+        secret: Option<String>,
+    },
     /// Keeps a word about another customer than the run's.
     About {
         customer: String,
@@ -163,6 +170,7 @@ fn take(step: &Step) -> Outcome {
             }
             event.emit();
         }
+        Step::Ask { url, post, secret } => ask(url, post.as_deref(), secret.as_deref()),
         Step::CancelLast => {
             if let Some(id) = state::get::<String>("last")? {
                 messages::cancel(&messages::MessageId::new(id));
@@ -190,6 +198,20 @@ fn take(step: &Step) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn ask(url: &str, post: Option<&str>, secret: Option<&str>) {
+    let mut request = match post {
+        Some(body) => http::post(url).body(body),
+        None => http::get(url),
+    };
+    if let Some(secret) = secret {
+        request = request.bearer_secret(secret);
+    }
+    match request.send() {
+        Ok(answer) => info!("answered {} {}", answer.status, String::from_utf8_lossy(&answer.body)),
+        Err(error) => info!("no answer: {error}"),
+    }
 }
 
 #[derive(Serialize)]
