@@ -20,7 +20,7 @@ async fn host(db: Db, grant: &str) -> Host {
 }
 
 fn send(text: &str) -> Value {
-    json!({"send": {"text": text, "sms": "only", "or_skip": true}})
+    json!({"send": {"text": text, "sms": "only", "or-skip": true}})
 }
 
 /// What was refused of the one run that an event leads to.
