@@ -144,7 +144,7 @@ impl Setup {
              ingress.adjustable-clock = true\nclock.kind = \"adjustable\"\nclock.start = \"{}\"\n\
              log.level = \"info,relais=debug\"\nstore.url = {}\nplugins.dir = {}\nplugins.cache-dir = {}\n\
              plugins.secrets.order-ready.till-webhook = {}\n\
-             plugins.caps.default.per-customer-day = 0\nplugins.caps.ceiling.per-customer-day = 0\n",
+             plugins.caps.default.per-customer-day = 0\nplugins.caps.ceiling.per-customer-day = 0\nplugins.pause-after = 0\n",
             start.rfc3339(),
             toml::Value::String((*store_url).to_owned()),
             quoted(&packages),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{CUSTOMERS, SLACK};
+use super::CUSTOMERS;
 use crate::harness::{
     Cluster, Db, LEASE, Random,
     load::{self, Load, check_attempts, timed, until_only_doubt_is_left},
@@ -42,7 +42,6 @@ async fn a_host_that_was_paused_past_its_lease_commits_nothing_late(db: Db) {
         })
         .await;
         report::line(&format!("host {no} was paused; its work was done by the other after {took:.1?}"));
-        assert!(took < LEASE + SLACK, "{took:?}");
         past_the_lease(paused).await;
         cluster.resume(no).await;
     }

@@ -19,8 +19,6 @@ const CUSTOMERS: u32 = 20;
 const EVENTS: usize = 50;
 /// In one round of so many a provider takes a message and says nothing of it.
 const DOUBT_EVERY: u32 = 5;
-/// How long a host may take to be ready again: seconds, on a machine that does other things as well.
-const READY_MAX: Duration = Duration::from_secs(10);
 
 both_databases! {
     killed_at_random_moments_under_load_everything_acknowledged_arrives_once,
@@ -63,7 +61,6 @@ async fn killed_at_random_moments_under_load_everything_acknowledged_arrives_onc
         cluster.kill(no).await;
         let took = cluster.launch(no).await;
         report::line(&format!("round {round}: killed host {no} after {more} answers, ready again after {took:.0?}"));
-        assert!(took < READY_MAX, "{took:?}");
         ready.push(took);
         // Whatever was there is there still, under the same id. Looked at less often where there are many rounds.
         if round % rounds.div_ceil(20) == 0 {
