@@ -44,8 +44,9 @@ impl Serve {
         while signals.next().await == Asked::Reload {
             running.plugins.look_soon();
         }
-        tracing::info!("stopping: no new requests; what is in progress has `server.grace-s` to end");
+        // Said once it is so: whoever reads it may count on it.
         stop.cancel();
+        tracing::info!("stopping: no new requests; what is in progress has `server.grace-s` to end");
         running.ended(signals.asked_to_stop()).await
     }
 }
