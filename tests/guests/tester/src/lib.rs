@@ -52,7 +52,7 @@ enum Step {
         subject: Option<String>,
         dedup_key: Option<String>,
     },
-    /// Asks a service, and writes the answer to the log.
+    /// Asks a service, and writes to the log what came of it, whatever that is.
     Ask {
         url: String,
         /// With `POST`, and this as its body.
@@ -79,7 +79,7 @@ enum Step {
     },
     /// Rejects while the plugin's setting `broken` says so.
     FailIfBroken,
-    /// Asks a service, and writes its answer to the log.
+    /// Asks a service that the run cannot do without, and writes its answer to the log.
     Fetch {
         url: String,
         secret: Option<String>,
@@ -185,11 +185,7 @@ fn take(step: &Step) -> Outcome {
         Step::TrapBefore { attempt } if run::attempt() < *attempt => trap(),
         Step::TrapBefore { .. } => {}
         Step::Fetch { url, secret } => {
-            let mut request = http::get(url.as_str());
-            if let Some(name) = secret {
-                request = request.bearer_secret(name);
-            }
-            let answer = request.send()?.success()?;
+            let answer = request(url, None, secret.as_deref()).send()?.success()?;
             info!(status = answer.status, "{}", String::from_utf8_lossy(&answer.body));
         }
         Step::Loop => spin(),
@@ -200,15 +196,19 @@ fn take(step: &Step) -> Outcome {
     Ok(())
 }
 
-fn ask(url: &str, post: Option<&str>, secret: Option<&str>) {
-    let mut request = match post {
+fn request(url: &str, post: Option<&str>, secret: Option<&str>) -> http::Request {
+    let request = match post {
         Some(body) => http::post(url).body(body),
         None => http::get(url),
     };
-    if let Some(secret) = secret {
-        request = request.bearer_secret(secret);
+    match secret {
+        Some(secret) => request.bearer_secret(secret),
+        None => request,
     }
-    match request.send() {
+}
+
+fn ask(url: &str, post: Option<&str>, secret: Option<&str>) {
+    match request(url, post, secret).send() {
         Ok(answer) => info!("answered {} {}", answer.status, String::from_utf8_lossy(&answer.body)),
         Err(error) => info!("no answer: {error}"),
     }
