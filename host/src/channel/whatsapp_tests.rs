@@ -280,8 +280,11 @@ fn more_than_three_choices_are_a_list_that_is_opened_in_the_messages_language() 
 /// The reply buttons of §1.4, with their header and footer.
 #[test]
 fn header_and_footer_stand_around_what_is_tapped() {
-    let frame =
-        Frame { header: Some("Rendez-vous demain".to_owned()), footer: Some("Cabinet Exemple".to_owned()), ..Frame::default() };
+    let frame = Frame {
+        header: Some("Rendez-vous demain".to_owned()),
+        footer: Some("Cabinet Exemple".to_owned()),
+        ..Frame::default()
+    };
     let content = Content {
         choices: vec![choice("rdv:77:oui", "Je viens"), choice("rdv:77:non", "J'annule")],
         frame: frame.clone(),

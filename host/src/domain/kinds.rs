@@ -15,7 +15,10 @@ use super::{
 const KINDS: [(&str, &str); 5] = [
     ("contact-card", r#"{"name": "Dr Example", "phone": "+33139980001"}"#),
     ("link", r#"{"label": "Follow it", "url": "https://shop.example/4821"}"#),
-    ("list-menu", r#"{"button": "Choose", "sections": [{"title": "Tomorrow", "rows": [{"id": "am", "label": "8 to 12"}]}]}"#),
+    (
+        "list-menu",
+        r#"{"button": "Choose", "sections": [{"title": "Tomorrow", "rows": [{"id": "am", "label": "8 to 12"}]}]}"#,
+    ),
     ("reaction", r#"{"message": "m…", "emoji": "👍"}"#),
     ("sticker", r#"{"asset": "thanks.webp", "text": "Thank you"}"#),
 ];
@@ -107,10 +110,11 @@ pub fn read(kind: &str, data: &str) -> Result<Asked, String> {
 
 fn parsed<T: DeserializeOwned>(data: &str) -> Result<T, String> {
     let mut json = serde_json::Deserializer::from_str(data);
-    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.path().to_string().as_str() {
-        "." => error.inner().to_string(),
-        path => format!("`{path}`: {}", error.inner()),
-    })?;
+    let read =
+        serde_path_to_error::deserialize(&mut json).map_err(|error| match error.path().to_string().as_str() {
+            "." => error.inner().to_string(),
+            path => format!("`{path}`: {}", error.inner()),
+        })?;
     json.end().map_err(|error| error.to_string())?;
     Ok(read)
 }

@@ -18,13 +18,7 @@ use super::{
     units::Span,
 };
 use crate::{
-    domain::{
-        customer::Channel,
-        event::reserved,
-        purpose::Purpose,
-        quota::Money,
-        status::DeliveryState,
-    },
+    domain::{customer::Channel, event::reserved, purpose::Purpose, quota::Money, status::DeliveryState},
     ids::PluginName,
 };
 

@@ -111,7 +111,7 @@ fn texts_of_template(template: &Template) -> Vec<(&'static str, Option<&str>)> {
 fn texts_of_special(special: &Special) -> Vec<(&'static str, Option<&str>)> {
     match special {
         Special::Sticker(sticker) => {
-            let MediaSource::Url(source) | MediaSource::Bytes(source) = &sticker.source;
+            let (MediaSource::Url(source) | MediaSource::Bytes(source)) = &sticker.source;
             vec![("sticker", Some(source.as_str())), ("sticker.text", sticker.text.as_deref())]
         }
         Special::Link(link) => vec![("link.label", Some(link.label.as_str())), ("link.url", Some(link.url.as_str()))],

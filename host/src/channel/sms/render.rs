@@ -324,9 +324,7 @@ mod tests {
 
     #[test]
     fn choices_become_numbers_in_the_language_of_the_message() {
-        let choices = || {
-            ["Oui", "Non"].iter().map(|label| Choice::new(label.to_lowercase(), *label)).collect()
-        };
+        let choices = || ["Oui", "Non"].iter().map(|label| Choice::new(label.to_lowercase(), *label)).collect();
         let replies = [
             ("fr_FR", "Répondez par le numéro."),
             ("en", "Reply with the number."),
@@ -352,7 +350,8 @@ mod tests {
             section: text(section),
             ..Choice::new(id, label)
         };
-        let choices = vec![row("am", "8 h - 12 h", "Demain"), row("pm", "14 h - 18 h", "Demain"), row("x", "9 h", "Lundi")];
+        let choices =
+            vec![row("am", "8 h - 12 h", "Demain"), row("pm", "14 h - 18 h", "Demain"), row("x", "9 h", "Lundi")];
         let sms = rendered(Content { text: text("Quel moment ?"), choices, ..Content::default() }, &french());
         let expected =
             "Quel moment ?\nDemain\n1 = 8 h - 12 h (gratuit)\n2 = 14 h - 18 h\nLundi\n3 = 9 h\nRépondez par le numéro.";

@@ -18,8 +18,7 @@ pub(super) fn template(template: &Template, attachment: Option<&Attachment>) -> 
     let picture = attachment.filter(|_| template.header.is_some());
     components.extend(header(template, picture)?);
     if !template.params.is_empty() {
-        let params: Vec<Value> =
-            template.params.iter().map(|(name, value)| parameter(template, name, value)).collect();
+        let params: Vec<Value> = template.params.iter().map(|(name, value)| parameter(template, name, value)).collect();
         components.push(json!({ "type": "body", "parameters": params }));
     }
     components.extend(buttons(template)?);

@@ -11,8 +11,8 @@ use super::{Misuse, RunState, duration, instant, timestamp, trouble};
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::Channel,
         content::{Frame, Special},
+        customer::Channel,
         message::{Attachment, Choice, MediaSource, MessageRecord, Place, SmsPolicy},
         purpose::Purpose,
         run::{Asked, Delivery},

@@ -189,9 +189,13 @@ impl RunState {
         let text = id.to_string();
         let own = match self.written(&text).await? {
             Some(incoming) => sender(&incoming).is_ok_and(|sender| sender == *to) || to.lane() == incoming.sender,
-            None => self.shared.store.message(&self.work.run.key.tenant, id).await.map_err(trouble)?.is_some_and(
-                |record| record.message.to == *to,
-            ),
+            None => self
+                .shared
+                .store
+                .message(&self.work.run.key.tenant, id)
+                .await
+                .map_err(trouble)?
+                .is_some_and(|record| record.message.to == *to),
         };
         Ok(if own {
             Ok(())

@@ -56,12 +56,16 @@ fn list(content: &Content) -> Result<(), Refusal> {
         return bad(format!("{rows} choices; a list has {ROWS_MAX} at most"));
     }
     if content.attachment.is_some() {
-        return bad("a list has no room for an attachment: send two messages, or 3 choices at most without descriptions");
+        return bad(
+            "a list has no room for an attachment: send two messages, or 3 choices at most without descriptions",
+        );
     }
     for row in &content.choices {
         within("choices.label", &row.label, ROW_LABEL_CHARS_MAX)?;
         within("choices.id", &row.id, ROW_ID_CHARS_MAX)?;
-        row.description.as_deref().map_or(Ok(()), |text| within("choices.description", text, ROW_DESCRIPTION_CHARS_MAX))?;
+        row.description
+            .as_deref()
+            .map_or(Ok(()), |text| within("choices.description", text, ROW_DESCRIPTION_CHARS_MAX))?;
         row.section.as_deref().map_or(Ok(()), |title| within("choices.section", title, SECTION_CHARS_MAX))?;
     }
     let titles: Vec<Option<&str>> = sections(&content.choices).into_iter().map(|(title, _)| title).collect();

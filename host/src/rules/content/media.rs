@@ -80,9 +80,9 @@ pub(super) fn sticker(base64: &str) -> Result<(), Refusal> {
     let Ok(picture) = STANDARD.decode(base64) else { return bad("the sticker's bytes are no base64") };
     match moves(&picture) {
         None => bad("the sticker is no WebP picture; a sticker is image/webp, 512 by 512"),
-        Some(false) if bytes > STICKER_BYTES_MAX => bad(format!(
-            "the sticker has {bytes} bytes; one that does not move may have {STICKER_BYTES_MAX} at most"
-        )),
+        Some(false) if bytes > STICKER_BYTES_MAX => {
+            bad(format!("the sticker has {bytes} bytes; one that does not move may have {STICKER_BYTES_MAX} at most"))
+        }
         Some(_) => Ok(()),
     }
 }

@@ -65,7 +65,9 @@ fn reaction(message: &NewMessage, emoji: &str) -> Result<(), Refusal> {
     let chars = emoji.chars().count();
     // Letters and digits are no emoji; which characters are changes with every year's Unicode, so the rest is the provider's.
     if chars > EMOJI_CHARS_MAX || emoji.chars().any(|c| c.is_alphanumeric() && c.is_ascii()) || emoji.contains(' ') {
-        return bad(format!("`reaction.emoji` is `{emoji}`; give one emoji, or an empty text to take the reaction back"));
+        return bad(format!(
+            "`reaction.emoji` is `{emoji}`; give one emoji, or an empty text to take the reaction back"
+        ));
     }
     Ok(())
 }
