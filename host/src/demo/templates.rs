@@ -33,16 +33,32 @@ fn as_meta_has_it(template: &TemplateSpec, language: &str, text: &str) -> Value 
     if let Some(kind) = template.header {
         components.push(json!({ "type": "HEADER", "format": kind.as_str().to_uppercase() }));
     }
+    if let Some(header) = template.headers.get(language) {
+        components.push(json!({ "type": "HEADER", "format": "TEXT", "text": numbered(header) }));
+    }
     components.push(json!({ "type": "BODY", "text": body }));
-    if !template.buttons.is_empty() {
-        let buttons: Vec<Value> =
-            template.buttons.iter().map(|id| json!({ "type": "QUICK_REPLY", "text": id })).collect();
+    let mut buttons: Vec<Value> =
+        template.buttons.iter().map(|id| json!({ "type": "QUICK_REPLY", "text": id })).collect();
+    for link in &template.links {
+        let text = link.label(language).unwrap_or("Open");
+        let button = json!({ "type": "URL", "text": text, "url": numbered(&link.url) });
+        buttons.insert(link.index.min(buttons.len()), button);
+    }
+    if !buttons.is_empty() {
         components.push(json!({ "type": "BUTTONS", "buttons": buttons }));
     }
     json!({
         "name": template.name, "language": language, "category": template.category.as_str().to_uppercase(),
         "status": "APPROVED", "components": components,
     })
+}
+
+/// A header and a link have one parameter at most, and it is the first of its own.
+fn numbered(text: &str) -> String {
+    match text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?.1))) {
+        Some((before, after)) => format!("{before}{{{{1}}}}{after}"),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -59,8 +75,11 @@ mod tests {
             category: Category::Utility,
             language: "en".to_owned(),
             params: vec!["shop".to_owned(), "order".to_owned()],
+            named: false,
             header: Some(MediaKind::Image),
+            headers: BTreeMap::new(),
             buttons: vec!["come".to_owned()],
+            links: vec![],
             texts: BTreeMap::new(),
         };
         let body = as_meta_has_it(&template, "en", "Order {order} at {shop}.");

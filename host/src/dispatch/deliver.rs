@@ -18,7 +18,7 @@ use crate::{
         message::{Answer, Attempt, AttemptFailure, MessageRecord, Next, Recipient, Remember},
         status::AttemptState,
     },
-    ids::AttemptToken,
+    ids::{AttemptToken, MessageId, TenantId},
     store::{self, Changed, MessageChange, MessageChangeKind, Waiting},
 };
 
@@ -215,7 +215,7 @@ async fn outgoing(
 ) -> store::Result<Outgoing> {
     let message = &record.message;
     let quote = match message.quote {
-        Some(id) => parts.store.incoming(&message.tenant, id).await?.map(|incoming| incoming.provider_id.clone()),
+        Some(id) => quoted(parts, &message.tenant, id, attempt).await?,
         None => None,
     };
     Ok(Outgoing {
@@ -225,6 +225,16 @@ async fn outgoing(
         quote,
         expires: message.expires.map(|expires| expires.since(now)),
     })
+}
+
+/// What the attempt's provider calls the message that is quoted: one of the customer's, or one of ours that went the same way.
+async fn quoted(parts: &Parts, tenant: &TenantId, id: MessageId, attempt: &Attempt) -> store::Result<Option<String>> {
+    if let Some(incoming) = parts.store.incoming(tenant, id).await? {
+        return Ok((incoming.provider == attempt.provider).then(|| incoming.provider_id.clone()));
+    }
+    let Some(record) = parts.store.message(tenant, id).await? else { return Ok(None) };
+    let same_way = |sent: &&Attempt| sent.provider == attempt.provider && sent.channel == attempt.channel;
+    Ok(record.attempts.iter().rev().filter(same_way).find_map(|sent| sent.provider_id.clone()))
 }
 
 /// The attempt as it is written down, and what it will say.

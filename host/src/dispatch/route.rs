@@ -87,6 +87,9 @@ fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(
     let (body, rendition, parts, category) = match channel {
         Channel::Whatsapp => on_whatsapp(record, facts)?,
         Channel::Sms => {
+            if let Some(why) = message.content.mute() {
+                return Err(Refusal::BadContent(why.to_owned()).into());
+            }
             let text = sms::render(message, facts.sms);
             let parts = text.parts;
             (Rendition::Sms(text), "sms".to_owned(), parts, price::Category::Sms)
@@ -194,12 +197,11 @@ type Rendered = (Rendition, String, u32, price::Category);
 fn on_whatsapp(record: &MessageRecord, facts: &Facts<'_>) -> Result<Rendered, Closed> {
     let content = &record.message.content;
     let window_open = facts.customer.is_some_and(|customer| customer.window_ends(facts.now).is_some());
-    let has_free = content.text.is_some() || content.attachment.is_some() || content.location.is_some();
     // The provider knows better than we whether the window is open: it said so.
     let window_refused = record.attempts.iter().any(|attempt| {
         attempt.failure.as_ref().is_some_and(|failure| failure.retry == crate::domain::message::Retry::AsTemplate)
     });
-    let free = has_free && window_open && !window_refused;
+    let free = content.has_free() && window_open && !window_refused;
     let form = if free { whatsapp::Form::Free } else { whatsapp::Form::Template };
     let category = match (&content.template, free) {
         (_, true) | (None, false) => price::Category::Service,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    content::{Frame, HeaderText, Special, TemplateLink},
     customer::Channel,
     purpose::{Category, Purpose},
     quota::Caps,
@@ -40,7 +41,7 @@ pub struct NewMessage {
     pub dedup_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// The incoming message that it quotes.
+    /// The message of the conversation that it quotes, or that its reaction is put on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<MessageId>,
     pub created: Timestamp,
@@ -120,6 +121,15 @@ pub struct Content {
     pub location: Option<Place>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
+    /// A sticker, a link, a reaction or a contact card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special: Option<Special>,
+    /// What stands around choices or a link.
+    #[serde(default, skip_serializing_if = "Frame::is_none")]
+    pub frame: Frame,
+    /// The language that it is written in, BCP 47: the customer's own where the author says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// How it reads as SMS, where the author wrote that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sms_text: Option<String>,
@@ -133,16 +143,25 @@ pub struct Template {
     pub category: Category,
     /// The language that was chosen of those it exists in.
     pub language: String,
-    /// In the template's order.
+    /// Those of the body, in the template's order.
     pub params: Vec<(String, String)>,
+    /// The template was created with named parameters: each is sent with its name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub named: bool,
     /// The approved body with the parameters put in: what the customer reads, and what SMS is made from.
     pub body: String,
     /// Whether the attachment goes into the template's header.
     #[serde(default)]
     pub header: Option<MediaKind>,
+    /// The line above the body, where the header is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header_text: Option<HeaderText>,
     /// Ids of its quick replies, in the template's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<String>,
+    /// Its buttons that open a page.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<TemplateLink>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -203,10 +222,22 @@ pub struct Place {
     pub address: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     pub id: String,
     pub label: String,
+    /// More about it, below its label in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The heading that it stands under in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<String>,
+}
+
+impl Choice {
+    pub fn new(id: impl Into<String>, label: impl Into<String>) -> Choice {
+        Choice { id: id.into(), label: label.into(), ..Choice::default() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

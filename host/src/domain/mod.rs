@@ -4,9 +4,11 @@
 //! that only moves forward, a delivery state that a plugin sees) stands beside it, so that both databases and every stage decide alike.
 
 pub mod bundle;
+pub mod content;
 pub mod customer;
 pub mod event;
 pub mod exchange;
+pub mod kinds;
 pub mod message;
 pub mod plugin;
 pub mod purpose;

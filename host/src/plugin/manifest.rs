@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod template;
+
 use serde::Deserialize;
 
+pub use self::template::{LinkSpec, TemplateSpec, names_in};
 use super::{
     budget::Wishes,
     http::{HttpRule, HttpRuleTable},
@@ -15,14 +18,7 @@ use super::{
     units::Span,
 };
 use crate::{
-    domain::{
-        customer::Channel,
-        event::reserved,
-        message::MediaKind,
-        purpose::{Category, Purpose},
-        quota::Money,
-        status::DeliveryState,
-    },
+    domain::{customer::Channel, event::reserved, purpose::Purpose, quota::Money, status::DeliveryState},
     ids::PluginName,
 };
 
@@ -132,19 +128,6 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A template that the provider approved.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TemplateSpec {
-    pub name: String,
-    pub category: Category,
-    /// The one to use when the customer's is not among `texts`.
-    pub language: String,
-    pub params: Vec<String>,
-    pub header: Option<MediaKind>,
-    pub buttons: Vec<String>,
-    pub texts: BTreeMap<String, String>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
@@ -164,7 +147,7 @@ struct File {
     #[serde(default)]
     retry: RetryTable,
     #[serde(default)]
-    templates: Vec<TemplateTable>,
+    templates: Vec<template::Table>,
     #[serde(default)]
     config: ConfigTable,
 }
@@ -236,20 +219,6 @@ struct RetryTable {
     hold_up: Option<bool>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TemplateTable {
-    name: String,
-    category: Category,
-    language: String,
-    #[serde(default)]
-    params: Vec<String>,
-    header: Option<MediaKind>,
-    #[serde(default)]
-    buttons: Vec<String>,
-    texts: BTreeMap<String, String>,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ConfigTable {
@@ -272,7 +241,7 @@ impl Manifest {
                 format!("the plugin is written against `{}`, and this host offers `{CONTRACT}`", plugin.world),
             ));
         }
-        let templates = templates(file.templates)?;
+        let templates = template::parse_all(file.templates)?;
         let subscriptions = file.on_event.into_iter().enumerate().map(|(no, table)| subscription(no, table));
         let manifest = Manifest {
             version: version(&plugin.version)?,
@@ -471,49 +440,6 @@ fn retry(table: &RetryTable) -> Result<RetryPolicy, Error> {
     Ok(policy)
 }
 
-fn templates(tables: Vec<TemplateTable>) -> Result<BTreeMap<String, TemplateSpec>, Error> {
-    let mut all = BTreeMap::new();
-    for table in tables {
-        let field = |what: &str| format!("templates `{}`: {what}", table.name);
-        if !table.texts.contains_key(&table.language) {
-            return Err(wrong(field("texts"), format!("there is none in its own language, `{}`", table.language)));
-        }
-        if matches!(table.header, Some(MediaKind::Audio)) {
-            return Err(wrong(
-                field("header"),
-                "`audio` is no header of a template; there are image, video and document",
-            ));
-        }
-        for (language, text) in &table.texts {
-            placeholders(text, &table.params).map_err(|problem| wrong(field(&format!("texts.{language}")), problem))?;
-        }
-        let TemplateTable { name, category, language, params, header, buttons, texts } = table;
-        let spec = TemplateSpec { name: name.clone(), category, language, params, header, buttons, texts };
-        if all.insert(name.clone(), spec).is_some() {
-            return Err(wrong("templates", format!("`{name}` is there twice")));
-        }
-    }
-    Ok(all)
-}
-
-/// Every `{name}` of a text is a parameter, and every parameter is in it.
-fn placeholders(text: &str, params: &[String]) -> Result<(), String> {
-    let mut found = BTreeSet::new();
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}').ok_or("it has a { without its }")?;
-        if !params.iter().any(|param| param == name) {
-            return Err(format!("{{{name}}} is not among `params`"));
-        }
-        found.insert(name);
-        rest = after;
-    }
-    match params.iter().find(|param| !found.contains(param.as_str())) {
-        Some(missing) => Err(format!("it has no {{{missing}}}, which is among `params`")),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -574,17 +500,5 @@ mod tests {
             let error = Manifest::parse(&text).unwrap_err().to_string();
             assert!(error.contains(needed) && error.contains(CONTRACT), "{error}");
         }
-    }
-
-    #[test]
-    fn a_template_holds_exactly_its_parameters() {
-        let template = |text: &str| {
-            format!(
-                "[[templates]]\nname = \"t\"\ncategory = \"utility\"\nlanguage = \"en\"\nparams = [\"a\"]\ntexts = {{ en = \"{text}\" }}"
-            )
-        };
-        assert!(Manifest::parse(&format!("{SMALL}\n{}", template("Hello {a}"))).is_ok());
-        assert!(refusal(&template("Hello {b}")).contains("{b}"));
-        assert!(refusal(&template("Hello")).contains("{a}"));
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         MetaSettings, Outgoing, Provider, Rendition,
         exchange::{Broken, Reply, exchange},
         failure::{self, Hint},
-        whatsapp::{Rendered, Upload},
+        whatsapp::{REACTION, Rendered, Upload},
     },
     domain::{
         customer::Channel,
@@ -130,7 +130,11 @@ impl Provider for Meta {
             return Answer::Failed(failure::bad_request(failure::BAD_REQUEST, "an SMS cannot be sent over WhatsApp"));
         };
         let attempt = outgoing.token.attempt;
-        let payload = match self.payload(rendered, attempt).await {
+        let rendered = match on_message(rendered, outgoing.quote.as_deref()) {
+            Ok(rendered) => rendered,
+            Err(failure) => return Answer::Failed(failure),
+        };
+        let payload = match self.payload(&rendered, attempt).await {
             Ok(payload) => payload,
             Err(failure) => return Answer::Failed(failure),
         };
@@ -151,6 +155,22 @@ impl Provider for Meta {
             Err(Broken::Lost(detail)) => Answer::Unknown { detail },
         }
     }
+}
+
+/// A reaction with the message that it is put on; anything else as it is.
+fn on_message<'a>(rendered: &'a Rendered, quoted: Option<&str>) -> Result<Cow<'a, Rendered>, AttemptFailure> {
+    if rendered.kind != REACTION {
+        return Ok(Cow::Borrowed(rendered));
+    }
+    let Some(quoted) = quoted else {
+        let why = "the message that the reaction is put on is not there any more, or was none of WhatsApp's";
+        return Err(failure::bad_request(failure::BAD_REQUEST, why));
+    };
+    let mut rendered = rendered.clone();
+    if let Some(reaction) = rendered.payload.as_object_mut() {
+        reaction.insert("message_id".to_owned(), json!(quoted));
+    }
+    Ok(Cow::Owned(rendered))
 }
 
 /// What a reply says about the message.
@@ -193,8 +213,9 @@ impl Serialize for Envelope<'_> {
         map.serialize_entry("recipient_type", "individual")?;
         // Always with the plus: without it Meta puts the business's own country code in front.
         map.serialize_entry("to", &self.outgoing.to)?;
-        // A template cannot quote; it says what it is about in its own words.
-        if let Some(quoted) = self.outgoing.quote.as_ref().filter(|_| self.kind != "template") {
+        // A template cannot quote, and says what it is about in its own words; a reaction names its message itself.
+        let quotes = self.kind != "template" && self.kind != REACTION;
+        if let Some(quoted) = self.outgoing.quote.as_ref().filter(|_| quotes) {
             map.serialize_entry("context", &json!({ "message_id": quoted }))?;
         }
         map.serialize_entry("type", self.kind)?;

@@ -11,7 +11,13 @@ use super::{
     transliterate,
     words::{self, Words},
 };
-use crate::domain::message::{Attachment, Choice, Content, MediaKind, MediaSource, NewMessage, Place};
+use crate::{
+    domain::{
+        content::{Card, Special},
+        message::{Attachment, Choice, Content, MediaSource, NewMessage, Place, Template},
+    },
+    rules::content::choices::sections,
+};
 
 /// A message as it goes out, with what it takes and what was changed to get there.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,22 +80,66 @@ fn written(content: &Content, settings: &Settings, changed: &mut Vec<String>) ->
     if let Some(text) = &content.sms_text {
         return (clean(text, changed), String::new());
     }
-    let template = content.template.as_ref();
-    let head = content.text.as_deref().or(template.map(|template| template.body.as_str())).unwrap_or_default();
-    let words = template
-        .and_then(|template| words::words(&template.language))
-        .or_else(|| words::words(&settings.language))
-        .unwrap_or(words::english());
+    let language = content.spoken().and_then(words::words);
+    let words = language.or_else(|| words::words(&settings.language)).unwrap_or(words::english());
+    // A text says what the template would: the template's own lines go with its body alone.
+    let template = content.template.as_ref().filter(|_| content.text.is_none());
     let mut lines = Vec::new();
     lines.extend(content.attachment.as_ref().map(|attachment| attachment_line(attachment, words, changed)));
     lines.extend(content.location.as_ref().map(|place| place_lines(place, &settings.map_url)));
+    lines.extend(content.special.as_ref().and_then(|special| special_lines(special, words)));
+    lines.extend(template.and_then(|template| link_lines(template, words)));
     lines.extend(choice_lines(&content.choices, words, settings.replies, changed));
-    (clean(head, changed), clean(&lines.join("\n"), changed))
+    if content.frame.footer.is_some() {
+        changed.push("the footer is left out: an SMS has its sender's name".to_owned());
+    }
+    (clean(&head(content, template), changed), clean(&lines.join("\n"), changed))
+}
+
+/// The header above the text. A sticker says what its author has it say.
+fn head(content: &Content, template: Option<&Template>) -> String {
+    let header = content.frame.header.as_deref();
+    let header = header.or(template.and_then(|template| Some(template.header_text.as_ref()?.text.as_str())));
+    let stands_for = match &content.special {
+        Some(Special::Sticker(sticker)) => sticker.text.as_deref(),
+        _ => None,
+    };
+    let body = content.text.as_deref().or(stands_for).or(template.map(|template| template.body.as_str()));
+    header.into_iter().chain(body).collect::<Vec<_>>().join("\n")
+}
+
+/// `Follow it: https://…` for a button that opens a page, and whom to call for a card.
+fn special_lines(special: &Special, words: &Words) -> Option<String> {
+    match special {
+        Special::Link(link) => Some(format!("{}{}{}", link.label, words.colon, link.url)),
+        Special::ContactCard(card) => Some(card_lines(card, words)),
+        Special::Sticker(_) | Special::Reaction { .. } => None,
+    }
+}
+
+/// `Dr Example (Practice): +33139980001`, and the address for mail below it.
+fn card_lines(card: &Card, words: &Words) -> String {
+    let name = match &card.organization {
+        Some(organization) => format!("{} ({organization})", card.name),
+        None => card.name.clone(),
+    };
+    let line = format!("{name}{}{}", words.colon, card.phone);
+    [Some(line.as_str()), card.email.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+/// The buttons of a template that open a page.
+fn link_lines(template: &Template, words: &Words) -> Option<String> {
+    let line = |link: &crate::domain::content::TemplateLink| match &link.label {
+        Some(label) => format!("{label}{}{}", words.colon, link.url),
+        None => link.url.clone(),
+    };
+    let lines: Vec<String> = template.links.iter().map(line).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// `invoice.pdf: https://…`; without a link an honest line, because SMS carries no files.
 fn attachment_line(attachment: &Attachment, words: &Words, changed: &mut Vec<String>) -> String {
-    let kind = words.media(MediaKind::of(&attachment.mime_type));
+    let kind = words.media(attachment.kind());
     let label = attachment.filename.as_deref().unwrap_or(kind);
     match &attachment.source {
         MediaSource::Url(url) => format!("{label}{}{url}", words.colon),
@@ -110,7 +160,8 @@ fn place_lines(place: &Place, map_url: &str) -> String {
     lines.into_iter().flatten().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// `1 = Yes`, `2 = No` and how to answer. In the order of the choices, from 1: the answer `2` means the second.
+/// `1 = Yes`, `2 = No` and how to answer. In the order of the choices, from 1: the answer `2` means the second, whatever
+/// heading it stands under.
 fn choice_lines(choices: &[Choice], words: &Words, replies: bool, changed: &mut Vec<String>) -> Option<String> {
     if choices.is_empty() {
         return None;
@@ -119,8 +170,19 @@ fn choice_lines(choices: &[Choice], words: &Words, replies: bool, changed: &mut 
         changed.push("the choices are left out: the sender of the SMS cannot be answered".to_owned());
         return None;
     }
-    let numbered = choices.iter().enumerate().map(|(at, choice)| format!("{} = {}", at + 1, choice.label));
-    Some(numbered.chain([words.reply.to_owned()]).collect::<Vec<_>>().join("\n"))
+    let mut lines = Vec::with_capacity(choices.len() + 1);
+    let mut numbers = 1..;
+    for (title, rows) in sections(choices) {
+        lines.extend(title.map(str::to_owned));
+        for (choice, number) in rows.iter().zip(numbers.by_ref()) {
+            lines.push(match &choice.description {
+                Some(description) => format!("{number} = {} ({description})", choice.label),
+                None => format!("{number} = {}", choice.label),
+            });
+        }
+    }
+    lines.push(words.reply.to_owned());
+    Some(lines.join("\n"))
 }
 
 /// Line ends as SMS has them, and without control characters: telephones show them each in their own way.
@@ -139,6 +201,7 @@ mod tests {
     use crate::{
         clock::Timestamp,
         domain::{
+            content::{Frame, HeaderText, Link, Sticker, TemplateLink},
             message::{Because, Recipient, SmsPolicy, Template},
             purpose::{Category, Purpose},
         },
@@ -184,8 +247,11 @@ mod tests {
             language: language.into(),
             params: Vec::new(),
             body: body.into(),
+            named: false,
             header: None,
+            header_text: None,
             buttons: Vec::new(),
+            links: Vec::new(),
         })
     }
 
@@ -258,9 +324,7 @@ mod tests {
 
     #[test]
     fn choices_become_numbers_in_the_language_of_the_message() {
-        let choices = || {
-            ["Oui", "Non"].iter().map(|label| Choice { id: label.to_lowercase(), label: (*label).to_owned() }).collect()
-        };
+        let choices = || ["Oui", "Non"].iter().map(|label| Choice::new(label.to_lowercase(), *label)).collect();
         let replies = [
             ("fr_FR", "Répondez par le numéro."),
             ("en", "Reply with the number."),
@@ -280,8 +344,62 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_numbered_through_its_headings() {
+        let row = |id: &str, label: &str, section: &str| Choice {
+            description: (id == "am").then(|| "gratuit".to_owned()),
+            section: text(section),
+            ..Choice::new(id, label)
+        };
+        let choices =
+            vec![row("am", "8 h - 12 h", "Demain"), row("pm", "14 h - 18 h", "Demain"), row("x", "9 h", "Lundi")];
+        let sms = rendered(Content { text: text("Quel moment ?"), choices, ..Content::default() }, &french());
+        let expected =
+            "Quel moment ?\nDemain\n1 = 8 h - 12 h (gratuit)\n2 = 14 h - 18 h\nLundi\n3 = 9 h\nRépondez par le numéro.";
+        assert_eq!((sms.text.as_str(), sms.encoding), (expected, Encoding::Gsm7));
+    }
+
+    #[test]
+    fn a_link_a_card_and_a_sticker_are_said_in_words() {
+        let link = Special::Link(Link { label: "Suivre".into(), url: "https://colis.example/4821".into() });
+        let content = Content {
+            text: text("Votre colis est parti."),
+            special: Some(link),
+            frame: Frame { header: text("Colis 4821"), footer: text("La Poste"), ..Frame::default() },
+            ..Content::default()
+        };
+        let sms = rendered(content, &french());
+        assert_eq!(sms.text, "Colis 4821\nVotre colis est parti.\nSuivre : https://colis.example/4821");
+        assert_eq!(sms.changed, ["the footer is left out: an SMS has its sender's name"]);
+        let card = Card {
+            name: "Dr Exemple".into(),
+            phone: "+33139980001".into(),
+            organization: text("Cabinet"),
+            email: text("dr@example.com"),
+        };
+        let content = Content { special: Some(Special::ContactCard(card)), ..Content::default() };
+        assert_eq!(rendered(content, &french()).text, "Dr Exemple (Cabinet) : +33139980001\ndr@example.com");
+        let sticker = |text| Special::Sticker(Sticker { source: MediaSource::Bytes(String::new()), text });
+        let content = |said| Content { special: Some(sticker(said)), ..Content::default() };
+        assert_eq!(rendered(content(text("Merci !")), &french()).text, "Merci !");
+        assert!(content(None).mute().is_some() && content(text("Merci !")).mute().is_none());
+        let reaction = Content { special: Some(Special::Reaction { emoji: "👍".into() }), ..Content::default() };
+        assert!(reaction.mute().unwrap().contains("a reaction has no SMS"));
+    }
+
+    #[test]
+    fn a_templates_header_and_links_go_with_its_body_and_not_with_a_text() {
+        let mut own = template("fr", "Prête.").unwrap();
+        own.header_text = Some(HeaderText { text: "Commande 4821".into(), param: None });
+        let url = "https://boulangerie.example/4821";
+        own.links = vec![TemplateLink { index: 0, label: text("Voir"), url: url.into(), param: None }];
+        let content = Content { template: Some(own), ..Content::default() };
+        assert_eq!(rendered(content.clone(), &french()).text, format!("Commande 4821\nPrête.\nVoir : {url}"));
+        assert_eq!(rendered(Content { text: text("Libre"), ..content }, &french()).text, "Libre");
+    }
+
+    #[test]
     fn a_sender_that_cannot_be_answered_offers_no_choices() {
-        let choices = vec![Choice { id: "y".into(), label: "Oui".into() }];
+        let choices = vec![Choice::new("y", "Oui")];
         let content = Content { text: text("On vous attend."), choices, ..Content::default() };
         let sms = rendered(content, &Settings { replies: false, ..french() });
         assert_eq!(sms.text, "On vous attend.");

@@ -6,6 +6,8 @@ use crate::domain::message::MediaKind;
 
 pub(super) struct Words {
     pub(super) reply: &'static str,
+    /// What opens a list on WhatsApp: 20 characters at most.
+    choose: &'static str,
     /// Before a file's name where there is no link to it.
     pub(super) not_sent: &'static str,
     image: &'static str,
@@ -33,6 +35,11 @@ pub(super) fn words(tag: &str) -> Option<&'static Words> {
     ALL.iter().find(|(known, _)| *known == language).map(|(_, words)| words)
 }
 
+/// What opens a list, in this language where it is known here.
+pub fn choose(language: Option<&str>) -> &'static str {
+    language.and_then(words).unwrap_or(&ENGLISH).choose
+}
+
 /// Where neither the message nor the settings name a language that is known.
 pub(super) fn english() -> &'static Words {
     &ENGLISH
@@ -40,6 +47,7 @@ pub(super) fn english() -> &'static Words {
 
 const ENGLISH: Words = Words {
     reply: "Reply with the number.",
+    choose: "Choose",
     not_sent: "Attachment not sent by SMS",
     image: "Photo",
     audio: "Audio",
@@ -54,6 +62,7 @@ const ALL: [(&str, Words); 6] = [
         "fr",
         Words {
             reply: "Répondez par le numéro.",
+            choose: "Choisir",
             not_sent: "Pièce jointe non transmise par SMS",
             image: "Photo",
             audio: "Audio",
@@ -66,6 +75,7 @@ const ALL: [(&str, Words); 6] = [
         "de",
         Words {
             reply: "Antworten Sie mit der Nummer.",
+            choose: "Auswählen",
             not_sent: "Anhang nicht per SMS gesendet",
             image: "Foto",
             audio: "Audio",
@@ -78,6 +88,7 @@ const ALL: [(&str, Words); 6] = [
         "nl",
         Words {
             reply: "Antwoord met het nummer.",
+            choose: "Kiezen",
             not_sent: "Bijlage niet per sms verzonden",
             image: "Foto",
             audio: "Audio",
@@ -90,6 +101,7 @@ const ALL: [(&str, Words); 6] = [
         "es",
         Words {
             reply: "Responda con la cifra.",
+            choose: "Elegir",
             not_sent: "Adjunto no enviado por SMS",
             image: "Foto",
             audio: "Audio",
@@ -102,6 +114,7 @@ const ALL: [(&str, Words); 6] = [
         "it",
         Words {
             reply: "Risponda con il numero.",
+            choose: "Scegli",
             not_sent: "Allegato non inviato per SMS",
             image: "Foto",
             audio: "Audio",
@@ -119,9 +132,9 @@ mod tests {
     #[test]
     fn no_word_of_ours_makes_a_text_longer() {
         for (language, words) in &ALL {
-            for word in
-                [words.reply, words.not_sent, words.image, words.audio, words.video, words.document, words.colon]
-            {
+            let Words { reply, choose, not_sent, image, audio, video, document, colon } = words;
+            assert!(choose.chars().count() <= 20, "{language}");
+            for word in [reply, choose, not_sent, image, audio, video, document, colon] {
                 assert_eq!(gsm::encoding(word), gsm::Encoding::Gsm7, "{language}: {word}");
             }
         }

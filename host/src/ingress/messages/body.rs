@@ -11,6 +11,7 @@ use crate::{
     channel::phone,
     clock::Timestamp,
     domain::{
+        content::Frame,
         message::{
             Attachment, Because, Choice, Content, MediaKind, MediaSource, NewMessage, Place, Recipient, SmsPolicy,
             Template,
@@ -154,6 +155,9 @@ impl Asked {
                 attachment,
                 location: self.location,
                 choices: self.choices,
+                special: None,
+                frame: Frame::default(),
+                language: None,
                 sms_text: self.sms_text,
             },
             sms: self.sms,
@@ -195,9 +199,12 @@ fn template(asked: AskedTemplate, header: Option<MediaKind>) -> Result<Template,
         category: asked.category,
         language: asked.language,
         params,
+        named: false,
         body,
         header,
+        header_text: None,
         buttons: asked.buttons,
+        links: Vec::new(),
     })
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use wasmtime::component::Resource;
 
-use super::{Misuse, RunState, duration, instant, no_settings, timestamp, trouble};
+use super::{Misuse, RunState, duration, instant, timestamp, trouble};
 use crate::{
     clock::Timestamp,
     domain::{
+        content::{Frame, Special},
         customer::Channel,
         message::{Attachment, Choice, MediaSource, MessageRecord, Place, SmsPolicy},
         purpose::Purpose,
@@ -34,6 +35,8 @@ pub struct Draft {
     pub(super) attachment: Option<Attachment>,
     pub(super) location: Option<Place>,
     pub(super) choices: Vec<Choice>,
+    pub(super) special: Option<Special>,
+    pub(super) frame: Frame,
     pub(super) sms_text: Option<String>,
     pub(super) sms: SmsPolicy,
     pub(super) fallback_after: Option<Duration>,
@@ -55,7 +58,7 @@ pub(crate) enum Target {
 }
 
 impl Draft {
-    fn bad(&mut self, problem: String) {
+    pub(super) fn bad(&mut self, problem: String) {
         self.problem.get_or_insert(Refusal::BadContent(problem));
     }
 }
@@ -67,7 +70,7 @@ impl RunState {
     }
 
     /// A setter: counts the call and what the draft holds from now on, then takes note.
-    fn note_down(
+    pub(super) fn note_down(
         &mut self,
         draft: &Resource<Draft>,
         bytes: usize,
@@ -154,16 +157,13 @@ impl messages::HostDraft for RunState {
     }
 
     fn choices(&mut self, draft: Resource<Draft>, choices: Vec<messages::Choice>) -> wasmtime::Result<()> {
-        for choice in &choices {
-            no_settings("draft.choices", &choice.attributes)?;
-        }
-        let bytes = choices.iter().map(|choice| choice.id.len() + choice.label.len()).sum();
-        let choices = choices.into_iter().map(|choice| Choice { id: choice.id, label: choice.label }).collect();
+        let choices = choices.into_iter().map(choice).collect::<Result<Vec<Choice>, Misuse>>()?;
+        let bytes = choices.iter().map(choice_bytes).sum();
         self.note_down(&draft, bytes, |draft| draft.choices = choices)
     }
 
-    fn content(&mut self, draft: Resource<Draft>, kind: String, _data: String) -> wasmtime::Result<()> {
-        self.note_down(&draft, 0, |draft| draft.bad(format!("this host knows no content of the kind `{kind}`")))
+    fn content(&mut self, draft: Resource<Draft>, kind: String, data: String) -> wasmtime::Result<()> {
+        self.take_content(&draft, &kind, &data)
     }
 
     fn sms_text(&mut self, draft: Resource<Draft>, text: String) -> wasmtime::Result<()> {
@@ -208,8 +208,8 @@ impl messages::HostDraft for RunState {
         })
     }
 
-    fn setting(&mut self, draft: Resource<Draft>, name: String, _value: String) -> wasmtime::Result<()> {
-        self.note_down(&draft, 0, |draft| draft.bad(format!("this host knows no setting `{name}`")))
+    fn setting(&mut self, draft: Resource<Draft>, name: String, value: String) -> wasmtime::Result<()> {
+        self.take_setting(&draft, &name, value)
     }
 
     async fn send(&mut self, draft: Resource<Draft>) -> wasmtime::Result<Result<String, messages::SendError>> {
@@ -276,6 +276,27 @@ impl RunState {
         };
         Ok(found.filter(own))
     }
+}
+
+/// A setting that is not known would be lost, so the run ends over it, as the contract says.
+fn choice(given: messages::Choice) -> Result<Choice, Misuse> {
+    let mut choice = Choice::new(given.id, given.label);
+    for (name, value) in given.attributes {
+        match name.as_str() {
+            "description" => choice.description = Some(value),
+            "section" => choice.section = Some(value),
+            _ => {
+                let known = "it knows description and section";
+                return Err(Misuse(format!("draft.choices: this host knows no setting `{name}`; {known}")));
+            }
+        }
+    }
+    Ok(choice)
+}
+
+pub(super) fn choice_bytes(choice: &Choice) -> usize {
+    let more = [&choice.description, &choice.section].into_iter().flatten().map(String::len).sum::<usize>();
+    choice.id.len() + choice.label.len() + more
 }
 
 fn first_channel(sms: SmsPolicy) -> Channel {

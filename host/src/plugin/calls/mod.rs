@@ -6,6 +6,7 @@
 //! host's own trouble ends the run.
 
 pub(super) mod calendar;
+mod content;
 pub(super) mod customers;
 pub(super) mod events;
 pub(super) mod http;
@@ -13,6 +14,7 @@ pub(super) mod messages;
 pub(super) mod run;
 pub(super) mod send;
 pub(super) mod state;
+mod template;
 pub(super) mod timers;
 pub(super) mod wasi;
 

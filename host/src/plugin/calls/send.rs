@@ -8,20 +8,21 @@ use wasmtime::component::Resource;
 use super::{
     RunState,
     messages::{Draft, Target},
+    template::resolve,
     trouble,
 };
 use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Customer},
-        message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy, Template},
+        message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy},
         purpose::Purpose,
         quota::UseKey,
         run::{Asked, Cause, Incoming, RefusedMessage},
         text::nul_in,
     },
     ids::{EventId, MessageId},
-    plugin::{bindings::messages::SendError, limiter::LimitReached, manifest::TemplateSpec},
+    plugin::{bindings::messages::SendError, limiter::LimitReached},
     rules::{Refusal, allowed, content, expected},
 };
 
@@ -89,6 +90,7 @@ impl RunState {
             Recipient::Phone(number) => Some(store.behind_number(tenant, number, self.now).await.map_err(trouble)?),
         };
         let content = accept!(self.content_of(draft, customer.as_deref()));
+        accept!(self.of_the_conversation(draft, &to).await?);
         let because = accept!(self.expected(draft, &to, purpose, answered).await?);
         let allowed = self.plugin.budget.messages;
         if self.outcome.messages.len() as u64 >= u64::from(allowed) {
@@ -181,7 +183,29 @@ impl RunState {
         store.message_by_dedup_key(tenant, self.plugin.name(), to.lane(), key).await.map_err(trouble)
     }
 
+    /// What is quoted has to be something that the recipient wrote or was sent: another's words are nobody's to repeat.
+    async fn of_the_conversation(&mut self, draft: &Draft, to: &Recipient) -> Sent<()> {
+        let Some(id) = draft.quote else { return Ok(Ok(())) };
+        let text = id.to_string();
+        let own = match self.written(&text).await? {
+            Some(incoming) => sender(&incoming).is_ok_and(|sender| sender == *to) || to.lane() == incoming.sender,
+            None => self
+                .shared
+                .store
+                .message(&self.work.run.key.tenant, id)
+                .await
+                .map_err(trouble)?
+                .is_some_and(|record| record.message.to == *to),
+        };
+        Ok(if own {
+            Ok(())
+        } else {
+            Err(Refusal::BadContent(format!("`quote`: {text} is no message from or to `{}`", to.lane())))
+        })
+    }
+
     fn content_of(&self, draft: &Draft, customer: Option<&Customer>) -> Result<Content, Refusal> {
+        let locale = draft.locale.as_deref().or_else(|| customer?.locale.as_deref());
         let template = match &draft.template {
             None => None,
             Some((name, params)) => {
@@ -190,7 +214,6 @@ impl RunState {
                         "`{name}` is declared in no [[templates]] of plugin.toml"
                     )));
                 };
-                let locale = draft.locale.as_deref().or_else(|| customer?.locale.as_deref());
                 let kind = draft.attachment.as_ref().map(|attachment| MediaKind::of(&attachment.mime_type));
                 Some(resolve(spec, params, locale, kind)?)
             }
@@ -201,6 +224,9 @@ impl RunState {
             attachment: draft.attachment.clone(),
             location: draft.location.clone(),
             choices: draft.choices.clone(),
+            special: draft.special.clone(),
+            frame: draft.frame.clone(),
+            language: locale.map(str::to_owned),
             sms_text: draft.sms_text.clone(),
         })
     }
@@ -360,75 +386,6 @@ fn e164(number: &str) -> Result<String, Refusal> {
     if phonenumber::is_valid(&parsed) && written == number { Ok(written) } else { Err(no()) }
 }
 
-/// Puts the parameters into the text of the right language, and says what does not fit.
-fn resolve(
-    spec: &TemplateSpec,
-    params: &[(String, String)],
-    locale: Option<&str>,
-    attachment: Option<MediaKind>,
-) -> Result<Template, Refusal> {
-    let bad = |problem: String| Refusal::BadTemplate(format!("`{}`: {problem}", spec.name));
-    if let Some((unknown, _)) = params.iter().find(|(name, _)| !spec.params.contains(name)) {
-        return Err(bad(format!("it has no parameter `{unknown}`")));
-    }
-    let mut ordered = Vec::with_capacity(spec.params.len());
-    for name in &spec.params {
-        let mut given = params.iter().filter(|(given, _)| given == name);
-        match (given.next(), given.next()) {
-            (Some((_, value)), None) if !value.trim().is_empty() => ordered.push((name.clone(), value.clone())),
-            (Some(_), None) => return Err(bad(format!("the parameter `{name}` is empty"))),
-            (Some(_), Some(_)) => return Err(bad(format!("the parameter `{name}` is given twice"))),
-            (None, _) => return Err(bad(format!("the parameter `{name}` is missing"))),
-        }
-    }
-    if spec.header != attachment && spec.header.is_some() {
-        let header = spec.header.map_or("", MediaKind::as_str);
-        return Err(bad(format!("its header needs an attachment of the kind {header}")));
-    }
-    let (language, text) = in_language(spec, locale).ok_or_else(|| bad("it has no text".to_owned()))?;
-    Ok(Template {
-        name: spec.name.clone(),
-        category: spec.category,
-        language: language.to_owned(),
-        body: fill(text, &ordered),
-        params: ordered,
-        header: spec.header,
-        buttons: spec.buttons.clone(),
-    })
-}
-
-/// The text for exactly this locale, for its language, or in the template's own language.
-fn in_language<'s>(spec: &'s TemplateSpec, locale: Option<&str>) -> Option<(&'s str, &'s str)> {
-    let plain = |tag: &str| tag.replace('_', "-").to_lowercase();
-    let primary = |tag: &str| plain(tag).split('-').next().unwrap_or_default().to_owned();
-    let find = |wanted: &dyn Fn(&str) -> bool| spec.texts.iter().find(|(language, _)| wanted(language));
-    let by_locale = locale.and_then(|locale| {
-        find(&|language| plain(language) == plain(locale))
-            .or_else(|| find(&|language| plain(language) == primary(locale)))
-            .or_else(|| find(&|language| primary(language) == primary(locale)))
-    });
-    let (language, text) = by_locale.or_else(|| spec.texts.get_key_value(&spec.language))?;
-    Some((language, text))
-}
-
-/// One pass over the text, so that a parameter which looks like a placeholder stays what it is.
-fn fill(text: &str, params: &[(String, String)]) -> String {
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        filled.push_str(before);
-        let Some((name, after)) = after.split_once('}') else {
-            rest = after;
-            break;
-        };
-        let value = params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        filled.push_str(value.unwrap_or_default());
-        rest = after;
-    }
-    filled.push_str(rest);
-    filled
-}
-
 fn guest_error(refusal: Refusal) -> SendError {
     match refusal {
         Refusal::UnknownCustomer(_) => SendError::UnknownCustomer,
@@ -448,48 +405,6 @@ fn guest_error(refusal: Refusal) -> SendError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::purpose::Category;
-
-    fn spec() -> TemplateSpec {
-        TemplateSpec {
-            name: "t".into(),
-            category: Category::Utility,
-            language: "en".into(),
-            params: vec!["name".into(), "item".into()],
-            header: None,
-            buttons: vec![],
-            texts: [("en", "{name}: {item}"), ("fr", "{name} : {item}"), ("pt-BR", "{item}, {name}")]
-                .map(|(language, text)| (language.to_owned(), text.to_owned()))
-                .into(),
-        }
-    }
-
-    fn params(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn a_template_is_filled_in_the_customers_language() {
-        let both = params(&[("item", "{name}"), ("name", "Zoé")]);
-        let body = |locale| resolve(&spec(), &both, locale, None).unwrap().body;
-        assert_eq!(body(Some("fr-FR")), "Zoé : {name}");
-        assert_eq!(body(Some("pt_PT")), "{name}, Zoé");
-        assert_eq!(body(Some("de")), "Zoé: {name}");
-        assert_eq!(body(None), "Zoé: {name}");
-    }
-
-    #[test]
-    fn parameters_have_to_be_complete_and_known() {
-        for wrong in
-            [&[("name", "Zoé")][..], &[("name", "a"), ("item", " ")], &[("name", "a"), ("item", "b"), ("x", "c")]]
-        {
-            assert!(matches!(resolve(&spec(), &params(wrong), None, None), Err(Refusal::BadTemplate(_))), "{wrong:?}");
-        }
-        let headed = TemplateSpec { header: Some(MediaKind::Image), ..spec() };
-        let both = params(&[("item", "b"), ("name", "a")]);
-        assert!(resolve(&headed, &both, None, None).is_err());
-        assert!(resolve(&headed, &both, None, Some(MediaKind::Image)).is_ok());
-    }
 
     #[test]
     fn only_e164_is_a_number() {

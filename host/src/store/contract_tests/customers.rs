@@ -156,7 +156,7 @@ pub(crate) async fn a_number_picks_the_choice(place: &dyn Place) {
     let world = open(place).await;
     put(&world, "ann", profile(&[NUMBER])).await;
     let mut asked = message("m");
-    let choice = |id: &str, label: &str| Choice { id: id.into(), label: label.into() };
+    let choice = |id: &str, label: &str| Choice::new(id, label);
     asked.content.choices = vec![choice("home", "Deliver home"), choice("shop", "Collect")];
     world.store.accept_message(asked.clone()).await.unwrap();
     begin(&*world.store, asked.id, 1, Channel::Sms).await;
