@@ -99,7 +99,10 @@ pub async fn start_with_page(
         ("plugins", tokio::spawn(plugin::watch(plugins.clone(), stop.clone()))),
         ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
         ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), shutdown.clone()))),
-        ("dispatch", tokio::spawn(dispatch::work(dispatch_parts.clone(), inlets.messages, hand.clone(), shutdown.clone()))),
+        (
+            "dispatch",
+            tokio::spawn(dispatch::work(dispatch_parts.clone(), inlets.messages, hand.clone(), shutdown.clone())),
+        ),
     ];
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });

@@ -114,14 +114,16 @@ async fn check(file: &std::path::Path, json: bool, target: &Target) -> Result<()
 /// A dry run in lines: the checks, each route with its price, what is shown, and what follows what.
 fn tell(foreseen: &Value) {
     let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("–").to_owned();
-    let list = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list =
+        |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
     for check in list(foreseen, "/checks") {
         say(format_args!("  {}: {}", text(&check, "/rule"), text(&check, "/why")));
     }
     if let Some(plan) = foreseen.get("plan") {
         say(step(plan));
         for route in list(plan, "/decision/routes") {
-            let taken = if route.get("taken") == Some(&Value::Bool(true)) { "taken".to_owned() } else { text(&route, "/code") };
+            let taken =
+                if route.get("taken") == Some(&Value::Bool(true)) { "taken".to_owned() } else { text(&route, "/code") };
             say(format_args!("  by {} ({taken}){}", text(&route, "/channel"), price(&route)));
         }
         if let Some(sms) = plan.pointer("/shown/sms").filter(|sms| sms.get("text").is_some()) {

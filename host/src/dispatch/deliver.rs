@@ -268,9 +268,7 @@ fn answer_change(
         }
     }
     let (next, waits) = match plan(&expected, &facts(parts, customer, now)) {
-        Plan::Wait { until, code, decision } => {
-            (Next::At(until), Some(Waiting { code: code.to_owned(), decision }))
-        }
+        Plan::Wait { until, code, decision } => (Next::At(until), Some(Waiting { code: code.to_owned(), decision })),
         _ => (Next::Now, None),
     };
     // That a taken message waits for its receipt goes without saying; why it falls back stays to be read meanwhile.

@@ -308,8 +308,12 @@ mod tests {
         assert_eq!(after("bakery", Some("queue"), Purpose::Reminder), (60, "fallback.tenant"));
         assert_eq!(after("bakery", None, Purpose::Alert), (5, "fallback.tenant.purpose"));
         let policy = fallback.policy(&message("bakery", None, Purpose::Alert));
-        assert_eq!((policy.lead.as_secs(), policy.doubt_whatsapp, policy.doubt_sms), (20, Doubt::FallBack, Doubt::Resend));
-        let own = NewMessage { fallback_after: Some(Duration::from_secs(7)), ..message("bakery", None, Purpose::Alert) };
+        assert_eq!(
+            (policy.lead.as_secs(), policy.doubt_whatsapp, policy.doubt_sms),
+            (20, Doubt::FallBack, Doubt::Resend)
+        );
+        let own =
+            NewMessage { fallback_after: Some(Duration::from_secs(7)), ..message("bakery", None, Purpose::Alert) };
         assert_eq!((fallback.policy(&own).after.as_secs(), fallback.policy(&own).after_from), (7, "the message"));
         assert_eq!(fallback.longest_wait().as_secs(), 3600);
     }
@@ -320,7 +324,9 @@ mod tests {
         assert_eq!((policy.after.as_secs(), policy.lead.as_secs(), policy.doubt_wait.as_secs()), (120, 30, 60));
         assert_eq!(policy.on, Cause::ALL);
         let (now, near) = (Timestamp(0), Some(Timestamp(30_000)));
-        assert!(policy.is_near(now, near) && !policy.is_near(now, Some(Timestamp(31_000))) && !policy.is_near(now, None));
+        assert!(
+            policy.is_near(now, near) && !policy.is_near(now, Some(Timestamp(31_000))) && !policy.is_near(now, None)
+        );
         assert_eq!(policy.at(now, Some(Timestamp(100_000))), Timestamp(70_000));
         assert_eq!(policy.at(now, near), now);
     }

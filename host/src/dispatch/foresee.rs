@@ -69,7 +69,10 @@ fn shown(record: &MessageRecord, facts: &Facts<'_>) -> Value {
         Ok((planned, _)) => body(&planned.body),
         Err(closed) => json!({ "nothing": closed.code, "why": closed.why }),
     };
-    allowed::channels(&record.message).map(|channel| (channel.as_str().to_owned(), on(channel))).collect::<serde_json::Map<_, _>>().into()
+    allowed::channels(&record.message)
+        .map(|channel| (channel.as_str().to_owned(), on(channel)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn body(body: &Rendition) -> Value {
@@ -103,7 +106,8 @@ fn step(plan: &Plan, at: Timestamp) -> Value {
 fn suppositions() -> [(&'static str, AttemptState, Option<AttemptFailure>); 7] {
     let failed = |code: &str, retry, sms| {
         let code = code.to_owned();
-        let failure = AttemptFailure { code, provider_code: None, detail: None, retry, sms, remember: Remember::Nothing };
+        let failure =
+            AttemptFailure { code, provider_code: None, detail: None, retry, sms, remember: Remember::Nothing };
         Some(failure)
     };
     let (no, later) = (Retry::Never, Retry::Later { after_ms: 0 });

@@ -102,7 +102,11 @@ fn after_acceptance(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -
     let close_at = since.plus(facts.settings.close_after());
     if record.cancel {
         let why = format!("{}; nothing more is done", too_late_to_cancel(last));
-        return if now >= close_at { Plan::Close { code: Some("cancelled") } } else { wait(close_at, "cancelled", &why) };
+        return if now >= close_at {
+            Plan::Close { code: Some("cancelled") }
+        } else {
+            wait(close_at, "cancelled", &why)
+        };
     }
     let policy = policy(record, facts);
     if let Some(at) = fallback_at(record, last, &policy, facts) {

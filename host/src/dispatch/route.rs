@@ -134,7 +134,11 @@ fn in_reserve(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Va
 const QUIET_HOURS: &str = "quiet-hours";
 
 /// A channel with everything that an attempt on it needs. `decision` holds the price's explanation for the moment.
-pub(super) fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(Box<Planned>, Vec<Check>), Closed> {
+pub(super) fn open(
+    record: &MessageRecord,
+    channel: Channel,
+    facts: &Facts<'_>,
+) -> Result<(Box<Planned>, Vec<Check>), Closed> {
     let message = &record.message;
     let (address, mut checks) = address(message, channel, facts)?;
     checks.extend(hours(message, channel, &address, facts)?);

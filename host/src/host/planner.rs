@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
-    domain::{customer::Customer, message::NewMessage},
     dispatch,
+    domain::{customer::Customer, message::NewMessage},
     ingress::Foresight,
 };
 

@@ -107,7 +107,10 @@ async fn foresee(state: &AppState, caller: &Caller, headers: &HeaderMap, body: B
     let asked = read(state, caller, headers, body).await?;
     if let Some(before) = state.store.message(&caller.tenant, asked.message.id).await? {
         let Taken { id, duplicate, .. } = repeated(&before.message, asked.message)?;
-        return Ok(answer(StatusCode::OK, &json!({ "dry_run": true, "taken": false, "id": id, "duplicate": duplicate })));
+        return Ok(answer(
+            StatusCode::OK,
+            &json!({ "dry_run": true, "taken": false, "id": id, "duplicate": duplicate }),
+        ));
     }
     let foreseen = match allowed(state, caller, asked).await {
         Ok(Allowed { message, checks, customer }) => {

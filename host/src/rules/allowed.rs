@@ -181,7 +181,9 @@ pub fn hours(
     {
         let (from, to, purpose) = (settings.quiet.from, settings.quiet.until, message.purpose.as_str());
         let place = zone.iana_name().unwrap_or("the customer's zone");
-        let why = format!("{name}: a {purpose} is not sent from {from} to {to} in {place} (rules.quiet); it waits until {until}");
+        let why = format!(
+            "{name}: a {purpose} is not sent from {from} to {to} in {place} (rules.quiet); it waits until {until}"
+        );
         return Err(Closed { until, why });
     }
     if !promotional {

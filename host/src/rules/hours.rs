@@ -177,7 +177,7 @@ impl Hours {
 
     /// The hours of a day, or why it has none.
     fn day(&self, place: Place<'_>, day: Date) -> Result<(&Promotional, &str), String> {
-        let valid = || self.0.iter().rev().filter(|table| table.holds(day));
+        let valid = || self.0.iter().rev().filter(move |table| table.holds(day));
         let find = |country: &str| {
             valid().find_map(|table| {
                 let entry = table.promotional.iter().find(|entry| entry.covers(country) && entry.holds(day))?;
@@ -270,7 +270,9 @@ impl<'de> Deserialize<'de> for DayOfWeek {
             "fri" => Weekday::Friday,
             "sat" => Weekday::Saturday,
             "sun" => Weekday::Sunday,
-            other => return Err(de::Error::custom(format!("`{other}` is no day; write mon, tue, wed, thu, fri, sat, sun"))),
+            other => {
+                return Err(de::Error::custom(format!("`{other}` is no day; write mon, tue, wed, thu, fri, sat, sun")));
+            }
         }))
     }
 }
@@ -292,7 +294,10 @@ impl Table {
         for holiday in &table.holidays {
             let day = holiday.day.as_deref().map(|day| format!("2024-{day}").parse::<Date>());
             if holiday.day.is_some() == holiday.easter.is_some() || day.is_some_and(|day| day.is_err()) {
-                return wrong(format!("[[holiday]] `{}` needs `day` as MM-DD, or `easter`, and one of them", holiday.name));
+                return wrong(format!(
+                    "[[holiday]] `{}` needs `day` as MM-DD, or `easter`, and one of them",
+                    holiday.name
+                ));
             }
         }
         for zone in &table.zones {
@@ -303,8 +308,9 @@ impl Table {
         let lists = table.promotional.iter().map(|entry| &entry.countries);
         let lists = lists.chain(table.holidays.iter().map(|entry| &entry.countries));
         let lists = lists.chain(table.zones.iter().map(|entry| &entry.countries));
-        let is_country = |text: &String| text == ELSEWHERE || (text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()));
-        match lists.flatten().find(|country| !is_country(country)) {
+        let is_country =
+            |text: &str| text == ELSEWHERE || (text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()));
+        match lists.flatten().find(|country| !is_country(country.as_str())) {
             Some(country) => wrong(format!("`{country}` is no country: write two capital letters such as FR, or *")),
             None => Ok(table),
         }
@@ -333,7 +339,8 @@ impl Zone {
 
 impl Holiday {
     fn is(&self, place: Place<'_>, day: Date) -> bool {
-        let of_region = || place.region.is_some_and(|region| self.regions.iter().any(|of| of.eq_ignore_ascii_case(region)));
+        let of_region =
+            || place.region.is_some_and(|region| self.regions.iter().any(|of| of.eq_ignore_ascii_case(region)));
         self.countries.iter().any(|of| of == place.country || of == ELSEWHERE)
             && (self.regions.is_empty() || of_region())
             && holds(self.valid_from, self.valid_until, day)
