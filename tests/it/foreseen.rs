@@ -12,9 +12,14 @@ async fn paul(setup: Setup) -> Host {
 }
 
 fn ready(more: Value) -> Value {
-    let body = "Your order {{order}} is ready.";
-    let template = json!({"name": "order_ready", "category": "utility", "language": "en", "params": {"order": "4821"}, "body": body});
-    let mut message = json!({"to": {"customer": "paul"}, "purpose": "alert", "because": {"reference": "order/4821"}, "template": template});
+    let template = json!({
+        "name": "order_ready", "category": "utility", "language": "en",
+        "params": {"order": "4821", "shop": "Bakery", "minutes": "2"},
+        "body": "Your order {{order}} at {{shop}} will be ready in {{minutes}} min.",
+    });
+    let mut message = json!({
+        "to": {"customer": "paul"}, "purpose": "alert", "because": {"reference": "order/4821"}, "template": template,
+    });
     for (name, value) in more.as_object().unwrap() {
         message[name] = value.clone();
     }
@@ -43,7 +48,7 @@ async fn a_dry_run_says_what_happens_and_nothing_happens() {
     assert_eq!(routes.len(), 2, "{plan:#}");
     assert!(routes.iter().all(|route| route["price_micros"].as_i64().is_some_and(|price| price > 0)), "{plan:#}");
     assert_eq!((&routes[0]["taken"], &routes[1]["code"]), (&json!(true), &json!("in-reserve")));
-    assert_eq!(plan["shown"]["sms"]["text"], "Your order 4821 is ready.");
+    assert_eq!(plan["shown"]["sms"]["text"], "Your order 4821 at Bakery will be ready in 2 min.");
     assert_eq!(plan["shown"]["sms"]["parts"], 1);
     assert_eq!((&plan["fallback"]["after_s"], &plan["fallback"]["from"]), (&json!(45), &json!("fallback.purpose")));
     let sms = follows(plan, "no receipt of delivery comes");
