@@ -41,6 +41,8 @@ pub struct Config {
     pub rules: rules::allowed::Settings,
     pub sms: sms::Settings,
     pub dispatch: dispatch::Settings,
+    /// When SMS follows WhatsApp, and when it does not.
+    pub fallback: dispatch::Fallback,
     pub prices: PriceSettings,
     #[serde(default)]
     pub accounts: channel::Accounts,
@@ -184,6 +186,8 @@ impl Config {
         }
         self.accounts.check()?;
         self.plugins.limits.check()?;
+        self.fallback.check()?;
+        self.rules.check()?;
         self.check_lease()?;
         self.retention.check(&self.rules, &self.store)?;
         let attempt_ms = self.http.timeout_ms;
@@ -218,10 +222,12 @@ impl Config {
     /// Settings that are allowed but fight each other, for the log.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.dispatch.fallback_after_s * 1000 <= self.http.timeout_ms {
+        let shortest = self.fallback.shortest_after();
+        if shortest <= std::time::Duration::from_millis(self.http.timeout_ms) {
             warnings.push(format!(
-                "dispatch.fallback-after-s ({} s) is not longer than http.timeout-ms ({} ms): SMS may follow while WhatsApp is still answering",
-                self.dispatch.fallback_after_s, self.http.timeout_ms
+                "fallback.after-s ({} s, where it is shortest) is not longer than http.timeout-ms ({} ms): SMS may follow while WhatsApp is still answering",
+                shortest.as_secs(),
+                self.http.timeout_ms
             ));
         }
         if self.server.grace_s * 1000 <= self.http.timeout_ms {
@@ -242,7 +248,7 @@ impl Config {
     }
 }
 
-/// The path of a setting that an environment variable names: `RELAIS_DISPATCH__FALLBACK_AFTER_S` is `dispatch.fallback-after-s`.
+/// The path of a setting that an environment variable names: `RELAIS_FALLBACK__AFTER_S` is `fallback.after-s`.
 fn setting(name: &str) -> Option<Vec<String>> {
     let rest = name.strip_prefix(ENV_PREFIX)?;
     rest.contains("__").then(|| rest.split("__").map(|part| part.to_lowercase().replace('_', "-")).collect())
@@ -309,18 +315,21 @@ mod tests {
         assert_eq!(config.dispatch, dispatch::Settings::default());
         assert_eq!(config.rules, rules::allowed::Settings::default());
         assert_eq!(config.retention, retention::Settings::default());
+        // Written out for whoever reads them, and the same as what holds where nothing is said.
+        let said = dispatch::Fallback::default().everything();
+        assert_eq!(config.fallback, said);
     }
 
     #[test]
     fn a_misspelt_key_is_named() {
-        let error = load("[dispatch]\nfallback-aftr-s = 3", &[]).unwrap_err().to_string();
-        assert!(error.contains("fallback-aftr-s"), "{error}");
+        let error = load("[fallback]\naftr-s = 3", &[]).unwrap_err().to_string();
+        assert!(error.contains("aftr-s"), "{error}");
     }
 
     #[test]
     fn the_environment_is_over_the_file() {
-        let over = [("RELAIS_DISPATCH__FALLBACK_AFTER_S", "7"), ("RELAIS_INGRESS__OPEN", "true"), ("RELAIS_LOG", "x")];
-        assert_eq!(load("", &over).unwrap().dispatch.fallback_after_s, 7);
+        let over = [("RELAIS_FALLBACK__AFTER_S", "7"), ("RELAIS_INGRESS__OPEN", "true"), ("RELAIS_LOG", "x")];
+        assert_eq!(load("", &over).unwrap().fallback.after_s, Some(7));
         assert!(load("", &[("RELAIS_DISPATCH__NO_SUCH", "7"), ("RELAIS_INGRESS__OPEN", "true")]).is_err());
     }
 

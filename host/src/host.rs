@@ -1,6 +1,7 @@
 //! A host, put together: the store in the middle, the stages around it, one listener in front.
 
 mod directory;
+mod planner;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use crate::{
     store::{Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
 };
 use directory::PluginDirectory;
+use planner::Planner;
 
 /// A host that runs.
 pub struct Running {
@@ -57,6 +59,7 @@ pub async fn start_with_page(
     phones: Option<String>,
 ) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
+    let config = Config { rules: config.rules.with_hours().map_err(anyhow::Error::msg)?, ..config };
     let (hand, inlets) = handover::handover(config.store.handover_max, config.store.watch_lag_max);
     let store = open_store(&config, &hand, &clock).await?;
     let secret = store.host_secret();
@@ -73,7 +76,8 @@ pub async fn start_with_page(
         alerts: run::Alerts::default(),
         lateness: lateness.clone(),
     };
-    let dispatch_parts = dispatch::Parts {
+    let dispatching = dispatch::Settings { fallback: config.fallback.clone(), ..config.dispatch.clone() };
+    let dispatch_parts = Arc::new(dispatch::Parts {
         store: store.clone(),
         clock: clock.clone(),
         providers: providers(&config)?,
@@ -82,9 +86,9 @@ pub async fn start_with_page(
         rules: config.rules.clone(),
         attempt_timeout: std::time::Duration::from_millis(config.http.timeout_ms),
         circuits: dispatch::Circuits::default(),
-        pace: dispatch::Pace::new(&config.dispatch),
-        settings: config.dispatch.clone(),
-    };
+        pace: dispatch::Pace::new(&dispatching),
+        settings: dispatching,
+    });
     let tenants = config.ingress.keys.iter().map(|key| key.tenant.clone());
     let tenants = tenants.chain([config.plugins.tenant.clone(), TenantId::default_tenant()]);
     let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
@@ -95,10 +99,14 @@ pub async fn start_with_page(
         ("plugins", tokio::spawn(plugin::watch(plugins.clone(), stop.clone()))),
         ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
         ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), shutdown.clone()))),
-        ("dispatch", tokio::spawn(dispatch::work(dispatch_parts, inlets.messages, hand.clone(), shutdown.clone()))),
+        (
+            "dispatch",
+            tokio::spawn(dispatch::work(dispatch_parts.clone(), inlets.messages, hand.clone(), shutdown.clone())),
+        ),
     ];
 
-    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones)?;
+    let foresight = Arc::new(Planner { parts: dispatch_parts });
+    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight)?;
     let router = router.layer(axum::Extension(lateness));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
@@ -164,6 +172,7 @@ fn router(
     quotas: &Arc<ingress::quota::Quotas>,
     stop: &CancellationToken,
     phones: Option<String>,
+    foresight: Arc<Planner>,
 ) -> anyhow::Result<Router> {
     let state = ingress::AppState {
         store: store.clone(),
@@ -174,6 +183,7 @@ fn router(
         rules: Arc::new(config.rules.clone()),
         counters: Arc::default(),
         quotas: quotas.clone(),
+        foresight,
         closing: stop.clone(),
     };
     let listeners = plugins.clone();

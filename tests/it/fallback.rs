@@ -172,7 +172,7 @@ async fn doubt_that_no_receipt_clears_up_sends_again_where_the_operator_says_so(
 
 #[tokio::test]
 async fn doubt_holds_where_the_operator_says_so_and_sms_follows_in_its_time() {
-    let host = paul(Setup::tester().with("dispatch.doubt-whatsapp = \"hold\"")).await;
+    let host = paul(Setup::tester().with("fallback.doubt-whatsapp = \"hold\"")).await;
     host.sim.trouble(json!({"kind": "reset", "times": 1})).await;
     host.sim.trouble(json!({"kind": "silent-loss", "times": 1})).await;
     let id = send(&host, json!({"fallback-after-s": 600})).await;

@@ -30,6 +30,7 @@ mod doctor;
 mod duplicates;
 mod fairness;
 mod fallback;
+mod foreseen;
 mod hostile;
 mod http;
 mod ingress;

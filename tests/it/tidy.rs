@@ -197,7 +197,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 14] = [
+const SETTINGS: [(&str, &[&str]); 16] = [
     ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/settings.rs", &["Settings"]),
@@ -205,7 +205,9 @@ const SETTINGS: [(&str, &[&str]); 14] = [
     ("store/postgres/settings.rs", &["Settings"]),
     ("run/settings.rs", &["Settings"]),
     ("rules/allowed.rs", &["Settings"]),
+    ("rules/hours.rs", &["Quiet"]),
     ("dispatch/settings.rs", &["Settings"]),
+    ("dispatch/fallback.rs", &["Fallback"]),
     ("retention.rs", &["Settings"]),
     ("plugin/settings.rs", &["Settings", "CompileSettings", "LimitSettings", "CapSettings", "CapTable"]),
     ("plugin/budget.rs", &["Budget"]),

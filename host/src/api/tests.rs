@@ -74,6 +74,15 @@ impl Directory for OnePlugin {
     }
 }
 
+/// What would become of messages is the dispatcher's to say, and is tested from outside.
+struct NoForesight;
+
+impl crate::ingress::Foresight for NoForesight {
+    fn foresee(&self, _: crate::domain::message::NewMessage, _: Option<&crate::domain::customer::Customer>) -> Value {
+        Value::Null
+    }
+}
+
 struct World {
     state: AppState,
     router: Router,
@@ -105,6 +114,7 @@ fn world() -> World {
         rules: Arc::new(rules::allowed::Settings::default()),
         counters: Arc::default(),
         quotas: Arc::new(crate::ingress::quota::Quotas::new(&Settings::default(), [])),
+        foresight: Arc::new(NoForesight),
         closing: tokio_util::sync::CancellationToken::new(),
     };
     let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));

@@ -120,9 +120,7 @@ async fn step(parts: &Parts, record: &MessageRecord) -> store::Result<Step> {
             }
             return attempt(parts, record, *planned, customer.as_deref(), now).await;
         }
-        Plan::Wait { until, code, why } => {
-            MessageChangeKind::Hold { code: code.to_owned(), decision: serde_json::json!({ "why": why }), until }
-        }
+        Plan::Wait { until, code, decision } => MessageChangeKind::Hold { code: code.to_owned(), decision, until },
         Plan::Doubt { no } => {
             let detail = "the host stopped after the attempt was written down and before its answer was".to_owned();
             answer_change(parts, record, no, Answer::Unknown { detail }, customer.as_deref(), now)
@@ -138,7 +136,7 @@ async fn step(parts: &Parts, record: &MessageRecord) -> store::Result<Step> {
     })
 }
 
-fn facts<'a>(parts: &'a Parts, customer: Option<&'a Customer>, now: Timestamp) -> Facts<'a> {
+pub(super) fn facts<'a>(parts: &'a Parts, customer: Option<&'a Customer>, now: Timestamp) -> Facts<'a> {
     Facts {
         now,
         customer,
@@ -280,10 +278,7 @@ fn answer_change(
         }
     }
     let (next, waits) = match plan(&expected, &facts(parts, customer, now)) {
-        Plan::Wait { until, code, why } => {
-            let waits = Waiting { code: code.to_owned(), decision: serde_json::json!({ "why": why }) };
-            (Next::At(until), Some(waits))
-        }
+        Plan::Wait { until, code, decision } => (Next::At(until), Some(Waiting { code: code.to_owned(), decision })),
         _ => (Next::Now, None),
     };
     // That a taken message waits for its receipt goes without saying; why it falls back stays to be read meanwhile.

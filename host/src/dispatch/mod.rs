@@ -14,6 +14,8 @@
 mod circuit;
 mod deliver;
 mod due;
+mod fallback;
+mod foresee;
 mod pace;
 mod plan;
 mod queue;
@@ -27,8 +29,10 @@ use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 pub use circuit::Circuits;
+pub use fallback::{Cause, Doubt, Fallback, NearDeadline, Policy};
+pub use foresee::foresee;
 pub use pace::Pace;
-pub use settings::{Doubt, Settings};
+pub use settings::Settings;
 
 use crate::{
     channel::{Provider, price},
@@ -67,8 +71,8 @@ pub struct Parts {
 
 /// Dispatches until it is to stop; then begins no new attempt, lets those that are being made end while there is time, and
 /// returns.
-pub async fn work(parts: Parts, inlet: Inlet<MessageRecord>, handover: Handover, shutdown: Shutdown) {
-    let parts = Arc::new(parts);
+pub async fn work(parts: impl Into<Arc<Parts>>, inlet: Inlet<MessageRecord>, handover: Handover, shutdown: Shutdown) {
+    let parts = parts.into();
     Dispatcher {
         queue: Queue::new(parts.settings.in_memory_max, parts.settings.concurrent_max),
         parts,

@@ -69,13 +69,15 @@ const PAIRS_MAX: usize = 100_000;
 
 impl Pace {
     pub fn new(settings: &Settings) -> Pace {
-        let per_second =
-            |rate: u32| Rate { interval_us: 1_000_000 / i64::from(rate.max(1)), burst: i64::from(rate.max(1)) };
+        let per_second = |rate: u32, burst: u32| Rate {
+            interval_us: 1_000_000 / i64::from(rate.max(1)),
+            burst: i64::from(if burst == 0 { rate.max(1) } else { burst }),
+        };
         Pace {
             state: Mutex::default(),
             held: tokio::sync::Mutex::default(),
-            whatsapp: per_second(settings.whatsapp_per_second),
-            sms: per_second(settings.sms_per_second),
+            whatsapp: per_second(settings.whatsapp_per_second, settings.whatsapp_burst),
+            sms: per_second(settings.sms_per_second, settings.sms_burst),
             pair: Rate {
                 interval_us: i64::try_from(settings.pair_interval_s.saturating_mul(1_000_000)).unwrap_or(i64::MAX),
                 burst: i64::from(settings.pair_burst.max(1)),
@@ -184,6 +186,14 @@ mod tests {
             Ok(()),
             "another account has its own pace"
         );
+    }
+
+    #[test]
+    fn a_burst_is_what_the_operator_says_it_is() {
+        let settings = Settings { sms_per_second: 10, sms_burst: 2, ..Settings::default() };
+        let pace = Pace::new(&settings);
+        let at = |ms| pace.take("a", Channel::Sms, "+331", Timestamp(ms));
+        assert_eq!((at(0), at(0), at(0)), (Ok(()), Ok(()), Err(Timestamp(100))));
     }
 
     #[test]

@@ -8,19 +8,20 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{Doubt, Settings, circuit::Circuits, route};
+use super::{Cause, Doubt, NearDeadline, Policy, Settings, circuit::Circuits, route};
 use crate::{
     channel::{Provider, Rendition, price, sms},
     clock::Timestamp,
     domain::{
         customer::{Channel, Customer},
-        message::{Attempt, AttemptFailure, MessageRecord, Next, Remember, Retry, SmsPolicy, SmsVerdict},
+        message::{Attempt, AttemptFailure, MessageRecord, Next, Remember, Retry, SmsPolicy},
         status::{AttemptState, MessageState},
     },
     rules::{allowed, allowed::is_marketing},
 };
 
 /// What the plan is made from, besides the message.
+#[derive(Clone, Copy)]
 pub(super) struct Facts<'a> {
     pub now: Timestamp,
     pub customer: Option<&'a Customer>,
@@ -37,7 +38,7 @@ pub(super) enum Plan {
     /// Write down this attempt, then make it.
     Attempt(Box<Planned>),
     /// Nothing before then.
-    Wait { until: Timestamp, code: &'static str, why: String },
+    Wait { until: Timestamp, code: &'static str, decision: serde_json::Value },
     /// An attempt was written down and its answer never: it may have been made.
     Doubt { no: u32 },
     /// It ends here.
@@ -66,7 +67,7 @@ pub(super) fn plan(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
         if record.cancel {
             return settle(MessageState::Cancelled, "cancelled", "it was cancelled before anything was sent");
         }
-        return deadline(record, now).unwrap_or_else(|| route::first(record, facts));
+        return deadline(record, now).unwrap_or_else(|| first(record, facts));
     };
     match last.state {
         AttemptState::Delivered | AttemptState::Read => Plan::Close { code: None },
@@ -77,21 +78,47 @@ pub(super) fn plan(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
     }
 }
 
+/// Nothing was sent yet. Where the deadline leaves WhatsApp no time, the policy says which way it goes.
+fn first(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
+    let policy = policy(record, facts);
+    let near = record.message.sms == SmsPolicy::Fallback && policy.is_near(facts.now, record.message.expires);
+    match policy.near_deadline {
+        NearDeadline::Sms if near => {
+            let why = format!("less than {} s are left before its deadline: SMS first", policy.lead.as_secs());
+            route::sms_first(record, facts, &why)
+        }
+        NearDeadline::Both | NearDeadline::Whatsapp | NearDeadline::Sms => route::first(record, facts),
+    }
+}
+
+fn policy(record: &MessageRecord, facts: &Facts<'_>) -> Policy {
+    facts.settings.fallback.policy(&record.message)
+}
+
 /// The provider has it. Only a receipt ends the fallback timer.
 fn after_acceptance(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Plan {
     let now = facts.now;
     let since = since(record, last, facts);
     let close_at = since.plus(facts.settings.close_after());
     if record.cancel {
-        return wait_or_close(close_at, now, "cancelled");
+        let why = format!("{}; nothing more is done", too_late_to_cancel(last));
+        return if now >= close_at {
+            Plan::Close { code: Some("cancelled") }
+        } else {
+            wait(close_at, "cancelled", &why)
+        };
     }
-    if let Some(at) = fallback_at(record, last, facts) {
+    let policy = policy(record, facts);
+    if let Some(at) = fallback_at(record, last, &policy, facts) {
+        let from = policy.after_from;
         if now >= at {
             let waited = now.since(since).as_secs();
-            let why = format!("no receipt of delivery {waited} s after {} took it", last.provider);
+            let why = format!("no receipt of delivery {waited} s after {} took it ({from})", last.provider);
             return route::sms(record, facts, &why);
         }
-        return wait(at, "waiting-for-receipt", "SMS follows if no receipt of delivery comes");
+        let after = at.since(since).as_secs();
+        let why = format!("SMS follows if no receipt of delivery comes within {after} s ({from})");
+        return wait(at, "waiting-for-receipt", &why);
     }
     match record.message.expires {
         Some(expires) if now >= expires => settle(
@@ -107,14 +134,18 @@ fn after_acceptance(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -
 /// The answer was lost: first a receipt may clear it up, then the operator's policy decides.
 fn after_doubt(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Plan {
     let now = facts.now;
-    let cleared_by = since(record, last, facts).plus(Duration::from_secs(facts.settings.doubt_wait_s));
+    let policy = policy(record, facts);
+    let cleared_by = since(record, last, facts).plus(policy.doubt_wait);
     if now < cleared_by {
         return wait(cleared_by, "uncertain", "the provider's answer was lost; a receipt may still clear it up");
     }
     if record.cancel {
         return after_acceptance(record, last, facts);
     }
-    let resend = facts.settings.doubt(last.channel) == Doubt::Resend
+    if policy.doubt(last.channel) == Doubt::FallBack && last.channel == Channel::Whatsapp && sms_is_left(record) {
+        return route::sms(record, facts, "the provider's answer was lost and no receipt came: it may arrive twice");
+    }
+    let resend = policy.doubt(last.channel) == Doubt::Resend
         && tries(record, last.channel) < facts.settings.attempts_max
         && deadline(record, now).is_none();
     if resend {
@@ -149,7 +180,7 @@ fn after_failure(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> P
         }
         Retry::Later { after_ms } if tries(record, last.channel) < facts.settings.attempts_max => {
             let at = retry_at(record, last, after_ms, facts);
-            let too_late = last_moment(record, last, facts.settings).is_some_and(|moment| at > moment);
+            let too_late = last_moment(record, last, &policy(record, facts)).is_some_and(|moment| at > moment);
             if !too_late {
                 if now < at {
                     return wait(at, "busy", &format!("{} is busy ({}): again then", last.provider, failure.code));
@@ -159,7 +190,7 @@ fn after_failure(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> P
         }
         Retry::Later { .. } | Retry::AsTemplate | Retry::Never => {}
     }
-    if sms_helps(record, last, failure) {
+    if sms_helps(record, last, failure, &policy(record, facts)) {
         let why =
             format!("{}: {}", failure.code, failure.detail.as_deref().unwrap_or("it will not arrive on WhatsApp"));
         return route::sms(record, facts, &why);
@@ -172,16 +203,14 @@ fn provider_code(failure: &AttemptFailure) -> &str {
     failure.provider_code.as_deref().unwrap_or(&failure.code)
 }
 
-/// Whether SMS is the next step after this failure.
-fn sms_helps(record: &MessageRecord, last: &Attempt, failure: &AttemptFailure) -> bool {
+/// Whether SMS is the next step after this failure. That a provider is busy is only asked once trying again is over.
+fn sms_helps(record: &MessageRecord, last: &Attempt, failure: &AttemptFailure, policy: &Policy) -> bool {
     let possible = last.channel == Channel::Whatsapp && sms_is_left(record);
     possible
-        && match failure.sms {
-            // `Late` is only asked once trying again on WhatsApp is over.
-            SmsVerdict::Yes | SmsVerdict::Late => true,
-            SmsVerdict::Transactional => !is_marketing(&record.message),
-            SmsVerdict::No => false,
-        }
+        && Cause::of(failure.sms).is_some_and(|cause| {
+            // What is held back as advertising is not sent by another way.
+            policy.follows(cause) && !(cause == Cause::HeldBack && is_marketing(&record.message))
+        })
 }
 
 fn sms_is_left(record: &MessageRecord) -> bool {
@@ -189,28 +218,41 @@ fn sms_is_left(record: &MessageRecord) -> bool {
 }
 
 /// When SMS follows an attempt on WhatsApp of whose delivery nothing is heard.
-fn fallback_at(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> Option<Timestamp> {
-    if last.channel != Channel::Whatsapp || !sms_is_left(record) {
+fn fallback_at(record: &MessageRecord, last: &Attempt, policy: &Policy, facts: &Facts<'_>) -> Option<Timestamp> {
+    if last.channel != Channel::Whatsapp || !sms_is_left(record) || !policy.follows(Cause::NoReceipt) {
         return None;
     }
-    let (since, settings) = (since(record, last, facts), facts.settings);
-    let at = since.plus(record.message.fallback_after.unwrap_or(settings.fallback_after()));
-    match record.message.expires {
-        // An SMS at the deadline would be late: it goes out a little before, but gives WhatsApp its chance.
-        Some(expires) => Some(at.min(expires.minus(Duration::from_secs(settings.deadline_lead_s)).max(since))),
-        None => Some(at),
+    // It had no time of its own from the beginning, and the policy says that it goes by WhatsApp all the same.
+    let near = policy.is_near(last.planned, record.message.expires);
+    if near && policy.near_deadline == NearDeadline::Whatsapp {
+        return None;
     }
+    Some(policy.at(since(record, last, facts), record.message.expires))
 }
 
 /// After this moment trying again on WhatsApp would cost the SMS its chance to be in time.
-fn last_moment(record: &MessageRecord, last: &Attempt, settings: &Settings) -> Option<Timestamp> {
+fn last_moment(record: &MessageRecord, last: &Attempt, policy: &Policy) -> Option<Timestamp> {
     let first = record.attempts.first().map_or(last.planned, |attempt| attempt.planned);
-    let fallback = (last.channel == Channel::Whatsapp && sms_is_left(record))
-        .then(|| first.plus(record.message.fallback_after.unwrap_or(settings.fallback_after())));
+    let fallback = (last.channel == Channel::Whatsapp && sms_is_left(record) && policy.follows(Cause::Busy))
+        .then(|| first.plus(policy.after));
     match (fallback, record.message.expires) {
         (Some(fallback), Some(expires)) => Some(fallback.min(expires)),
         (fallback, expires) => fallback.or(expires),
     }
+}
+
+/// Why an attempt stays as it is although its message was cancelled.
+fn too_late_to_cancel(last: &Attempt) -> String {
+    let what = match last.state {
+        AttemptState::Uncertain => "may have taken it",
+        _ => "had taken it",
+    };
+    format!(
+        "it was cancelled after {} {what} (attempt {} by {}), which cannot be called back",
+        last.provider,
+        last.no,
+        last.channel.as_str()
+    )
 }
 
 fn retry_at(record: &MessageRecord, last: &Attempt, after_ms: u64, facts: &Facts<'_>) -> Timestamp {
@@ -250,7 +292,7 @@ fn deadline(record: &MessageRecord, now: Timestamp) -> Option<Plan> {
 }
 
 fn wait(until: Timestamp, code: &'static str, why: &str) -> Plan {
-    Plan::Wait { until, code, why: why.to_owned() }
+    Plan::Wait { until, code, decision: json!({ "why": why }) }
 }
 
 fn wait_or_close(close_at: Timestamp, now: Timestamp, code: &'static str) -> Plan {

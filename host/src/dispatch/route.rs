@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::plan::{Facts, Plan, Planned};
 use crate::{
     channel::{Provider, Rendition, phone, price, sms, whatsapp},
+    clock::Timestamp,
     domain::{
         customer::Channel,
         message::{Attempt, MessageRecord, NewMessage},
@@ -26,18 +27,30 @@ pub(super) fn again(record: &MessageRecord, channel: Channel, facts: &Facts<'_>,
     along(record, std::iter::once(channel).chain(others), facts, why)
 }
 
+/// SMS before WhatsApp, for a message that leaves WhatsApp no time.
+pub(super) fn sms_first(record: &MessageRecord, facts: &Facts<'_>, why: &str) -> Plan {
+    let channels: Vec<Channel> = allowed::channels(&record.message).collect();
+    along(record, channels.into_iter().rev(), facts, why)
+}
+
 /// SMS, after WhatsApp did not deliver.
 pub(super) fn sms(record: &MessageRecord, facts: &Facts<'_>, why: &str) -> Plan {
     along(record, std::iter::once(Channel::Sms), facts, why)
 }
 
 /// Why a channel is not taken.
-struct Closed {
-    code: String,
-    why: String,
+pub(super) struct Closed {
+    pub code: String,
+    pub why: String,
     checks: Vec<Check>,
     /// It will open again then.
-    opens: Option<crate::clock::Timestamp>,
+    opens: Option<Timestamp>,
+}
+
+impl Closed {
+    fn weight(&self, channel: Channel) -> Value {
+        json!({ "channel": channel, "taken": false, "code": self.code, "why": self.why })
+    }
 }
 
 impl From<Refusal> for Closed {
@@ -46,26 +59,29 @@ impl From<Refusal> for Closed {
     }
 }
 
-fn along(record: &MessageRecord, channels: impl Iterator<Item = Channel>, facts: &Facts<'_>, why: &str) -> Plan {
+fn along(record: &MessageRecord, mut channels: impl Iterator<Item = Channel>, facts: &Facts<'_>, why: &str) -> Plan {
     let mut weighed: Vec<Value> = Vec::new();
     let mut checks: Vec<Check> = Vec::new();
     let mut closed: Option<Closed> = None;
-    for channel in channels {
+    while let Some(channel) = channels.next() {
         match open(record, channel, facts) {
             Ok((mut planned, passed)) => {
                 checks.extend(passed);
-                weighed.push(json!({
-                    "channel": channel, "taken": true, "account": account_key(&*planned.provider), "rendition": planned.rendition,
-                    "parts": planned.parts, "price_micros": planned.price_micros, "price": planned.decision,
-                }));
+                weighed.push(weight(&planned, true));
+                weighed.extend(channels.map(|other| in_reserve(record, other, facts)));
                 planned.decision = json!({ "why": why, "checks": checks, "routes": weighed });
                 return Plan::Attempt(planned);
             }
             Err(refused) => {
-                weighed.push(json!({ "channel": channel, "taken": false, "code": refused.code, "why": refused.why }));
+                weighed.push(refused.weight(channel));
                 checks.extend(refused.checks.iter().cloned());
-                // A consent that is missing says more than an address that is: it is what the message should show.
-                if closed.as_ref().is_none_or(|before| before.code == "no-address") {
+                // One that opens again is worth waiting for. Of the others a consent that is missing says more than an address
+                // that is: it is what the message should show.
+                let says_more = closed.as_ref().is_none_or(|before| match (before.opens, refused.opens) {
+                    (None, opens) => opens.is_some() || before.code == "no-address",
+                    (Some(before), opens) => opens.is_some_and(|opens| opens < before),
+                });
+                if says_more {
                     closed = Some(refused);
                 }
             }
@@ -73,16 +89,59 @@ fn along(record: &MessageRecord, channels: impl Iterator<Item = Channel>, facts:
     }
     let decision = json!({ "why": why, "checks": checks, "routes": weighed });
     match closed {
-        Some(Closed { opens: Some(until), why, .. }) => Plan::Wait { until, code: "provider-down", why },
+        Some(Closed { opens: Some(until), code, why, .. }) => later(record, until, &code, why, decision),
         Some(closed) => Plan::Settle { state: MessageState::Failed, code: closed.code, decision },
         None => Plan::Settle { state: MessageState::Failed, code: "no-route".to_owned(), decision },
     }
 }
 
+/// Nothing is open now, and something will be: worth waiting for unless the message is of no use by then.
+fn later(record: &MessageRecord, until: Timestamp, code: &str, why: String, mut decision: Value) -> Plan {
+    if let Some(members) = decision.as_object_mut() {
+        members.insert("why".to_owned(), Value::String(why));
+    }
+    let quiet = code == QUIET_HOURS;
+    if quiet && record.message.expires.is_some_and(|expires| expires <= until) {
+        return Plan::Settle { state: MessageState::Expired, code: code.to_owned(), decision };
+    }
+    Plan::Wait { until, code: if quiet { QUIET_HOURS } else { "provider-down" }, decision }
+}
+
+/// A route as the decision shows it: what it would be on the channel, and what that costs.
+fn weight(planned: &Planned, taken: bool) -> Value {
+    json!({
+        "channel": planned.channel, "taken": taken, "account": account_key(&*planned.provider), "rendition": planned.rendition,
+        "parts": planned.parts, "price_micros": planned.price_micros, "price": planned.decision,
+    })
+}
+
+/// A channel that is not needed unless the one that is taken does not deliver: shown with its price, or with what closes it.
+fn in_reserve(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Value {
+    match open(record, channel, facts) {
+        Ok((planned, _)) => {
+            let mut weight = weight(&planned, false);
+            if let Some(members) = weight.as_object_mut() {
+                members.insert("code".to_owned(), json!("in-reserve"));
+                members.insert("why".to_owned(), json!("it is taken where the one before it does not deliver"));
+            }
+            weight
+        }
+        Err(refused) => refused.weight(channel),
+    }
+}
+
+/// The code of a message that waits for the hours in which it may go out.
+const QUIET_HOURS: &str = "quiet-hours";
+
 /// A channel with everything that an attempt on it needs. `decision` holds the price's explanation for the moment.
-fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(Box<Planned>, Vec<Check>), Closed> {
+pub(super) fn open(
+    record: &MessageRecord,
+    channel: Channel,
+    facts: &Facts<'_>,
+) -> Result<(Box<Planned>, Vec<Check>), Closed> {
     let message = &record.message;
-    let (address, checks) = address(message, channel, facts)?;
+    let (address, mut checks) = address(message, channel, facts)?;
+    checks.extend(hours(message, channel, &address, facts)?);
     let provider = account(channel, facts)?;
     let (body, rendition, parts, category) = match channel {
         Channel::Whatsapp => on_whatsapp(record, facts)?,
@@ -150,6 +209,16 @@ fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<
         return Err(Closed { code: code.to_owned(), why, checks, opens: None });
     }
     Ok((address.address.clone(), checks))
+}
+
+/// Whether this is an hour in which the message may go out, where the customer is.
+fn hours(message: &NewMessage, channel: Channel, address: &str, facts: &Facts<'_>) -> Result<Option<Check>, Closed> {
+    allowed::hours(message, facts.customer, channel, address, facts.now, facts.rules).map_err(|quiet| Closed {
+        code: QUIET_HOURS.to_owned(),
+        checks: vec![Check::refused(QUIET_HOURS, quiet.why.clone())],
+        why: quiet.why,
+        opens: Some(quiet.until),
+    })
 }
 
 /// The first account of the channel that does not rest.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::customer::Channel;
+use super::Fallback;
 
 /// Times are in seconds, so that they read well in the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,16 +17,6 @@ pub struct Settings {
     pub in_memory_max: usize,
     /// How often it is looked whether the store has messages that nobody told of.
     pub sweep_s: u64,
-    /// SMS follows when no receipt of delivery came after this time, where the message does not say it itself. Two minutes:
-    /// WhatsApp delivers to a phone that is online within seconds.
-    pub fallback_after_s: u64,
-    /// The SMS goes out this long before a message's deadline, where that is sooner than the fallback.
-    pub deadline_lead_s: u64,
-    /// How long a receipt may clear up a lost answer before the doubt is acted upon.
-    pub doubt_wait_s: u64,
-    /// What doubt does on each channel.
-    pub doubt_whatsapp: Doubt,
-    pub doubt_sms: Doubt,
     /// Attempts on one channel, the first included, when the provider is busy.
     pub attempts_max: u32,
     /// Pause before the second attempt; doubles each time, `Retry-After` is honoured.
@@ -41,19 +31,15 @@ pub struct Settings {
     pub whatsapp_per_second: u32,
     /// Messages per second and SMS account.
     pub sms_per_second: u32,
+    /// How many of each may go at once after a rest; 0: a second's worth.
+    pub whatsapp_burst: u32,
+    pub sms_burst: u32,
     /// Seconds per message to one WhatsApp recipient, and how many may be borrowed from the future (`channels.md` §1.12).
     pub pair_interval_s: u64,
     pub pair_burst: u32,
-}
-
-/// What follows when a provider's answer was lost and no receipt cleared it up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Doubt {
-    /// Send again: the customer may get it twice.
-    Resend,
-    /// Wait for a receipt: the customer may get it not at all, or by SMS once `fallback-after` has passed.
-    Hold,
+    /// Tables of their own in the configuration: [fallback].
+    #[serde(skip)]
+    pub(crate) fallback: Fallback,
 }
 
 impl Default for Settings {
@@ -62,11 +48,6 @@ impl Default for Settings {
             concurrent_max: 256,
             in_memory_max: 10_000,
             sweep_s: 5,
-            fallback_after_s: 120,
-            deadline_lead_s: 30,
-            doubt_wait_s: 60,
-            doubt_whatsapp: Doubt::Resend,
-            doubt_sms: Doubt::Resend,
             attempts_max: 6,
             retry_first_s: 2,
             retry_longest_s: 300,
@@ -74,17 +55,16 @@ impl Default for Settings {
             account_rest_s: 60,
             whatsapp_per_second: 80,
             sms_per_second: 50,
+            whatsapp_burst: 0,
+            sms_burst: 0,
             pair_interval_s: 6,
             pair_burst: 45,
+            fallback: Fallback::default(),
         }
     }
 }
 
 impl Settings {
-    pub fn fallback_after(&self) -> Duration {
-        Duration::from_secs(self.fallback_after_s)
-    }
-
     pub(super) fn sweep(&self) -> Duration {
         Duration::from_secs(self.sweep_s.max(1))
     }
@@ -95,16 +75,7 @@ impl Settings {
 
     /// The longest of the waits that are counted in minutes.
     pub fn longest_wait(&self) -> Duration {
-        Duration::from_secs(
-            self.fallback_after_s.max(self.doubt_wait_s).max(self.retry_longest_s).max(self.account_rest_s),
-        )
-    }
-
-    pub fn doubt(&self, channel: Channel) -> Doubt {
-        match channel {
-            Channel::Whatsapp => self.doubt_whatsapp,
-            Channel::Sms => self.doubt_sms,
-        }
+        Duration::from_secs(self.retry_longest_s.max(self.account_rest_s)).max(self.fallback.longest_wait())
     }
 
     /// Doubles with each attempt on the channel, up to the longest.

@@ -2,24 +2,31 @@
 
 pub(crate) mod body;
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
     response::Response,
 };
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     AppState,
     auth::Caller,
     problem::Problem,
-    request::{At, read_json},
+    request::{At, Query, read_json},
 };
 use crate::{
     api::view::answer,
     clock::Timestamp,
-    domain::message::{Because, NewMessage, Recipient},
+    domain::{
+        customer::{Channel, Customer},
+        message::{Because, MessageRecord, NewMessage, Recipient, SmsPolicy},
+        status::AttemptState,
+    },
     ids::MessageId,
     rules::{self, Check, Refusal},
 };
@@ -39,9 +46,13 @@ struct Taken {
 pub(super) async fn accept(
     State(state): State<AppState>,
     caller: Caller,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    if only_foreseen(&uri)? {
+        return foresee(&state, &caller, &headers, body).await;
+    }
     let taken = take(&state, &caller, &headers, body).await;
     let taken = taken.inspect_err(|_| state.counters.messages_refused.add(1))?;
     if taken.duplicate {
@@ -52,22 +63,82 @@ pub(super) async fn accept(
     Ok(answer(StatusCode::ACCEPTED, &taken))
 }
 
+/// `?dry_run=true`, or `?dry_run` alone.
+fn only_foreseen(uri: &Uri) -> Result<bool, Problem> {
+    let query = Query::of(uri, &["dry_run"])?;
+    let asked = query.parse("dry_run", "true or false", |text| match text {
+        "" | "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    })?;
+    Ok(asked.unwrap_or(false))
+}
+
+/// A message as it was asked for, before anything of it was looked up.
+struct Asked {
+    message: NewMessage,
+    reference: body::Reference,
+    now: Timestamp,
+}
+
+/// A message that the rules let in.
+struct Allowed {
+    message: NewMessage,
+    checks: Vec<Check>,
+    customer: Option<Arc<Customer>>,
+}
+
 async fn take(state: &AppState, caller: &Caller, headers: &HeaderMap, body: Body) -> Result<Taken, Problem> {
+    let asked = read(state, caller, headers, body).await?;
+    let id = asked.message.id;
+    if let Some(before) = state.store.message(&caller.tenant, id).await? {
+        return repeated(&before.message, asked.message);
+    }
+    let now = asked.now;
+    let Allowed { message, checks, .. } = allowed(state, caller, asked).await?;
+    let _place = state.quotas.admit(&caller.tenant, 1, now)?;
+    let duplicate = !state.store.accept_message(message).await?;
+    Ok(Taken { id, duplicate, checks })
+}
+
+/// What would happen, by the same rules and the same plan. A message that would be refused is an answer and no problem: that is
+/// what was asked.
+async fn foresee(state: &AppState, caller: &Caller, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let asked = read(state, caller, headers, body).await?;
+    if let Some(before) = state.store.message(&caller.tenant, asked.message.id).await? {
+        let Taken { id, duplicate, .. } = repeated(&before.message, asked.message)?;
+        return Ok(answer(
+            StatusCode::OK,
+            &json!({ "dry_run": true, "taken": false, "id": id, "duplicate": duplicate }),
+        ));
+    }
+    let foreseen = match allowed(state, caller, asked).await {
+        Ok(Allowed { message, checks, customer }) => {
+            let plan = state.foresight.foresee(message, customer.as_deref());
+            json!({ "dry_run": true, "taken": true, "checks": checks, "plan": plan })
+        }
+        Err(problem) if problem.is_refusal() => json!({ "dry_run": true, "taken": false, "refusal": problem }),
+        Err(problem) => return Err(problem),
+    };
+    Ok(answer(StatusCode::OK, &foreseen))
+}
+
+async fn read(state: &AppState, caller: &Caller, headers: &HeaderMap, body: Body) -> Result<Asked, Problem> {
     let id = message_id(caller, headers)?;
     let asked: body::Asked = read_json(headers, body, state.settings.json_bytes_max).await?;
     let now = state.clock.now();
     let reference = asked.because.reference()?;
-    let mut message = asked.into_message(id, &caller.tenant, state.settings.default_region.as_deref(), now)?;
-    if let Some(before) = state.store.message(&caller.tenant, id).await? {
-        return repeated(&before.message, message);
-    }
+    let message = asked.into_message(id, &caller.tenant, state.settings.default_region.as_deref(), now)?;
+    Ok(Asked { message, reference, now })
+}
+
+async fn allowed(state: &AppState, caller: &Caller, asked: Asked) -> Result<Allowed, Problem> {
+    let Asked { mut message, reference, now } = asked;
     let (because, expected, asked_at) = expected(state, caller, &message, reference).await?;
     message.because = because;
-    let mut checks = check(state, &message, asked_at, now).await?;
+    let (customer, mut checks) = check(state, &message, asked_at, now).await?;
     checks.insert(0, expected);
-    let _place = state.quotas.admit(&caller.tenant, 1, now)?;
-    let duplicate = !state.store.accept_message(message).await?;
-    Ok(Taken { id, duplicate, checks })
+    Ok(Allowed { message, checks, customer })
 }
 
 fn message_id(caller: &Caller, headers: &HeaderMap) -> Result<MessageId, Problem> {
@@ -139,7 +210,7 @@ async fn check(
     message: &NewMessage,
     asked_at: Option<Timestamp>,
     now: Timestamp,
-) -> Result<Vec<Check>, Problem> {
+) -> Result<(Option<Arc<Customer>>, Vec<Check>), Problem> {
     rules::content::check(message).map_err(|refusal| refused(&refusal))?;
     rules::expected::purpose_fits(message.purpose, &message.because, asked_at, now)
         .map_err(|refusal| refused(&refusal))?;
@@ -147,7 +218,8 @@ async fn check(
         Recipient::Customer(id) => state.store.customer(&message.tenant, id).await?,
         Recipient::Phone(number) => Some(state.store.behind_number(&message.tenant, number, now).await?),
     };
-    rules::allowed::ask(message, customer.as_deref(), now, &state.rules).map_err(|refusal| refused(&refusal))
+    let checks = rules::allowed::ask(message, customer.as_deref(), now, &state.rules);
+    Ok((customer, checks.map_err(|refusal| refused(&refusal))?))
 }
 
 fn refused(refusal: &Refusal) -> Problem {
@@ -175,6 +247,9 @@ struct Cancelled {
     id: MessageId,
     /// Whether it was asked for in time to change anything.
     cancelled: bool,
+    /// What will not happen any more, and what had happened already.
+    stopped: Vec<String>,
+    too_late: Vec<String>,
 }
 
 /// `POST /v1/messages/{id}/cancel`: it is not sent, or does not fall back. What has left cannot be called back.
@@ -184,8 +259,35 @@ pub(super) async fn cancel(
     At(id): At<MessageId>,
 ) -> Result<Response, Problem> {
     let cancelled = state.store.cancel_message(&caller.tenant, id, state.clock.now()).await?;
-    if !cancelled && state.store.message(&caller.tenant, id).await?.is_none() {
+    let Some(record) = state.store.message(&caller.tenant, id).await? else {
         return Err(Problem::not_found(format!("there is no message {id}")).field("id"));
+    };
+    let (stopped, too_late) = what_a_cancellation_does(&record, cancelled);
+    Ok(answer(StatusCode::OK, &Cancelled { id, cancelled, stopped, too_late }))
+}
+
+/// What of a message is stopped, and what a provider had already.
+fn what_a_cancellation_does(record: &MessageRecord, cancelled: bool) -> (Vec<String>, Vec<String>) {
+    let mut stopped = Vec::new();
+    if cancelled {
+        let sms_was_left = record.message.sms != SmsPolicy::Never
+            && record.attempts.iter().all(|attempt| attempt.channel != Channel::Sms);
+        if record.attempts.iter().all(|attempt| attempt.state == AttemptState::Failed) {
+            stopped.push("nothing is sent".to_owned());
+        } else if sms_was_left {
+            stopped.push("no SMS follows".to_owned());
+        }
+        stopped.extend((!record.attempts.is_empty()).then(|| "it is not tried again".to_owned()));
     }
-    Ok(answer(StatusCode::OK, &Cancelled { id, cancelled }))
+    let had = record.attempts.iter().filter_map(|attempt| {
+        let what = match attempt.state {
+            AttemptState::Failed => return None,
+            AttemptState::Planned => "is being made",
+            AttemptState::Uncertain => "may have been taken",
+            AttemptState::Accepted | AttemptState::Sent => "was taken and may still arrive",
+            AttemptState::Delivered | AttemptState::Read => "has arrived",
+        };
+        Some(format!("attempt {} by {} with {} {what}", attempt.no, attempt.channel.as_str(), attempt.provider))
+    });
+    (stopped, had.collect())
 }

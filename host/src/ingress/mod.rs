@@ -38,7 +38,7 @@ pub use settings::{ApiKey, Settings};
 
 use crate::{
     clock::{Clock, Timestamp},
-    domain::{event::Event, plugin::PluginOrder, run::NewRun},
+    domain::{customer::Customer, event::Event, message::NewMessage, plugin::PluginOrder, run::NewRun},
     ids::TenantId,
     rules,
     store::{self, Store, handover::Change},
@@ -55,6 +55,7 @@ pub struct AppState {
     pub rules: Arc<rules::allowed::Settings>,
     pub counters: Arc<counters::Counters>,
     pub quotas: Arc<quota::Quotas>,
+    pub foresight: Arc<dyn Foresight>,
     /// Cancelled when the host begins to stop: streams and waits end at once, so that they do not hold it up.
     pub closing: CancellationToken,
 }
@@ -75,6 +76,12 @@ pub trait Directory: Send + Sync {
 
     /// Does what an operator says about a plugin, and says what came of it.
     async fn order(&self, caller: &TenantId, order: PluginOrder) -> Result<serde_json::Value, OrderProblem>;
+}
+
+/// What the entrance asks of whoever plans messages.
+pub trait Foresight: Send + Sync {
+    /// What would become of a message that the rules let in, without anything of it being done.
+    fn foresee(&self, message: NewMessage, customer: Option<&Customer>) -> serde_json::Value;
 }
 
 /// Why an order about a plugin is not followed.

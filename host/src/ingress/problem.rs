@@ -202,6 +202,11 @@ impl Problem {
         self
     }
 
+    /// Whether the rules say no, and nothing is wrong with the request.
+    pub fn is_refusal(&self) -> bool {
+        self.0.status == StatusCode::UNPROCESSABLE_ENTITY
+    }
+
     pub fn status(&self) -> StatusCode {
         self.0.status
     }

@@ -1,9 +1,16 @@
 //! May this customer get this message on this channel, now?
 
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Refusal};
+use super::{
+    Check, Refusal,
+    hours::{Closed, Hours, Place, Quiet},
+};
 use crate::{
+    channel::phone,
     clock::Timestamp,
     domain::{
         customer::{Channel, ConsentScope, Customer},
@@ -22,6 +29,15 @@ pub struct Settings {
     /// How old an event may be that a message refers to by name. What happened a quarter ago makes nothing expected; what
     /// was agreed long before (an appointment) is reminded of by a timer, to which this does not apply.
     pub expected_within_days: u32,
+    /// Hours in which nothing of some purposes is sent.
+    pub quiet: Quiet,
+    /// The time zone of customers who name none and whose country is not known, or has several.
+    pub timezone: String,
+    /// A file of hours and holidays that goes before those that are compiled in.
+    pub hours_file: Option<PathBuf>,
+    /// What the tables say, that file's included.
+    #[serde(skip)]
+    pub(crate) hours: Hours,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +50,36 @@ pub enum ServiceConsent {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { service_consent: ServiceConsent::UnlessRefused, expected_within_days: 90 }
+        Settings {
+            service_consent: ServiceConsent::UnlessRefused,
+            expected_within_days: 90,
+            quiet: Quiet::default(),
+            timezone: "UTC".to_owned(),
+            hours_file: None,
+            hours: Hours::default(),
+        }
     }
 }
 
 impl Settings {
+    /// Reads what the settings name. Called once, when the host starts.
+    pub fn with_hours(mut self) -> Result<Settings, String> {
+        if let Some(path) = &self.hours_file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("rules.hours-file: cannot read {}: {error}", path.display()))?;
+            self.hours = self.hours.with(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(self)
+    }
+
+    /// What can be told wrong without reading a file.
+    pub fn check(&self) -> Result<(), String> {
+        match TimeZone::get(&self.timezone) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("rules.timezone `{}` is no time zone such as Europe/Paris", self.timezone)),
+        }
+    }
+
     /// An event from before this time makes nothing expected.
     pub fn oldest(&self, now: Timestamp) -> Timestamp {
         now.minus(std::time::Duration::from_secs(u64::from(self.expected_within_days) * 24 * 3600))
@@ -60,7 +101,16 @@ pub fn ask(
         match on_channel(message, customer, channel, now, settings) {
             Ok(passed) => {
                 checks.extend(passed);
-                open = true;
+                match waits(message, customer, channel, now, settings) {
+                    Ok(check) => {
+                        checks.extend(check);
+                        open = true;
+                    }
+                    Err(check) => {
+                        checks.push(check);
+                        last_refusal.get_or_insert(Refusal::Expired);
+                    }
+                }
             }
             Err(refusal) => {
                 checks.push(Check::refused(refusal.code(), refusal.to_string()));
@@ -107,6 +157,68 @@ pub fn on_channel(
         checks.push(window(message, customer, now)?);
     }
     Ok(checks)
+}
+
+/// Whether it may go out at this hour, where the customer is: advertising in the hours of the country, and nothing of a purpose
+/// that the tenant wants quiet in its quiet hours. `None` where no hour is a rule for it.
+pub fn hours(
+    message: &NewMessage,
+    customer: Option<&Customer>,
+    channel: Channel,
+    address: &str,
+    now: Timestamp,
+    settings: &Settings,
+) -> Result<Option<Check>, Closed> {
+    let promotional = is_marketing(message);
+    if !promotional && !settings.quiet.purposes.contains(&message.purpose) {
+        return Ok(None);
+    }
+    let country = phone::country(address);
+    let zone = zone(customer, country.as_deref(), settings);
+    let name = channel.as_str();
+    if settings.quiet.purposes.contains(&message.purpose)
+        && let Some(until) = settings.quiet.ends(&zone, now)
+    {
+        let (from, to, purpose) = (settings.quiet.from, settings.quiet.until, message.purpose.as_str());
+        let place = zone.iana_name().unwrap_or("the customer's zone");
+        let why = format!(
+            "{name}: a {purpose} is not sent from {from} to {to} in {place} (rules.quiet); it waits until {until}"
+        );
+        return Err(Closed { until, why });
+    }
+    if !promotional {
+        return Ok(Some(Check::passed("quiet-hours", format!("{name}: it is no quiet hour where the customer is"))));
+    }
+    let region = customer.and_then(|customer| customer.attributes.get("region")).map(String::as_str);
+    let place = Place { country: country.as_deref().unwrap_or("*"), region };
+    let open = settings.hours.promotional(place, &zone, now)?;
+    Ok(Some(Check::passed("quiet-hours", format!("{name}: {open}"))))
+}
+
+/// The hour at which it would go out, for whoever asks for it: that it has to wait is no refusal, unless it is of no use by then.
+fn waits(
+    message: &NewMessage,
+    customer: &Customer,
+    channel: Channel,
+    now: Timestamp,
+    settings: &Settings,
+) -> Result<Option<Check>, Check> {
+    let address = customer.address(channel).map_or("", |address| address.address.as_str());
+    match hours(message, Some(customer), channel, address, now, settings) {
+        Ok(check) => Ok(check),
+        Err(closed) if message.expires.is_some_and(|expires| expires <= closed.until) => {
+            Err(Check::refused("quiet-hours", format!("{}, and it is of no use by then", closed.why)))
+        }
+        Err(closed) => Ok(Some(Check::passed("quiet-hours", closed.why))),
+    }
+}
+
+/// The customer's own zone, that of the number's country, or the tenant's.
+fn zone(customer: Option<&Customer>, country: Option<&str>, settings: &Settings) -> TimeZone {
+    let own = customer.and_then(|customer| customer.timezone.as_deref()).and_then(|name| TimeZone::get(name).ok());
+    own.or_else(|| settings.hours.zone(country?))
+        .or_else(|| TimeZone::get(&settings.timezone).ok())
+        .unwrap_or(TimeZone::UTC)
 }
 
 fn deadline(message: &NewMessage, now: Timestamp) -> Result<Check, Refusal> {

@@ -8,6 +8,7 @@
 pub mod allowed;
 pub mod content;
 pub mod expected;
+pub mod hours;
 
 use serde::{Deserialize, Serialize};
 

@@ -110,8 +110,7 @@ fn dispatching(
         concurrent_max: 8,
         in_memory_max,
         sweep_s: 5,
-        fallback_after_s: 60,
-        doubt_wait_s: 20,
+        fallback: dispatch::Fallback { after_s: Some(60), doubt_wait_s: Some(20), ..dispatch::Fallback::default() },
         retry_longest_s: 30,
         close_after_s: 300,
         ..dispatch::Settings::default()

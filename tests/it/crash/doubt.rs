@@ -14,7 +14,7 @@ both_databases! {
 /// Three messages to Paul. The provider takes the first one and the host is killed before the answer; the other two wait
 /// behind it. The ids of all three, on a host that runs again.
 async fn killed_before_the_answer(db: Db, policy: &str, receipts: Value) -> (Host, Vec<String>) {
-    let setup = Setup::tester().on(db).with(format!("dispatch.doubt-whatsapp = \"{policy}\""));
+    let setup = Setup::tester().on(db).with(format!("fallback.doubt-whatsapp = \"{policy}\""));
     let mut host = Host::start(setup).await;
     // What a telephone that is offline holds back can be sent later.
     host.sim.phone(PAUL, |phone| phone.online = false);
