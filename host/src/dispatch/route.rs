@@ -2,18 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::plan::{Facts, Plan, Planned};
+use super::{
+    account,
+    plan::{Facts, Plan, Planned},
+};
 use crate::{
     channel::{Provider, Rendition, phone, price, sms, whatsapp},
     domain::{
         customer::Channel,
-        message::{Attempt, MessageRecord, NewMessage},
+        message::{MessageRecord, NewMessage, SmsPolicy},
         purpose::Category,
         status::MessageState,
     },
     rules::{Check, Refusal, allowed},
 };
-use std::sync::Arc;
 
 /// The route of a message that nothing was sent of yet: the first channel of those it may take that is open.
 pub(super) fn first(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
@@ -32,17 +34,25 @@ pub(super) fn sms(record: &MessageRecord, facts: &Facts<'_>, why: &str) -> Plan 
 }
 
 /// Why a channel is not taken.
-struct Closed {
-    code: String,
-    why: String,
-    checks: Vec<Check>,
+pub(super) struct Closed {
+    pub(super) code: String,
+    pub(super) why: String,
+    pub(super) checks: Vec<Check>,
     /// It will open again then.
-    opens: Option<crate::clock::Timestamp>,
+    pub(super) opens: Option<crate::clock::Timestamp>,
+    /// The accounts that were weighed, each with what speaks against it.
+    pub(super) accounts: Vec<Value>,
+}
+
+impl Closed {
+    fn new(code: &str, why: String) -> Closed {
+        Closed { code: code.to_owned(), why, checks: Vec::new(), opens: None, accounts: Vec::new() }
+    }
 }
 
 impl From<Refusal> for Closed {
     fn from(refusal: Refusal) -> Closed {
-        Closed { code: refusal.code().to_owned(), why: refusal.to_string(), checks: Vec::new(), opens: None }
+        Closed::new(refusal.code(), refusal.to_string())
     }
 }
 
@@ -54,15 +64,27 @@ fn along(record: &MessageRecord, channels: impl Iterator<Item = Channel>, facts:
         match open(record, channel, facts) {
             Ok((mut planned, passed)) => {
                 checks.extend(passed);
-                weighed.push(json!({
+                let mut route = json!({
                     "channel": channel, "taken": true, "account": account_key(&*planned.provider), "rendition": planned.rendition,
-                    "parts": planned.parts, "price_micros": planned.price_micros, "price": planned.decision,
-                }));
+                    "parts": planned.parts, "price_micros": planned.price_micros,
+                });
+                merge(&mut route, &planned.decision);
+                weighed.push(route);
                 planned.decision = json!({ "why": why, "checks": checks, "routes": weighed });
+                if let Some(text) = &planned.instead {
+                    planned.decision["fallback"] = json!({
+                        "by": "provider", "why": "the provider falls back by itself: no SMS follows from here",
+                        "sms": { "text": text.text, "parts": text.parts, "encoding": text.encoding },
+                    });
+                }
                 return Plan::Attempt(planned);
             }
             Err(refused) => {
-                weighed.push(json!({ "channel": channel, "taken": false, "code": refused.code, "why": refused.why }));
+                let mut route = json!({ "channel": channel, "taken": false, "code": refused.code, "why": refused.why });
+                if !refused.accounts.is_empty() {
+                    route["accounts"] = Value::Array(refused.accounts.clone());
+                }
+                weighed.push(route);
                 checks.extend(refused.checks.iter().cloned());
                 // A consent that is missing says more than an address that is: it is what the message should show.
                 if closed.as_ref().is_none_or(|before| before.code == "no-address") {
@@ -79,11 +101,18 @@ fn along(record: &MessageRecord, channels: impl Iterator<Item = Channel>, facts:
     }
 }
 
-/// A channel with everything that an attempt on it needs. `decision` holds the price's explanation for the moment.
+/// The fields of one object put into another.
+fn merge(into: &mut Value, from: &Value) {
+    if let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) {
+        into.extend(from.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+}
+
+/// A channel with everything that an attempt on it needs. `decision` holds the accounts and the price's explanation for the
+/// moment.
 fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(Box<Planned>, Vec<Check>), Closed> {
     let message = &record.message;
     let (address, checks) = address(message, channel, facts)?;
-    let provider = account(channel, facts)?;
     let (body, rendition, parts, category) = match channel {
         Channel::Whatsapp => on_whatsapp(record, facts)?,
         Channel::Sms => {
@@ -93,20 +122,41 @@ fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(
         }
     };
     let country = phone::country(&address);
-    let day = facts.now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
-    let price = facts.prices.price(day, channel, category, country.as_deref(), parts);
+    let asked =
+        account::Asked { channel, address: &address, country: country.as_deref(), body: &body, category, parts };
+    let account::Chosen { provider, price, accounts } = account::choose(record, &asked, facts)?;
     in_the_caps_currency(message, price.as_ref())?;
+    let instead = instead(record, channel, &address, &*provider, facts);
+    let source = price.as_ref().map(|price| json!({ "currency": price.currency, "source": price.source }));
     let planned = Planned {
         provider,
         channel,
         address,
         body,
+        instead,
         rendition,
         parts,
         price_micros: price.as_ref().map(|price| price.micros),
-        decision: price.map_or(Value::Null, |price| json!({ "currency": price.currency, "source": price.source })),
+        decision: json!({ "price": source, "accounts": accounts }),
     };
     Ok((Box::new(planned), checks))
+}
+
+/// The SMS that goes along with a WhatsApp message, where the account's provider falls back by itself: to the same number, and
+/// only if this message may go there by SMS.
+fn instead(
+    record: &MessageRecord,
+    channel: Channel,
+    number: &str,
+    provider: &dyn Provider,
+    facts: &Facts<'_>,
+) -> Option<sms::Text> {
+    let asked = channel == Channel::Whatsapp && provider.falls_back() && record.message.sms != SmsPolicy::Never;
+    if !asked || record.attempts.iter().any(|attempt| attempt.channel == Channel::Sms) {
+        return None;
+    }
+    let (sms_number, _) = address(&record.message, Channel::Sms, facts).ok()?;
+    (sms_number == number).then(|| sms::render(&record.message, facts.sms))
 }
 
 /// A plugin's bound on money can only be kept with prices in its currency; the sum is kept where the attempt is written down.
@@ -118,15 +168,11 @@ fn in_the_caps_currency(message: &NewMessage, price: Option<&price::Price>) -> R
         Some(price) => format!("it is priced in {}", price.currency),
         None => "no table of prices has a price for it".to_owned(),
     };
-    Err(Closed {
-        code: "over-spend".to_owned(),
-        why: format!(
-            "plugin `{}` may spend {cap} a day, and {why}; give spend-day in the currency of the prices",
-            author.plugin
-        ),
-        checks: Vec::new(),
-        opens: None,
-    })
+    let why = format!(
+        "plugin `{}` may spend {cap} a day, and {why}; give spend-day in the currency of the prices",
+        author.plugin
+    );
+    Err(Closed::new("over-spend", why))
 }
 
 fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<(String, Vec<Check>), Closed> {
@@ -144,43 +190,9 @@ fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<
         };
         let why =
             format!("the number was found not to be reachable by {}; not tried again before {until}", channel.as_str());
-        return Err(Closed { code: code.to_owned(), why, checks, opens: None });
+        return Err(Closed { checks, ..Closed::new(code, why) });
     }
     Ok((address.address.clone(), checks))
-}
-
-/// The first account of the channel that does not rest.
-fn account(channel: Channel, facts: &Facts<'_>) -> Result<Arc<dyn Provider>, Closed> {
-    let mut resting: Option<(crate::clock::Timestamp, String)> = None;
-    for provider in facts.providers.iter().filter(|provider| provider.channel() == channel) {
-        match facts.circuits.rests(&account_key(&**provider), facts.now) {
-            None => return Ok(provider.clone()),
-            Some(rest) if resting.as_ref().is_none_or(|before| rest.0 < before.0) => resting = Some(rest),
-            Some(_) => {}
-        }
-    }
-    match resting {
-        Some((until, why)) => Err(Closed {
-            code: "account-problem".to_owned(),
-            why: format!("every account for {} rests until {until}: {why}", channel.as_str()),
-            checks: Vec::new(),
-            opens: Some(until),
-        }),
-        None => Err(Closed {
-            code: "no-account".to_owned(),
-            why: format!("no account is configured for {}", channel.as_str()),
-            checks: Vec::new(),
-            opens: None,
-        }),
-    }
-}
-
-/// Whether the channel has an account that does not rest, other than the attempt's.
-pub(super) fn another_account(last: &Attempt, facts: &Facts<'_>) -> bool {
-    let others = facts.providers.iter().filter(|provider| {
-        provider.channel() == last.channel && (provider.name(), provider.account()) != (&*last.provider, &*last.account)
-    });
-    others.map(|provider| account_key(&**provider)).any(|key| facts.circuits.rests(&key, facts.now).is_none())
 }
 
 /// Names an account over all providers.
@@ -210,12 +222,7 @@ fn on_whatsapp(record: &MessageRecord, facts: &Facts<'_>) -> Result<Rendered, Cl
             Category::Marketing => price::Category::Marketing,
         },
     };
-    let rendered = whatsapp::render(content, form).map_err(|error| Closed {
-        code: "bad-content".to_owned(),
-        why: error.to_string(),
-        checks: Vec::new(),
-        opens: None,
-    })?;
+    let rendered = whatsapp::render(content, form).map_err(|error| Closed::new("bad-content", error.to_string()))?;
     let kind = rendered.kind.to_owned();
     Ok((Rendition::Whatsapp(rendered), kind, 1, category))
 }

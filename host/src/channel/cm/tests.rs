@@ -34,17 +34,19 @@ fn outgoing() -> Outgoing {
         parts: 1,
         changed: Vec::new(),
     };
-    Outgoing { token: token(), to: "+33639981201".into(), body: Rendition::Sms(text), quote: None, expires: None }
+    Outgoing {
+        token: token(),
+        to: "+33639981201".into(),
+        body: Rendition::Sms(text),
+        quote: None,
+        expires: None,
+        mime_type: None,
+        instead: None,
+    }
 }
 
 fn account(base_url: &str) -> Cm {
-    let settings = CmSettings {
-        account: "main".into(),
-        base_url: base_url.into(),
-        product_token: Secret::new("00000000-0000-4000-8000-000000000001"),
-        sender: "Boulange".into(),
-        webhook_secrets: vec![Secret::new("s")],
-    };
+    let settings = CmSettings { base_url: base_url.into(), ..CmSettings::sample("Boulange") };
     let http = HttpSettings { timeout_ms: 2_000, ..HttpSettings::default() };
     Cm::new(&settings, http_client(&http).unwrap()).unwrap()
 }
@@ -132,8 +134,7 @@ fn every_code_of_the_reference_is_in_the_table() {
 
 #[test]
 fn a_request_has_the_form_of_the_reference() {
-    let Rendition::Sms(text) = outgoing().body else { unreachable!() };
-    let body = send::body("Boulange", "+33639981201", &token().to_string(), &text);
+    let body = account("https://cm.example").body(&outgoing()).unwrap();
     let message = json!({
         "allowedChannels": ["SMS"],
         "from": "Boulange",
@@ -149,13 +150,7 @@ fn a_request_has_the_form_of_the_reference() {
 #[test]
 fn settings_that_cannot_work_are_refused() {
     let with = |base_url: &str, sender: &str| {
-        let settings = CmSettings {
-            account: "a".into(),
-            base_url: base_url.into(),
-            product_token: Secret::new("t"),
-            sender: sender.into(),
-            webhook_secrets: Vec::new(),
-        };
+        let settings = CmSettings { base_url: base_url.into(), ..CmSettings::sample(sender) };
         Cm::new(&settings, http_client(&HttpSettings::default()).unwrap()).map(|_| ())
     };
     assert!(with("https://gw.messaging.cm.com", "0033139980001").is_ok());

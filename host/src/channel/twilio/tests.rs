@@ -40,16 +40,22 @@ fn outgoing(expires: Option<Duration>) -> Outgoing {
         parts: 1,
         changed: Vec::new(),
     };
-    Outgoing { token: token(), to: "+33639981201".into(), body: Rendition::Sms(text), quote: None, expires }
+    Outgoing {
+        token: token(),
+        to: "+33639981201".into(),
+        body: Rendition::Sms(text),
+        quote: None,
+        expires,
+        mime_type: None,
+        instead: None,
+    }
 }
 
 fn account(base_url: &str, public_url: &str, sender: &str) -> Result<Twilio, send::BadSettings> {
     let settings = TwilioSettings {
-        account: "main".into(),
         base_url: base_url.into(),
-        account_sid: "AC00000000000000000000000000000001".into(),
         auth_tokens: vec![Secret::new("relais-demo-auth-token")],
-        sender: sender.into(),
+        ..TwilioSettings::sample(sender)
     };
     Twilio::new(&settings, public_url, http_client(&HttpSettings::default()).unwrap())
 }
@@ -173,21 +179,21 @@ fn the_form_carries_our_token_in_the_callback() {
         ("Body", "Prête & payée".to_owned()),
         ("StatusCallback", callback),
     ];
-    assert_eq!(usual().form(&outgoing(None), "Prête & payée"), expected);
+    assert_eq!(usual().form(&outgoing(None)).unwrap(), expected);
 }
 
 #[test]
 fn a_messaging_service_stands_in_for_the_sender() {
     let service = format!("MG{}", "0".repeat(32));
     let account = account("https://api.twilio.com", "https://relais.example", &service).unwrap();
-    let form = account.form(&outgoing(None), "x");
+    let form = account.form(&outgoing(None)).unwrap();
     assert!(form.contains(&("MessagingServiceSid", service)) && form.iter().all(|(name, _)| *name != "From"));
 }
 
 #[test]
 fn the_validity_stays_within_what_twilio_takes() {
     for (ms, seconds) in [(0, "1"), (400, "1"), (1_000, "1"), (1_001, "2"), (90_000_000, "36000")] {
-        let form = usual().form(&outgoing(Some(Duration::from_millis(ms))), "x");
+        let form = usual().form(&outgoing(Some(Duration::from_millis(ms)))).unwrap();
         assert!(form.contains(&("ValidityPeriod", seconds.to_owned())), "{ms} {form:?}");
     }
 }
