@@ -82,7 +82,7 @@ impl Accounts {
         let to = to.map(bare).filter(|to| !to.is_empty());
         let named = senders.iter().find(|(_, sender)| to.as_ref().is_some_and(|to| *to == bare(sender)));
         match (named, senders.as_slice()) {
-            (Some((account, _)), _) | (None, [(account, _)]) => Some(account),
+            (Some((account, _)), _) | (None, [(account, _)]) => Some(*account),
             _ => None,
         }
     }

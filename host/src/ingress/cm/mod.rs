@@ -62,7 +62,7 @@ pub(super) async fn accept(State(state): State<AppState>, uri: Uri, headers: Hea
     let _place = match state.quotas.admit(&caller.tenant, legs.len(), state.clock.now()) {
         Ok(place) => place,
         Err(_) => {
-            state.counters.messages_refused.add(legs.len() as u64);
+            state.counters.messages_refused.add(legs.len());
             let mut response = refused(429, Rejection::new(999, "Too many messages; send them again later"));
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             return response;
@@ -135,8 +135,8 @@ async fn check(state: &AppState, message: &NewMessage) -> Result<(), Rejection> 
 fn said(state: &AppState, legs: &[Leg<'_>], taken: Vec<Result<u32, Rejection>>) -> Response {
     let accepted = taken.iter().filter(|one| one.is_ok()).count();
     let refused = taken.len().saturating_sub(accepted);
-    state.counters.messages_accepted.add(accepted as u64);
-    state.counters.messages_refused.add(refused as u64);
+    state.counters.messages_accepted.add(accepted);
+    state.counters.messages_refused.add(refused);
     let line = |(leg, taken): (&Leg<'_>, Result<u32, Rejection>)| match taken {
         Ok(parts) => json!({
             "to": leg.to, "status": "Accepted", "reference": leg.reference, "parts": parts,
