@@ -236,7 +236,7 @@ impl Config {
                 self.server.grace_s, self.http.timeout_ms
             ));
         }
-        if self.accounts.meta.is_empty() && self.accounts.cm.is_empty() && self.accounts.twilio.is_empty() {
+        if self.accounts.is_empty() {
             warnings.push(
                 "no provider account is configured under [accounts]: every message will fail with `no-account`"
                     .to_owned(),

@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) db: Db,
     pub(crate) meta: bool,
     pub(crate) sms: Option<Sms>,
+    /// More accounts: the provider, and settings beside those that every account with the simulator has.
+    pub(crate) accounts: Vec<(&'static str, String)>,
     pub(crate) plugins: Packages,
     /// API keys by the name of their holder; anybody may come in where there are none.
     pub(crate) keys: Vec<(&'static str, &'static str)>,
@@ -60,6 +62,7 @@ impl Setup {
             db: Db::Sqlite,
             meta: true,
             sms: Some(Sms::Cm),
+            accounts: Vec::new(),
             plugins: Packages::Shipped,
             keys: Vec::new(),
             tenants: Vec::new(),
@@ -98,6 +101,12 @@ impl Setup {
     /// Without an account for WhatsApp.
     pub(crate) fn without_whatsapp(self) -> Setup {
         Setup { meta: false, ..self }
+    }
+
+    /// One more account with `cm` or `twilio`.
+    pub(crate) fn account(mut self, provider: &'static str, settings: &str) -> Setup {
+        self.accounts.push((provider, settings.to_owned()));
+        self
     }
 
     pub(crate) fn with(mut self, settings: impl Into<String>) -> Setup {
@@ -186,6 +195,22 @@ impl Setup {
                 secret("twilio-token", &options.twilio.auth_token),
                 options.twilio.number,
             ));
+        }
+        for (provider, settings) in &self.accounts {
+            let own = match *provider {
+                "cm" => format!(
+                    "product-token = {}\nwebhook-secrets = [{}]",
+                    secret("cm-token", &options.cm.product_token),
+                    secret("cm-webhook", &options.cm.webhook_secret),
+                ),
+                "twilio" => format!(
+                    "account-sid = \"{}\"\nauth-tokens = [{}]",
+                    options.twilio.account_sid,
+                    secret("twilio-token", &options.twilio.auth_token),
+                ),
+                other => panic!("no account with {other}"),
+            };
+            text.push_str(&format!("[[accounts.{provider}]]\nbase-url = \"{providers}\"\n{own}\n{settings}\n"));
         }
         with_settings(&text, &self.over)
     }

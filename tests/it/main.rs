@@ -13,6 +13,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod accounts;
 mod acknowledged;
 mod aside;
 mod author;
@@ -28,6 +29,7 @@ mod demo;
 mod disk;
 mod doctor;
 mod duplicates;
+mod entrance;
 mod fairness;
 mod fallback;
 mod foreseen;

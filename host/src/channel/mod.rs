@@ -12,6 +12,7 @@
 //! **What it never does.** It decides nothing (which channel, whether, when), stores nothing, reads no clock, and sends
 //! nothing twice: one call of [`Provider::send`] is one request to send, whatever comes of it.
 
+mod accounts;
 pub mod cm;
 pub mod exchange;
 pub mod failure;
@@ -28,7 +29,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::settings::{Accounts, CmSettings, HttpSettings, MetaSettings, TwilioSettings, http_client};
+pub use self::settings::{
+    Accounts, CmSettings, ContentTemplate, Fallback, HttpSettings, MetaSettings, TwilioSettings, http_client,
+};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -52,6 +55,10 @@ pub struct Outgoing {
     pub quote: Option<String>,
     /// How long it is still of use, for providers that can be told.
     pub expires: Option<Duration>,
+    /// The attachment's type, for providers that want it said.
+    pub mime_type: Option<String>,
+    /// The SMS that goes along, where the provider itself falls back ([`Provider::falls_back`]).
+    pub instead: Option<sms::Text>,
 }
 
 /// A message in the form of its channel.
@@ -69,8 +76,34 @@ pub trait Provider: Send + Sync {
     /// The account's name in the configuration.
     fn account(&self) -> &str;
     fn channel(&self) -> Channel;
+    /// Countries and calling codes of the numbers that it serves; all of them where there is none.
+    fn countries(&self) -> &[String] {
+        &[]
+    }
+    /// Of accounts that cost the same the one with the lower number goes first.
+    fn preference(&self) -> u32 {
+        0
+    }
+    /// Why it cannot carry this at all, where it cannot: another account, or another channel, is taken then.
+    fn fits(&self, _body: &Rendition) -> Result<(), String> {
+        Ok(())
+    }
+    /// Whether it sends an SMS by itself when WhatsApp does not deliver.
+    fn falls_back(&self) -> bool {
+        false
+    }
     /// Makes one request to send. Dropping the future leaves in doubt whether it was made.
     async fn send(&self, outgoing: &Outgoing) -> Answer;
+}
+
+/// Whether a number is one of those countries or calling codes; any number is where none is named.
+pub fn serves(countries: &[String], number: &str, country: Option<&str>) -> bool {
+    let digits = number.trim_start_matches('+');
+    countries.is_empty()
+        || countries.iter().any(|one| {
+            country == Some(one)
+                || (one.ends_with(|c: char| c.is_ascii_digit()) && digits.starts_with(one.trim_start_matches('+')))
+        })
 }
 
 /// One thing that a provider reports, normalised.
@@ -96,7 +129,7 @@ pub struct StatusReport {
     /// As the provider says; the time of arrival counts where it says none.
     pub time: Option<Timestamp>,
     pub failure: Option<AttemptFailure>,
-    /// What the provider says it costs, category and model, where it does.
+    /// What the provider says of it: price, category and model, and which channel carried it, where it does.
     pub pricing: Option<serde_json::Value>,
 }
 
@@ -104,6 +137,8 @@ pub struct StatusReport {
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncomingReport {
     pub channel: Channel,
+    /// The number or id of ours that was written to, where the provider names it.
+    pub to: Option<String>,
     /// E.164 with the plus, or the channel's name for the sender where it hides the number.
     pub sender: String,
     pub sender_name: Option<String>,

@@ -54,8 +54,11 @@ struct Tariff {
     until: Option<Date>,
     currency: String,
     source: String,
-    micros: HashMap<(Channel, Category, String), i64>,
+    micros: HashMap<Key, i64>,
 }
+
+/// Whose price for what: the last two are empty where it holds for every provider, or for every account of one.
+type Key = (Channel, Category, String, String, String);
 
 /// A table of prices that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +75,10 @@ pub enum BadPrices {
     Country(String),
     #[error("the category of a price for sms is sms, and of one for whatsapp another: {0}")]
     Category(String),
+    #[error(
+        "a price in the table is for the account `{0}` of no provider; write provider = \"cm\" or another beside it"
+    )]
+    Account(String),
     #[error("a price in the table is {0}; write millionths of the currency's unit, 0 or more")]
     Negative(i64),
     #[error("the table has two prices for {0}")]
@@ -104,14 +111,36 @@ impl Table {
         country: Option<&str>,
         parts: u32,
     ) -> Option<Price> {
+        self.price_with(day, channel, category, country, parts, ("", ""))
+    }
+
+    /// The same with a provider's account: a price that names it goes before one for all.
+    pub fn price_with(
+        &self,
+        day: Date,
+        channel: Channel,
+        category: Category,
+        country: Option<&str>,
+        parts: u32,
+        (provider, account): (&str, &str),
+    ) -> Option<Price> {
         let valid = self.files.iter().filter(|tariff| tariff.holds(day));
         let found = valid.filter_map(|tariff| {
-            let price_in = |country: &str| tariff.micros.get(&(channel, category, country.to_owned())).copied();
+            let of = |provider: &str, account: &str, country: &str| {
+                let key = (channel, category, country.to_owned(), provider.to_owned(), account.to_owned());
+                tariff.micros.get(&key).copied()
+            };
+            let price_in = |country: &str| {
+                let own = of(provider, account, country).map(|micros| (2, micros));
+                let all = || of(provider, "", country).map(|micros| (1, micros));
+                own.or_else(all).or_else(|| of("", "", country).map(|micros| (0, micros)))
+            };
             let exact = country.and_then(price_in);
-            let micros = exact.or_else(|| price_in(ELSEWHERE))?;
-            Some(((tariff.rank, exact.is_some(), tariff.from), tariff, micros))
+            let (whose, micros) = exact.or_else(|| price_in(ELSEWHERE))?;
+            Some(((tariff.rank, whose, exact.is_some(), tariff.from), tariff, micros))
         });
-        // The contract before the examples, the country before every other, the newest before what it replaced.
+        // The contract before the examples, the account before the provider before all, the country before every other, the
+        // newest before what it replaced.
         let (_, tariff, micros) = found.max_by_key(|(order, ..)| *order)?;
         let parts = if channel == Channel::Sms { parts } else { 1 };
         Some(Price {
@@ -140,7 +169,11 @@ impl Tariff {
         for row in file.price {
             let (key, price) = row.checked()?;
             if micros.insert(key.clone(), price).is_some() {
-                return Err(BadPrices::Twice(format!("{} {:?} {}", key.0.as_str(), key.1, key.2)));
+                let (channel, category, country, provider, account) = key;
+                let whose = format!("{provider} {account}");
+                return Err(BadPrices::Twice(
+                    format!("{} {category:?} {country} {whose}", channel.as_str()).trim_end().to_owned(),
+                ));
             }
         }
         Ok(Tariff { rank, from, until, currency: file.currency, source: file.source, micros })
@@ -169,10 +202,15 @@ struct Row {
     category: Category,
     country: String,
     micros: i64,
+    /// `cm`, and the account's name; for every one where they are missing.
+    #[serde(default)]
+    provider: String,
+    #[serde(default)]
+    account: String,
 }
 
 impl Row {
-    fn checked(self) -> Result<((Channel, Category, String), i64), BadPrices> {
+    fn checked(self) -> Result<(Key, i64), BadPrices> {
         if (self.channel == Channel::Sms) != (self.category == Category::Sms) {
             return Err(BadPrices::Category(format!("{} {:?}", self.channel.as_str(), self.category)));
         }
@@ -182,7 +220,10 @@ impl Row {
         if self.micros < 0 {
             return Err(BadPrices::Negative(self.micros));
         }
-        Ok(((self.channel, self.category, self.country), self.micros))
+        if self.provider.is_empty() && !self.account.is_empty() {
+            return Err(BadPrices::Account(self.account));
+        }
+        Ok(((self.channel, self.category, self.country, self.provider, self.account), self.micros))
     }
 }
 
@@ -266,6 +307,28 @@ mod tests {
             let price = table.price(day, Channel::Sms, Category::Sms, Some(country), 1).unwrap();
             assert_eq!(price.currency, "EUR", "{day} {country}");
         }
+    }
+
+    #[test]
+    fn an_account_s_own_price_goes_before_its_provider_s_and_that_before_all() {
+        let row = |more: &str, micros: u32| {
+            format!("[[price]]\nchannel = \"sms\"\ncategory = \"sms\"\ncountry = \"FR\"\nmicros = {micros}\n{more}\n")
+        };
+        let head = CONTRACT.split_once("[[price]]").unwrap().0;
+        let text = format!(
+            "{head}{}{}{}",
+            row("", 40_000),
+            row("provider = \"cm\"", 39_000),
+            row("provider = \"cm\"\naccount = \"b\"", 38_000)
+        );
+        let table = Table::built_in().with(&text).unwrap();
+        let micros = |whose| {
+            let day = date(2026, 3, 31);
+            table.price_with(day, Channel::Sms, Category::Sms, Some("FR"), 1, whose).unwrap().micros
+        };
+        assert_eq!([micros(("twilio", "a")), micros(("cm", "a")), micros(("cm", "b"))], [40_000, 39_000, 38_000]);
+        let nobodys = format!("{head}{}", row("account = \"b\"", 1));
+        assert!(matches!(Table::built_in().with(&nobodys), Err(BadPrices::Account(_))));
     }
 
     #[test]

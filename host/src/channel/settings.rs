@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 
-use crate::secret::Secret;
+pub use super::accounts::{CmSettings, ContentTemplate, Fallback, MetaSettings, TwilioSettings};
+use crate::{domain::customer::Channel, secret::Secret};
 
 /// All accounts of the configuration, in the order in which they stand there.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -25,6 +26,7 @@ impl Accounts {
             secrets(&place, "app-secrets", &account.app_secrets, "anybody could post webhooks")?;
             path_part(&place, "phone-number-id", &account.phone_number_id)?;
             path_part(&place, "version", &account.version)?;
+            served(&place, &account.countries)?;
         }
         for account in &self.cm {
             let place = format!("accounts.cm `{}`", account.account);
@@ -36,16 +38,53 @@ impl Accounts {
                 "CM signs nothing, so its URL has to be secret",
             )?;
             long_enough(&place, &account.webhook_secrets)?;
+            served(&place, &account.countries)?;
+            if account.fallback == Fallback::Provider && account.channel != Channel::Whatsapp {
+                return Err(format!(
+                    "{place}: fallback = \"provider\" is for an account with channel = \"whatsapp\": SMS falls back to nothing"
+                ));
+            }
         }
         for account in &self.twilio {
             let place = format!("accounts.twilio `{}`", account.account);
             base_url(&place, &account.base_url)?;
             secrets(&place, "auth-tokens", &account.auth_tokens, "nothing can be sent")?;
             path_part(&place, "account-sid", &account.account_sid)?;
+            served(&place, &account.countries)?;
+            account.check_templates().map_err(|problem| format!("{place}: {problem}"))?;
         }
         names("meta", self.meta.iter().map(|account| &account.account))?;
         names("cm", self.cm.iter().map(|account| &account.account))?;
         names("twilio", self.twilio.iter().map(|account| &account.account))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.meta.is_empty() && self.cm.is_empty() && self.twilio.is_empty()
+    }
+
+    /// The account that a customer wrote to, by the number or id that the provider's webhook names, so that an answer goes out
+    /// from there. Where the webhook names none of ours, the only account that it can be.
+    pub fn written_to(&self, provider: &str, channel: Channel, to: Option<&str>) -> Option<&str> {
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        let bare = |text: &str| digits(text).trim_start_matches('0').to_owned();
+        let senders: Vec<(&str, &str)> = match provider {
+            "meta" => self.meta.iter().map(|one| (&*one.account, &*one.phone_number_id)).collect(),
+            "cm" => {
+                let all = self.cm.iter().filter(|one| one.channel == channel);
+                all.map(|one| (&*one.account, &*one.sender)).collect()
+            }
+            "twilio" => {
+                let all = self.twilio.iter().filter(|one| one.channel == channel);
+                all.map(|one| (&*one.account, &*one.sender)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let to = to.map(bare).filter(|to| !to.is_empty());
+        let named = senders.iter().find(|(_, sender)| to.as_ref().is_some_and(|to| *to == bare(sender)));
+        match (named, senders.as_slice()) {
+            (Some((account, _)), _) | (None, [(account, _)]) => Some(*account),
+            _ => None,
+        }
     }
 }
 
@@ -94,6 +133,21 @@ fn long_enough(place: &str, secrets: &[Secret]) -> Result<(), String> {
     ))
 }
 
+/// Countries by two letters, and calling codes by their digits.
+fn served(place: &str, countries: &[String]) -> Result<(), String> {
+    let country = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase());
+    let code = |text: &str| {
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        (1..=7).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
+    };
+    match countries.iter().find(|text| !country(text) && !code(text)) {
+        None => Ok(()),
+        Some(text) => Err(format!(
+            "{place}: countries has `{text}`; write two capital letters such as \"FR\", or the digits that numbers begin with, such as \"33\" or \"+590\""
+        )),
+    }
+}
+
 fn path_part(place: &str, field: &str, text: &str) -> Result<(), String> {
     if url_safe(text) {
         return Ok(());
@@ -104,78 +158,6 @@ fn path_part(place: &str, field: &str, text: &str) -> Result<(), String> {
 fn url_safe(text: &str) -> bool {
     let dots_alone = text.bytes().all(|b| b == b'.');
     !dots_alone && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
-}
-
-/// A telephone number on Meta's WhatsApp Cloud API.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct MetaSettings {
-    /// What the account is called here: in logs, decisions and webhook URLs.
-    #[serde(default = "main_account")]
-    pub account: String,
-    #[serde(default = "meta_base_url")]
-    pub base_url: String,
-    /// A version of the Graph API lives about two years, so it is a setting.
-    #[serde(default = "meta_version")]
-    pub version: String,
-    pub phone_number_id: String,
-    /// The WhatsApp Business account, `entry[].id` in webhooks.
-    pub waba_id: String,
-    pub access_token: Secret,
-    /// The app's secrets: several while one is being replaced. A webhook signed with any of them is genuine.
-    pub app_secrets: Vec<Secret>,
-    /// What Meta has to show when the webhook's URL is registered.
-    pub verify_token: Secret,
-}
-
-/// A product of CM.com's Business Messaging, for SMS.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct CmSettings {
-    #[serde(default = "main_account")]
-    pub account: String,
-    #[serde(default = "cm_base_url")]
-    pub base_url: String,
-    pub product_token: Secret,
-    /// `from`: at most 11 letters and digits, or a number of at most 16 digits.
-    pub sender: String,
-    /// The last part of the webhooks' URL: CM signs nothing. Several while one is being replaced.
-    pub webhook_secrets: Vec<Secret>,
-}
-
-/// A Twilio account, for SMS.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct TwilioSettings {
-    #[serde(default = "main_account")]
-    pub account: String,
-    #[serde(default = "twilio_base_url")]
-    pub base_url: String,
-    pub account_sid: String,
-    /// The first is sent with; a webhook signed with any of them is genuine, which a rotation needs.
-    pub auth_tokens: Vec<Secret>,
-    /// `From` (a number or a name), or `MG…`, a messaging service.
-    pub sender: String,
-}
-
-fn main_account() -> String {
-    "main".to_owned()
-}
-
-fn meta_base_url() -> String {
-    "https://graph.facebook.com".to_owned()
-}
-
-fn meta_version() -> String {
-    "v25.0".to_owned()
-}
-
-fn cm_base_url() -> String {
-    "https://gw.messaging.cm.com".to_owned()
-}
-
-fn twilio_base_url() -> String {
-    "https://api.twilio.com".to_owned()
 }
 
 /// How requests to providers are made.
@@ -226,16 +208,7 @@ mod tests {
     use super::*;
 
     fn meta(account: &str) -> MetaSettings {
-        MetaSettings {
-            account: account.to_owned(),
-            base_url: meta_base_url(),
-            version: meta_version(),
-            phone_number_id: "109000000000001".to_owned(),
-            waba_id: "201000000000001".to_owned(),
-            access_token: Secret::new("token"),
-            app_secrets: vec![Secret::new("secret")],
-            verify_token: Secret::new("verify"),
-        }
+        MetaSettings { account: account.to_owned(), ..MetaSettings::sample() }
     }
 
     fn check(meta: Vec<MetaSettings>) -> Result<(), String> {
@@ -260,16 +233,39 @@ mod tests {
 
     #[test]
     fn a_guessable_webhook_url_is_refused() {
-        let cm = |secret: &str| CmSettings {
-            account: "main".to_owned(),
-            base_url: cm_base_url(),
-            product_token: Secret::new("token"),
-            sender: "Boulange".to_owned(),
-            webhook_secrets: vec![Secret::new(secret)],
-        };
+        let cm =
+            |secret: &str| CmSettings { webhook_secrets: vec![Secret::new(secret)], ..CmSettings::sample("Boulange") };
         let check = |secret: &str| Accounts { cm: vec![cm(secret)], ..Accounts::default() }.check();
         assert_eq!(check("f3a9c2d17b604e8fa51c"), Ok(()));
         assert!(check("1234").unwrap_err().contains("webhook-secrets"));
         assert!(check("f3a9c2d17b604e8fa51c/x").unwrap_err().contains("webhook-secrets"));
+    }
+
+    #[test]
+    fn countries_are_two_letters_or_calling_codes() {
+        let with = |countries: &[&str]| {
+            let countries = countries.iter().map(|text| (*text).to_owned()).collect();
+            check(vec![MetaSettings { countries, ..meta("main") }])
+        };
+        assert_eq!(with(&["FR", "33", "+590"]), Ok(()));
+        for wrong in ["France", "fr", "0033", "", "+"] {
+            assert!(with(&[wrong]).unwrap_err().contains("countries"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn who_was_written_to_is_known_in_every_form_of_a_number() {
+        let second = CmSettings { account: "second".to_owned(), ..CmSettings::sample("0033139980002") };
+        let accounts = Accounts {
+            meta: vec![meta("main")],
+            cm: vec![CmSettings::sample("0033139980001"), second],
+            ..Accounts::default()
+        };
+        let to = |provider: &str, to: Option<&str>, channel| accounts.written_to(provider, channel, to);
+        assert_eq!(to("cm", Some("0033139980002"), Channel::Sms), Some("second"));
+        assert_eq!(to("cm", Some("+33139980001"), Channel::Sms), Some("main"));
+        assert_eq!(to("cm", Some("0033139980009"), Channel::Sms), None, "either could be meant");
+        assert_eq!(to("meta", None, Channel::Whatsapp), Some("main"), "it can only be this one");
+        assert_eq!(to("cm", Some("0033139980001"), Channel::Whatsapp), None);
     }
 }

@@ -1,6 +1,6 @@
 //! One message through as many steps as can be taken now: plan, write down, make the attempt, write down what came of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -11,11 +11,12 @@ use super::{
     route::account_key,
 };
 use crate::{
-    channel::{Outgoing, Provider, Rendition},
+    channel::{Outgoing, Provider, Rendition, sms},
     clock::Timestamp,
     domain::{
         customer::Customer,
-        message::{Answer, Attempt, AttemptFailure, MessageRecord, Next, Recipient, Remember},
+        message::{Answer, Attempt, AttemptFailure, Because, MessageRecord, Next, Recipient, Remember},
+        run::Incoming,
         status::AttemptState,
     },
     ids::{AttemptToken, MessageId, TenantId},
@@ -110,7 +111,8 @@ async fn step(parts: &Parts, record: &MessageRecord) -> store::Result<Step> {
         Recipient::Customer(id) => parts.store.customer(&record.message.tenant, id).await?,
         Recipient::Phone(number) => Some(parts.store.behind_number(&record.message.tenant, number, now).await?),
     };
-    let kind = match plan(record, &facts(parts, customer.as_deref(), now)) {
+    let answered = answered(parts, record).await?;
+    let kind = match plan(record, &facts(parts, customer.as_deref(), answered.as_deref(), now)) {
         Plan::Attempt(planned) => {
             let account = account_key(&*planned.provider);
             if let Err(until) =
@@ -136,10 +138,30 @@ async fn step(parts: &Parts, record: &MessageRecord) -> store::Result<Step> {
     })
 }
 
-pub(super) fn facts<'a>(parts: &'a Parts, customer: Option<&'a Customer>, now: Timestamp) -> Facts<'a> {
+/// What the customer wrote that this message answers: only asked for where more than one account could send it.
+async fn answered(parts: &Parts, record: &MessageRecord) -> store::Result<Option<Arc<Incoming>>> {
+    let message = &record.message;
+    let id = match (&message.because, message.quote) {
+        (Because::Incoming(id), _) => *id,
+        (_, Some(id)) => id,
+        (_, None) => return Ok(None),
+    };
+    if parts.providers.len() < 2 {
+        return Ok(None);
+    }
+    parts.store.incoming(&message.tenant, id).await
+}
+
+pub(super) fn facts<'a>(
+    parts: &'a Parts,
+    customer: Option<&'a Customer>,
+    answered: Option<&'a Incoming>,
+    now: Timestamp,
+) -> Facts<'a> {
     Facts {
         now,
         customer,
+        written_to: answered.and_then(|answered| Some((&*answered.provider, answered.account.as_deref()?))),
         providers: &parts.providers,
         circuits: &parts.circuits,
         prices: &parts.prices,
@@ -168,8 +190,8 @@ async fn attempt(
     let no = record.attempts.last().map_or(1, |last| last.no + 1);
     let look_again = now.plus(parts.attempt_timeout + ANSWER_MARGIN);
     let provider = planned.provider.clone();
-    let (attempt, body) = written(planned, no, now);
-    let outgoing = outgoing(parts, record, &attempt, body, now).await?;
+    let (attempt, rendered) = written(planned, no, now);
+    let outgoing = outgoing(parts, record, &attempt, rendered, now).await?;
     let began = Instant::now();
     let mut record = match change(parts, record, MessageChangeKind::Begin { attempt, look_again }, now).await? {
         // Its plugin may not spend so much today: nothing was begun.
@@ -208,7 +230,7 @@ async fn outgoing(
     parts: &Parts,
     record: &MessageRecord,
     attempt: &Attempt,
-    body: Rendition,
+    (body, instead): (Rendition, Option<sms::Text>),
     now: Timestamp,
 ) -> store::Result<Outgoing> {
     let message = &record.message;
@@ -222,6 +244,8 @@ async fn outgoing(
         body,
         quote,
         expires: message.expires.map(|expires| expires.since(now)),
+        mime_type: message.content.attachment.as_ref().map(|attachment| attachment.mime_type.clone()),
+        instead,
     })
 }
 
@@ -236,7 +260,7 @@ async fn quoted(parts: &Parts, tenant: &TenantId, id: MessageId, attempt: &Attem
 }
 
 /// The attempt as it is written down, and what it will say.
-fn written(planned: Planned, no: u32, now: Timestamp) -> (Attempt, Rendition) {
+fn written(planned: Planned, no: u32, now: Timestamp) -> (Attempt, (Rendition, Option<sms::Text>)) {
     let attempt = Attempt {
         no,
         channel: planned.channel,
@@ -253,7 +277,7 @@ fn written(planned: Planned, no: u32, now: Timestamp) -> (Attempt, Rendition) {
         failure: None,
         decision: planned.decision,
     };
-    (attempt, planned.body)
+    (attempt, (planned.body, planned.instead))
 }
 
 /// What the answer changes, with when to look at the message again: found by planning on what will be known.
@@ -277,7 +301,7 @@ fn answer_change(
             Answer::Unknown { .. } => attempt.state = attempt.state.after(AttemptState::Uncertain),
         }
     }
-    let (next, waits) = match plan(&expected, &facts(parts, customer, now)) {
+    let (next, waits) = match plan(&expected, &facts(parts, customer, None, now)) {
         Plan::Wait { until, code, decision } => (Next::At(until), Some(Waiting { code: code.to_owned(), decision })),
         _ => (Next::Now, None),
     };

@@ -42,7 +42,7 @@ pub fn foresee(parts: &Parts, message: NewMessage, customer: Option<&Customer>) 
         cancel: false,
         attempts: Vec::new(),
     };
-    let facts = facts(parts, customer, now);
+    let facts = facts(parts, customer, None, now);
     let first = plan(&record, &facts);
     let mut seen = step(&first, now);
     let after: Vec<Value> = match &first {
@@ -166,6 +166,6 @@ fn attempt(planned: &Planned, state: AttemptState, failure: Option<AttemptFailur
         planned: now,
         answered: Some(now),
         failure,
-        decision: Value::Null,
+        decision: planned.decision.clone(),
     }
 }

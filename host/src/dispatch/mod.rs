@@ -11,6 +11,7 @@
 //! doubt resends); the host dies between writing the attempt and recording its answer (the same doubt).
 //! This stage never runs a plugin and never reads a webhook.
 
+mod account;
 mod circuit;
 mod deliver;
 mod due;

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{Cause, Doubt, NearDeadline, Policy, Settings, circuit::Circuits, route};
+use super::{Cause, Doubt, NearDeadline, Policy, Settings, account, circuit::Circuits, route};
 use crate::{
     channel::{Provider, Rendition, price, sms},
     clock::Timestamp,
@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Facts<'a> {
     pub now: Timestamp,
     pub customer: Option<&'a Customer>,
+    /// The provider and account that the customer wrote to, where this message is an answer.
+    pub written_to: Option<(&'a str, &'a str)>,
     pub providers: &'a [Arc<dyn Provider>],
     pub circuits: &'a Circuits,
     pub prices: &'a price::Table,
@@ -53,6 +55,8 @@ pub(super) struct Planned {
     pub channel: Channel,
     pub address: String,
     pub body: Rendition,
+    /// The SMS that the provider sends by itself when WhatsApp does not deliver.
+    pub instead: Option<sms::Text>,
     /// `text`, `template`, `image`, …: what it is on the channel.
     pub rendition: String,
     pub parts: u32,
@@ -170,7 +174,7 @@ fn after_failure(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> P
     // What is wrong with one account is no reason to fail while another can send it.
     if failure.remember == Remember::AccountBroken
         && tries(record, last.channel) < facts.settings.attempts_max
-        && route::another_account(last, facts)
+        && account::another(record, last, facts)
     {
         return route::again(record, last.channel, facts, "the account cannot be used now: with another one");
     }
@@ -178,7 +182,7 @@ fn after_failure(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> P
         Retry::AsTemplate if record.message.content.template.is_some() && last.rendition != "template" => {
             return route::again(record, last.channel, facts, "the window is closed: as a template");
         }
-        Retry::Later { after_ms } if tries(record, last.channel) < facts.settings.attempts_max => {
+        Retry::Later { after_ms } if account::tries_with(record, last) < facts.settings.attempts_max => {
             let at = retry_at(record, last, after_ms, facts);
             let too_late = last_moment(record, last, &policy(record, facts)).is_some_and(|moment| at > moment);
             if !too_late {
@@ -189,6 +193,9 @@ fn after_failure(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> P
             }
         }
         Retry::Later { .. } | Retry::AsTemplate | Retry::Never => {}
+    }
+    if matches!(failure.retry, Retry::Later { .. }) && account::another(record, last, facts) {
+        return route::again(record, last.channel, facts, "the account is busy for too long: with another one");
     }
     if sms_helps(record, last, failure, &policy(record, facts)) {
         let why =
@@ -214,7 +221,14 @@ fn sms_helps(record: &MessageRecord, last: &Attempt, failure: &AttemptFailure, p
 }
 
 fn sms_is_left(record: &MessageRecord) -> bool {
-    record.message.sms != SmsPolicy::Never && record.attempts.iter().all(|attempt| attempt.channel != Channel::Sms)
+    record.message.sms != SmsPolicy::Never
+        && record.attempts.iter().all(|attempt| attempt.channel != Channel::Sms && !carries_sms(attempt))
+}
+
+/// Whether the provider has the SMS as well, and sends it by itself. One that took nothing has nothing.
+fn carries_sms(attempt: &Attempt) -> bool {
+    let carried = attempt.decision.pointer("/fallback/by").and_then(serde_json::Value::as_str) == Some("provider");
+    carried && (attempt.state != AttemptState::Failed || attempt.provider_id.is_some())
 }
 
 /// When SMS follows an attempt on WhatsApp of whose delivery nothing is heard.

@@ -2,19 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::plan::{Facts, Plan, Planned};
+use super::{
+    account,
+    plan::{Facts, Plan, Planned},
+};
 use crate::{
     channel::{Provider, Rendition, phone, price, sms, whatsapp},
     clock::Timestamp,
     domain::{
         customer::Channel,
-        message::{Attempt, MessageRecord, NewMessage},
+        message::{MessageRecord, NewMessage, SmsPolicy},
         purpose::Category,
         status::MessageState,
     },
     rules::{Check, Refusal, allowed},
 };
-use std::sync::Arc;
 
 /// The route of a message that nothing was sent of yet: the first channel of those it may take that is open.
 pub(super) fn first(record: &MessageRecord, facts: &Facts<'_>) -> Plan {
@@ -40,22 +42,32 @@ pub(super) fn sms(record: &MessageRecord, facts: &Facts<'_>, why: &str) -> Plan 
 
 /// Why a channel is not taken.
 pub(super) struct Closed {
-    pub code: String,
-    pub why: String,
-    checks: Vec<Check>,
+    pub(super) code: String,
+    pub(super) why: String,
+    pub(super) checks: Vec<Check>,
     /// It will open again then.
-    opens: Option<Timestamp>,
+    pub(super) opens: Option<Timestamp>,
+    /// The accounts that were weighed, each with what speaks against it.
+    pub(super) accounts: Vec<Value>,
 }
 
 impl Closed {
+    fn new(code: &str, why: String) -> Closed {
+        Closed { code: code.to_owned(), why, checks: Vec::new(), opens: None, accounts: Vec::new() }
+    }
+
     fn weight(&self, channel: Channel) -> Value {
-        json!({ "channel": channel, "taken": false, "code": self.code, "why": self.why })
+        let mut weight = json!({ "channel": channel, "taken": false, "code": self.code, "why": self.why });
+        if !self.accounts.is_empty() {
+            weight["accounts"] = Value::Array(self.accounts.clone());
+        }
+        weight
     }
 }
 
 impl From<Refusal> for Closed {
     fn from(refusal: Refusal) -> Closed {
-        Closed { code: refusal.code().to_owned(), why: refusal.to_string(), checks: Vec::new(), opens: None }
+        Closed::new(refusal.code(), refusal.to_string())
     }
 }
 
@@ -70,6 +82,12 @@ fn along(record: &MessageRecord, mut channels: impl Iterator<Item = Channel>, fa
                 weighed.push(weight(&planned, true));
                 weighed.extend(channels.map(|other| in_reserve(record, other, facts)));
                 planned.decision = json!({ "why": why, "checks": checks, "routes": weighed });
+                if let Some(text) = &planned.instead {
+                    planned.decision["fallback"] = json!({
+                        "by": "provider", "why": "the provider falls back by itself: no SMS follows from here",
+                        "sms": { "text": text.text, "parts": text.parts, "encoding": text.encoding },
+                    });
+                }
                 return Plan::Attempt(planned);
             }
             Err(refused) => {
@@ -107,12 +125,14 @@ fn later(record: &MessageRecord, until: Timestamp, code: &str, why: String, mut 
     Plan::Wait { until, code: if quiet { QUIET_HOURS } else { "provider-down" }, decision }
 }
 
-/// A route as the decision shows it: what it would be on the channel, and what that costs.
+/// A route as the decision shows it: what it would be on the channel, with which account, and what that costs.
 fn weight(planned: &Planned, taken: bool) -> Value {
-    json!({
+    let mut weight = json!({
         "channel": planned.channel, "taken": taken, "account": account_key(&*planned.provider), "rendition": planned.rendition,
-        "parts": planned.parts, "price_micros": planned.price_micros, "price": planned.decision,
-    })
+        "parts": planned.parts, "price_micros": planned.price_micros,
+    });
+    merge(&mut weight, &planned.decision);
+    weight
 }
 
 /// A channel that is not needed unless the one that is taken does not deliver: shown with its price, or with what closes it.
@@ -120,10 +140,8 @@ fn in_reserve(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Va
     match open(record, channel, facts) {
         Ok((planned, _)) => {
             let mut weight = weight(&planned, false);
-            if let Some(members) = weight.as_object_mut() {
-                members.insert("code".to_owned(), json!("in-reserve"));
-                members.insert("why".to_owned(), json!("it is taken where the one before it does not deliver"));
-            }
+            let why = json!({ "code": "in-reserve", "why": "it is taken where the one before it does not deliver" });
+            merge(&mut weight, &why);
             weight
         }
         Err(refused) => refused.weight(channel),
@@ -133,7 +151,15 @@ fn in_reserve(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Va
 /// The code of a message that waits for the hours in which it may go out.
 const QUIET_HOURS: &str = "quiet-hours";
 
-/// A channel with everything that an attempt on it needs. `decision` holds the price's explanation for the moment.
+/// The fields of one object put into another.
+fn merge(into: &mut Value, from: &Value) {
+    if let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) {
+        into.extend(from.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+}
+
+/// A channel with everything that an attempt on it needs. `decision` holds the accounts and the price's explanation for the
+/// moment.
 pub(super) fn open(
     record: &MessageRecord,
     channel: Channel,
@@ -142,7 +168,6 @@ pub(super) fn open(
     let message = &record.message;
     let (address, mut checks) = address(message, channel, facts)?;
     checks.extend(hours(message, channel, &address, facts)?);
-    let provider = account(channel, facts)?;
     let (body, rendition, parts, category) = match channel {
         Channel::Whatsapp => on_whatsapp(record, facts)?,
         Channel::Sms => {
@@ -155,20 +180,41 @@ pub(super) fn open(
         }
     };
     let country = phone::country(&address);
-    let day = facts.now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
-    let price = facts.prices.price(day, channel, category, country.as_deref(), parts);
+    let asked =
+        account::Asked { channel, address: &address, country: country.as_deref(), body: &body, category, parts };
+    let account::Chosen { provider, price, accounts } = account::choose(record, &asked, facts)?;
     in_the_caps_currency(message, price.as_ref())?;
+    let instead = instead(record, channel, &address, &*provider, facts);
+    let source = price.as_ref().map(|price| json!({ "currency": price.currency, "source": price.source }));
     let planned = Planned {
         provider,
         channel,
         address,
         body,
+        instead,
         rendition,
         parts,
         price_micros: price.as_ref().map(|price| price.micros),
-        decision: price.map_or(Value::Null, |price| json!({ "currency": price.currency, "source": price.source })),
+        decision: json!({ "price": source, "accounts": accounts }),
     };
     Ok((Box::new(planned), checks))
+}
+
+/// The SMS that goes along with a WhatsApp message, where the account's provider falls back by itself: to the same number, and
+/// only if this message may go there by SMS.
+fn instead(
+    record: &MessageRecord,
+    channel: Channel,
+    number: &str,
+    provider: &dyn Provider,
+    facts: &Facts<'_>,
+) -> Option<sms::Text> {
+    let asked = channel == Channel::Whatsapp && provider.falls_back() && record.message.sms != SmsPolicy::Never;
+    if !asked || record.attempts.iter().any(|attempt| attempt.channel == Channel::Sms) {
+        return None;
+    }
+    let (sms_number, _) = address(&record.message, Channel::Sms, facts).ok()?;
+    (sms_number == number).then(|| sms::render(&record.message, facts.sms))
 }
 
 /// A plugin's bound on money can only be kept with prices in its currency; the sum is kept where the attempt is written down.
@@ -180,15 +226,11 @@ fn in_the_caps_currency(message: &NewMessage, price: Option<&price::Price>) -> R
         Some(price) => format!("it is priced in {}", price.currency),
         None => "no table of prices has a price for it".to_owned(),
     };
-    Err(Closed {
-        code: "over-spend".to_owned(),
-        why: format!(
-            "plugin `{}` may spend {cap} a day, and {why}; give spend-day in the currency of the prices",
-            author.plugin
-        ),
-        checks: Vec::new(),
-        opens: None,
-    })
+    let why = format!(
+        "plugin `{}` may spend {cap} a day, and {why}; give spend-day in the currency of the prices",
+        author.plugin
+    );
+    Err(Closed::new("over-spend", why))
 }
 
 fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<(String, Vec<Check>), Closed> {
@@ -206,7 +248,7 @@ fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<
         };
         let why =
             format!("the number was found not to be reachable by {}; not tried again before {until}", channel.as_str());
-        return Err(Closed { code: code.to_owned(), why, checks, opens: None });
+        return Err(Closed { checks, ..Closed::new(code, why) });
     }
     Ok((address.address.clone(), checks))
 }
@@ -214,45 +256,10 @@ fn address(message: &NewMessage, channel: Channel, facts: &Facts<'_>) -> Result<
 /// Whether this is an hour in which the message may go out, where the customer is.
 fn hours(message: &NewMessage, channel: Channel, address: &str, facts: &Facts<'_>) -> Result<Option<Check>, Closed> {
     allowed::hours(message, facts.customer, channel, address, facts.now, facts.rules).map_err(|quiet| Closed {
-        code: QUIET_HOURS.to_owned(),
         checks: vec![Check::refused(QUIET_HOURS, quiet.why.clone())],
-        why: quiet.why,
         opens: Some(quiet.until),
+        ..Closed::new(QUIET_HOURS, quiet.why)
     })
-}
-
-/// The first account of the channel that does not rest.
-fn account(channel: Channel, facts: &Facts<'_>) -> Result<Arc<dyn Provider>, Closed> {
-    let mut resting: Option<(crate::clock::Timestamp, String)> = None;
-    for provider in facts.providers.iter().filter(|provider| provider.channel() == channel) {
-        match facts.circuits.rests(&account_key(&**provider), facts.now) {
-            None => return Ok(provider.clone()),
-            Some(rest) if resting.as_ref().is_none_or(|before| rest.0 < before.0) => resting = Some(rest),
-            Some(_) => {}
-        }
-    }
-    match resting {
-        Some((until, why)) => Err(Closed {
-            code: "account-problem".to_owned(),
-            why: format!("every account for {} rests until {until}: {why}", channel.as_str()),
-            checks: Vec::new(),
-            opens: Some(until),
-        }),
-        None => Err(Closed {
-            code: "no-account".to_owned(),
-            why: format!("no account is configured for {}", channel.as_str()),
-            checks: Vec::new(),
-            opens: None,
-        }),
-    }
-}
-
-/// Whether the channel has an account that does not rest, other than the attempt's.
-pub(super) fn another_account(last: &Attempt, facts: &Facts<'_>) -> bool {
-    let others = facts.providers.iter().filter(|provider| {
-        provider.channel() == last.channel && (provider.name(), provider.account()) != (&*last.provider, &*last.account)
-    });
-    others.map(|provider| account_key(&**provider)).any(|key| facts.circuits.rests(&key, facts.now).is_none())
 }
 
 /// Names an account over all providers.
@@ -281,12 +288,7 @@ fn on_whatsapp(record: &MessageRecord, facts: &Facts<'_>) -> Result<Rendered, Cl
             Category::Marketing => price::Category::Marketing,
         },
     };
-    let rendered = whatsapp::render(content, form).map_err(|error| Closed {
-        code: "bad-content".to_owned(),
-        why: error.to_string(),
-        checks: Vec::new(),
-        opens: None,
-    })?;
+    let rendered = whatsapp::render(content, form).map_err(|error| Closed::new("bad-content", error.to_string()))?;
     let kind = rendered.kind.to_owned();
     Ok((Rendition::Whatsapp(rendered), kind, 1, category))
 }

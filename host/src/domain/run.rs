@@ -129,6 +129,9 @@ pub struct Incoming {
     pub sender_name: Option<String>,
     pub channel: Channel,
     pub provider: String,
+    /// The account of ours that was written to, where it is known: an answer goes out from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     pub provider_id: String,
     pub time: Timestamp,
     pub received: Timestamp,

@@ -142,13 +142,7 @@ async fn allowed(state: &AppState, caller: &Caller, asked: Asked) -> Result<Allo
 }
 
 fn message_id(caller: &Caller, headers: &HeaderMap) -> Result<MessageId, Problem> {
-    let Some(value) = headers.get("idempotency-key") else {
-        let mut drawn = [0; 16];
-        getrandom::fill(&mut drawn).map_err(|error| Problem::internal(&error))?;
-        // The colon keeps drawn keys apart from any that a caller could send as 16 bytes.
-        let key = drawn.iter().fold("drawn:".to_owned(), |key, byte| format!("{key}{byte:02x}"));
-        return Ok(MessageId::of_request(&caller.tenant, &key));
-    };
+    let Some(value) = headers.get("idempotency-key") else { return drawn_id(caller) };
     match value.to_str().map(str::trim) {
         Ok(key) if !key.is_empty() && key.len() <= KEY_CHARS_MAX => {
             Ok(MessageId::of_request(&caller.tenant, &format!("given:{key}")))
@@ -156,6 +150,15 @@ fn message_id(caller: &Caller, headers: &HeaderMap) -> Result<MessageId, Problem
         _ => Err(Problem::bad_field("idempotency-key", "the key is empty, too long or not ASCII")
             .fix(format!("send 1 to {KEY_CHARS_MAX} ASCII characters that are new for every message"))),
     }
+}
+
+/// The id of a message for which the caller gives no key.
+pub(super) fn drawn_id(caller: &Caller) -> Result<MessageId, Problem> {
+    let mut drawn = [0; 16];
+    getrandom::fill(&mut drawn).map_err(|error| Problem::internal(&error))?;
+    // The colon keeps drawn keys apart from any that a caller could send as 16 bytes.
+    let key = drawn.iter().fold("drawn:".to_owned(), |key, byte| format!("{key}{byte:02x}"));
+    Ok(MessageId::of_request(&caller.tenant, &key))
 }
 
 /// The same key has to mean the same message, or one of the two would be lost in silence.

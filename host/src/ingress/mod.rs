@@ -1,7 +1,7 @@
 //! The HTTP entrance: what comes in from outside becomes a stored event or message, and only then is answered.
 //!
 //! In: connections on one listener ([`listen`]), CloudEvents in their three modes ([`events`], [`cloudevents`]), webhooks that a
-//! plugin's manifest declares ([`triggers`]), and messages asked for without a plugin ([`messages`]).
+//! plugin's manifest declares ([`triggers`]), and messages asked for without a plugin ([`messages`]; [`cm`] for clients of CM.com).
 //! Out: rows in the store, and an answer that is sent only after they are on disk.
 //! Whoever brings more than its part is told so before it costs the store anything ([`quota`]).
 //! What goes wrong is answered as `application/problem+json` that names the field and the fix ([`problem`]); what is our own
@@ -12,6 +12,7 @@
 
 pub mod auth;
 pub mod cloudevents;
+mod cm;
 pub mod counters;
 pub mod events;
 pub mod listen;
@@ -132,6 +133,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/events", events)
         .route("/v1/triggers/{plugin}/{trigger}", post(triggers::accept))
         .route("/v1/messages", post(messages::accept))
+        .route("/v1.0/message", post(cm::accept))
         .route("/v1/messages/{id}/cancel", post(messages::cancel))
         .with_state(state)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{ids::TenantId, secret::Secret};
+use crate::{domain::purpose::Purpose, ids::TenantId, secret::Secret};
 
 /// Who may come in and how much they may bring.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,6 +47,8 @@ pub struct Settings {
     pub adjustable_clock: bool,
     /// The country that numbers without a country code are read in: `FR`. Without it they are refused.
     pub default_region: Option<String>,
+    /// What messages of the CM.com entrance are for whose `customGrouping` names no purpose.
+    pub cm_purpose: Purpose,
 }
 
 impl Default for Settings {
@@ -68,6 +70,7 @@ impl Default for Settings {
             accepting_max: 2048,
             adjustable_clock: false,
             default_region: None,
+            cm_purpose: Purpose::Alert,
         }
     }
 }

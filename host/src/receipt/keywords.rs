@@ -126,6 +126,7 @@ mod tests {
     fn report(kind: &str, text: &str) -> IncomingReport {
         IncomingReport {
             channel: Channel::Sms,
+            to: None,
             sender: "+33639981201".to_owned(),
             sender_name: None,
             provider_id: "1".to_owned(),

@@ -91,6 +91,7 @@ fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Ti
     let time = at(report.time, now);
     // By our clock: providers say whole seconds, and a STOP in the second of an earlier consent must not lose to it.
     let consent = keywords::consent(&report, now);
+    let account = state.accounts.written_to(provider, report.channel, report.to.as_deref()).map(str::to_owned);
     let incoming = Incoming {
         id: MessageId::of_incoming(&state.tenant, provider, &report.provider_id),
         tenant: state.tenant.clone(),
@@ -99,6 +100,7 @@ fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Ti
         sender_name: report.sender_name,
         channel: report.channel,
         provider: provider.to_owned(),
+        account,
         provider_id: report.provider_id,
         time,
         received: now,

@@ -58,29 +58,13 @@ impl Drop for Scene {
 fn accounts() -> Accounts {
     Accounts {
         meta: vec![MetaSettings {
-            account: "main".to_owned(),
-            base_url: "https://graph.facebook.com".to_owned(),
-            version: "v25.0".to_owned(),
-            phone_number_id: "109000000000001".to_owned(),
-            waba_id: "201000000000001".to_owned(),
-            access_token: Secret::new("token"),
             app_secrets: vec![Secret::new("old-secret"), Secret::new("app-secret")],
             verify_token: Secret::new("verify-me"),
+            ..MetaSettings::sample()
         }],
-        cm: vec![CmSettings {
-            account: "main".to_owned(),
-            base_url: "https://gw.messaging.cm.com".to_owned(),
-            product_token: Secret::new("token"),
-            sender: "Boulange".to_owned(),
-            webhook_secrets: vec![Secret::new("f3a9c2d17b604e8fa51c")],
-        }],
-        twilio: vec![TwilioSettings {
-            account: "main".to_owned(),
-            base_url: "https://api.twilio.com".to_owned(),
-            account_sid: "AC00000000000000000000000000000001".to_owned(),
-            auth_tokens: vec![Secret::new("auth-token")],
-            sender: "+33700000000".to_owned(),
-        }],
+        cm: vec![CmSettings::sample("Boulange")],
+        twilio: vec![TwilioSettings::sample("+33700000000")],
+        ..Accounts::default()
     }
 }
 

@@ -388,6 +388,7 @@ pub(crate) fn report(simulator: &Simulator, carried: &Carried, report: &Report) 
         "reference": carried.token.clone().unwrap_or_default(),
         "status": {"code": status, "errorCode": code, "errorDescription": description},
         "operator": operator,
+        "channel": match carried.channel { Channel::Whatsapp => "WhatsApp", Channel::Sms => "SMS" },
     }}});
     Some((url, Parcel::Cm(body)))
 }

@@ -214,6 +214,7 @@ impl People {
         self.written += 1;
         IncomingReport {
             channel,
+            to: None,
             sender,
             sender_name: None,
             provider_id: format!("written-{}", self.written),
@@ -238,6 +239,7 @@ impl People {
             sender_name: report.sender_name,
             channel: report.channel,
             provider: provider.to_owned(),
+            account: None,
             provider_id: report.provider_id,
             time: now,
             received: now,

@@ -3,14 +3,16 @@
 use async_trait::async_trait;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::rich::conversation;
 
 use crate::{
     channel::{
-        CmSettings, Outgoing, Provider, Rendition,
+        CmSettings, Fallback, Outgoing, Provider, Rendition,
         exchange::{Broken, Reply, exchange},
         failure::{self, Hint},
-        phone, sms,
+        phone, whatsapp,
     },
     domain::{customer::Channel, message::Answer},
 };
@@ -21,10 +23,9 @@ const PARTS_MAX: u32 = 8;
 
 /// One account, ready to send from.
 pub struct Cm {
-    account: String,
+    settings: CmSettings,
     url: reqwest::Url,
     product_token: HeaderValue,
-    sender: String,
     http: reqwest::Client,
 }
 
@@ -39,6 +40,8 @@ pub enum BadSettings {
         "cm account `{account}`: `sender` is `{sender}`; write at most 11 letters and digits, or a number of at most 16"
     )]
     Sender { account: String, sender: String },
+    #[error("cm account `{account}`: `sender` is `{sender}`; on WhatsApp it is a number, such as 0033139980001")]
+    Number { account: String, sender: String },
 }
 
 impl Cm {
@@ -54,8 +57,49 @@ impl Cm {
         if !is_sender(&sender) {
             return Err(BadSettings::Sender { account, sender });
         }
-        Ok(Cm { account, url, product_token, sender, http })
+        if settings.channel == Channel::Whatsapp && !is_number(&sender) {
+            return Err(BadSettings::Number { account, sender });
+        }
+        Ok(Cm { settings: settings.clone(), url, product_token, http })
     }
+
+    /// The request's body, with the attempt's token as its reference; or what cannot be said to CM.
+    pub(super) fn body(&self, outgoing: &Outgoing) -> Result<Value, String> {
+        let mut message = Map::new();
+        // Without `allowedChannels` every channel that is set up at CM would be tried.
+        let (channels, text, rich) = match (&outgoing.body, &outgoing.instead) {
+            (Rendition::Sms(text), _) => (json!(["SMS"]), Some(text), None),
+            (Rendition::Whatsapp(rendered), Some(text)) => {
+                (json!(["WhatsApp", "SMS"]), Some(text), Some(self.rich(rendered, outgoing.mime_type.as_deref())?))
+            }
+            (Rendition::Whatsapp(rendered), None) => {
+                (json!(["WhatsApp"]), None, Some(self.rich(rendered, outgoing.mime_type.as_deref())?))
+            }
+        };
+        message.insert("allowedChannels".to_owned(), channels);
+        message.insert("from".to_owned(), json!(self.settings.sender));
+        message.insert("to".to_owned(), json!([{"number": phone::cm_form(&outgoing.to)}]));
+        message.insert("reference".to_owned(), json!(outgoing.token.to_string()));
+        if let Some(text) = text {
+            message.insert("minimumNumberOfMessageParts".to_owned(), json!(1));
+            message.insert("maximumNumberOfMessageParts".to_owned(), json!(text.parts.max(PARTS_MAX)));
+            // AUTO is GSM-7 where the alphabet suffices and Unicode elsewhere, as it was counted.
+            message.insert("body".to_owned(), json!({"type": "AUTO", "content": text.text}));
+        }
+        if let Some(rich) = rich {
+            message.insert("richContent".to_owned(), rich);
+        }
+        Ok(json!({"messages": {"msg": [message]}}))
+    }
+
+    fn rich(&self, rendered: &whatsapp::Rendered, mime_type: Option<&str>) -> Result<Value, String> {
+        let namespace = self.settings.template_namespace.as_deref();
+        Ok(json!({"conversation": conversation(rendered, namespace, mime_type)?}))
+    }
+}
+
+fn is_number(sender: &str) -> bool {
+    sender.strip_prefix('+').unwrap_or(sender).bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A name of at most 11 characters, or a number of at most 16 digits.
@@ -75,43 +119,46 @@ impl Provider for Cm {
     }
 
     fn account(&self) -> &str {
-        &self.account
+        &self.settings.account
     }
 
     fn channel(&self) -> Channel {
-        Channel::Sms
+        self.settings.channel
+    }
+
+    fn countries(&self) -> &[String] {
+        &self.settings.countries
+    }
+
+    fn preference(&self) -> u32 {
+        self.settings.preference
+    }
+
+    fn fits(&self, body: &Rendition) -> Result<(), String> {
+        match body {
+            Rendition::Sms(_) => Ok(()),
+            Rendition::Whatsapp(rendered) => self.rich(rendered, None).map(|_| ()),
+        }
+    }
+
+    fn falls_back(&self) -> bool {
+        self.settings.channel == Channel::Whatsapp && self.settings.fallback == Fallback::Provider
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Answer {
-        let Rendition::Sms(text) = &outgoing.body else {
-            return Answer::Failed(failure::bad_request(failure::BAD_REQUEST, "only SMS is sent by this account"));
+        let body = match self.body(outgoing) {
+            Ok(body) => body,
+            Err(reason) => return Answer::Failed(failure::bad_request(failure::BAD_REQUEST, &reason)),
         };
         let reference = outgoing.token.to_string();
-        let request = self
-            .http
-            .post(self.url.clone())
-            .header("X-CM-PRODUCTTOKEN", self.product_token.clone())
-            .json(&body(&self.sender, &outgoing.to, &reference, text));
+        let request =
+            self.http.post(self.url.clone()).header("X-CM-PRODUCTTOKEN", self.product_token.clone()).json(&body);
         match exchange(request).await {
             Ok(reply) => answer(&reply, &reference, outgoing.token.attempt),
             Err(Broken::NotSent(detail)) => Answer::Failed(failure::unreachable(&detail)),
             Err(Broken::Lost(detail)) => Answer::Unknown { detail },
         }
     }
-}
-
-pub(super) fn body(sender: &str, to: &str, reference: &str, text: &sms::Text) -> Value {
-    json!({"messages": {"msg": [{
-        // Without this every channel that is set up at CM would be tried.
-        "allowedChannels": ["SMS"],
-        "from": sender,
-        "to": [{"number": phone::cm_form(to)}],
-        "reference": reference,
-        "minimumNumberOfMessageParts": 1,
-        "maximumNumberOfMessageParts": text.parts.max(PARTS_MAX),
-        // AUTO is GSM-7 where the alphabet suffices and Unicode elsewhere, as it was counted.
-        "body": {"type": "AUTO", "content": text.text},
-    }]}})
 }
 
 /// What a reply says about the message.

@@ -9,13 +9,13 @@ use tokio::{
 use super::{Cm, send, table, webhook};
 use crate::{
     channel::{
-        CmSettings, HttpSettings, Outgoing, Provider, Rendition, Report, StatusReport, exchange::Reply, http_client,
-        signature::Refused, sms,
+        CmSettings, Fallback, HttpSettings, Outgoing, Provider, Rendition, Report, StatusReport, exchange::Reply,
+        http_client, signature::Refused, sms, whatsapp,
     },
     clock::Timestamp,
     domain::{
         customer::Channel,
-        message::{Answer, Remember, Retry},
+        message::{Answer, Remember, Retry, SmsVerdict},
         status::AttemptState,
     },
     ids::{AttemptToken, MessageId, TenantId},
@@ -34,17 +34,19 @@ fn outgoing() -> Outgoing {
         parts: 1,
         changed: Vec::new(),
     };
-    Outgoing { token: token(), to: "+33639981201".into(), body: Rendition::Sms(text), quote: None, expires: None }
+    Outgoing {
+        token: token(),
+        to: "+33639981201".into(),
+        body: Rendition::Sms(text),
+        quote: None,
+        expires: None,
+        mime_type: None,
+        instead: None,
+    }
 }
 
 fn account(base_url: &str) -> Cm {
-    let settings = CmSettings {
-        account: "main".into(),
-        base_url: base_url.into(),
-        product_token: Secret::new("00000000-0000-4000-8000-000000000001"),
-        sender: "Boulange".into(),
-        webhook_secrets: vec![Secret::new("s")],
-    };
+    let settings = CmSettings { base_url: base_url.into(), ..CmSettings::sample("Boulange") };
     let http = HttpSettings { timeout_ms: 2_000, ..HttpSettings::default() };
     Cm::new(&settings, http_client(&http).unwrap()).unwrap()
 }
@@ -132,8 +134,7 @@ fn every_code_of_the_reference_is_in_the_table() {
 
 #[test]
 fn a_request_has_the_form_of_the_reference() {
-    let Rendition::Sms(text) = outgoing().body else { unreachable!() };
-    let body = send::body("Boulange", "+33639981201", &token().to_string(), &text);
+    let body = account("https://cm.example").body(&outgoing()).unwrap();
     let message = json!({
         "allowedChannels": ["SMS"],
         "from": "Boulange",
@@ -149,13 +150,7 @@ fn a_request_has_the_form_of_the_reference() {
 #[test]
 fn settings_that_cannot_work_are_refused() {
     let with = |base_url: &str, sender: &str| {
-        let settings = CmSettings {
-            account: "a".into(),
-            base_url: base_url.into(),
-            product_token: Secret::new("t"),
-            sender: sender.into(),
-            webhook_secrets: Vec::new(),
-        };
+        let settings = CmSettings { base_url: base_url.into(), ..CmSettings::sample(sender) };
         Cm::new(&settings, http_client(&HttpSettings::default()).unwrap()).map(|_| ())
     };
     assert!(with("https://gw.messaging.cm.com", "0033139980001").is_ok());
@@ -365,4 +360,89 @@ fn only_who_knows_the_secret_is_believed() {
     }
     assert_eq!(webhook::verify(&[], ""), Err(Refused::NoSecret));
     assert_eq!(webhook::verify(&[Secret::new("")], ""), Err(Refused::NoSecret));
+}
+
+/// Codes, whether to retry (in how many seconds, at first), SMS, and what is remembered.
+#[rustfmt::skip]
+const ROWS: &[(&[&str], Option<u64>, SmsVerdict, Remember)] = &[
+    (&["101", "102", "103", "301"], None, SmsVerdict::Yes, Remember::AccountBroken),
+    (&["201", "403", "status1", "status3"], None, SmsVerdict::Transactional, Remember::Nothing),
+    (&["202", "203", "304", "305"], None, SmsVerdict::Transactional, Remember::Nothing),
+    (&["302", "303", "401"], None, SmsVerdict::No, Remember::Nothing),
+    (&["402"], None, SmsVerdict::No, Remember::AddressUnusable),
+    (&["500", "999"], Some(5), SmsVerdict::Late, Remember::Nothing),
+];
+
+#[test]
+fn every_code_leads_to_the_tabled_decision() {
+    for (codes, later_s, sms, remember) in ROWS {
+        for code in *codes {
+            let failure = table().classify(code, None, crate::channel::failure::Hint::attempt(1));
+            let retry = later_s.map_or(Retry::Never, |seconds| Retry::Later { after_ms: seconds * 1000 });
+            assert_eq!((failure.retry, failure.sms, failure.remember), (retry, *sms, *remember), "{code}");
+        }
+    }
+}
+
+// WhatsApp --------------------------------------------------------------------------------------------------------------
+
+fn whatsapp_account(fallback: Fallback) -> Cm {
+    let settings = CmSettings {
+        channel: Channel::Whatsapp,
+        template_namespace: Some("00000000_0000_4000_8000_000000000002".into()),
+        fallback,
+        ..CmSettings::sample("0033139980001")
+    };
+    Cm::new(&settings, http_client(&HttpSettings::default()).unwrap()).unwrap()
+}
+
+fn on_whatsapp(kind: &'static str, payload: Value) -> Outgoing {
+    let rendered = whatsapp::Rendered { kind, payload, upload: None };
+    Outgoing { body: Rendition::Whatsapp(rendered), mime_type: Some("image/jpeg".into()), ..outgoing() }
+}
+
+fn sent(account: &Cm, outgoing: &Outgoing) -> Value {
+    account.body(outgoing).unwrap()["messages"]["msg"][0].clone()
+}
+
+#[test]
+fn a_picture_is_a_text_and_a_file_of_one_conversation() {
+    let link = "https://cdn.boulangerie.example/4821.jpg?v=2";
+    let outgoing = on_whatsapp("image", json!({"link": link, "caption": "Votre gâteau"}));
+    let message = sent(&whatsapp_account(Fallback::Own), &outgoing);
+    let media = json!({"mediaName": "4821.jpg", "mediaUri": link, "mimeType": "image/jpeg"});
+    assert_eq!(message["allowedChannels"], json!(["WhatsApp"]));
+    assert_eq!(message["richContent"]["conversation"], json!([{"text": "Votre gâteau"}, {"media": media}]));
+    assert_eq!(message.get("body"), None);
+}
+
+#[test]
+fn a_template_with_the_text_of_its_sms_has_the_form_of_the_reference() {
+    let link = "https://cdn.boulangerie.example/4821.jpg";
+    let body = json!({"type": "body", "parameters": [{"type": "text", "text": "Paul"}]});
+    let payload = json!({
+        "name": "commande_prete", "language": {"code": "fr"},
+        "components": [{"type": "header", "parameters": [{"type": "image", "image": {"link": link}}]}, body],
+    });
+    let Rendition::Sms(text) = outgoing().body else { unreachable!() };
+    let outgoing = Outgoing { instead: Some(text), ..on_whatsapp("template", payload) };
+    let message = sent(&whatsapp_account(Fallback::Provider), &outgoing);
+    let media = json!({"mediaName": "4821.jpg", "mediaUri": link, "mimeType": "image/jpeg"});
+    let template = json!({
+        "namespace": "00000000_0000_4000_8000_000000000002", "element_name": "commande_prete",
+        "language": {"policy": "deterministic", "code": "fr"},
+        "components": [{"type": "header", "parameters": [{"type": "image", "media": media}]}, body],
+    });
+    assert_eq!(message["allowedChannels"], json!(["WhatsApp", "SMS"]));
+    assert_eq!(message["body"], json!({"type": "AUTO", "content": "Votre commande 4821 est prete."}));
+    assert_eq!(message["richContent"]["conversation"], json!([{"template": {"whatsapp": template}}]));
+}
+
+#[test]
+fn what_cm_has_no_form_for_does_not_fit() {
+    let account = whatsapp_account(Fallback::Own);
+    let reaction = on_whatsapp("reaction", json!({"message_id": "wamid.1", "emoji": "👍"}));
+    assert!(account.fits(&reaction.body).unwrap_err().contains("reaction"));
+    let bytes = on_whatsapp("image", json!({}));
+    assert!(account.fits(&bytes.body).unwrap_err().contains("link"));
 }

@@ -3,7 +3,7 @@
 //! Reports are filled into a template at CM, so numbers come as text or not, one message as an object or a list, and names
 //! in any case. All of it is taken.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     channel::{
@@ -70,8 +70,13 @@ fn status(message: &Value) -> Report {
         state,
         time: utc(&text(message, "received")),
         failure: (state == AttemptState::Failed).then(|| failure(status, &code, attempt)),
-        pricing: None,
+        // Where CM chose between WhatsApp and SMS, it tells which. The place of it is not documented.
+        pricing: carried_by(message).or_else(|| carried_by(status)).map(|channel| json!({ "channel": channel })),
     })
+}
+
+fn carried_by(object: &Value) -> Option<String> {
+    Some(text(object, "channel")).filter(|channel| !channel.is_empty())
 }
 
 /// What follows from a report of status 1 or 3. Whether its `errorCode` is one of those that an answer has is not documented,
@@ -117,6 +122,7 @@ fn incoming(body: &Value) -> Report {
     let words = text(message, "text");
     Report::Incoming(IncomingReport {
         channel,
+        to: field(body, "to").map(|to| text(to, "number")).filter(|to| !to.is_empty()),
         provider_id: provider_id(&text(body, "reference"), &[&number, &time, &words]),
         sender: phone::from_cm(&number).map_or(number, phone::E164::into_string),
         sender_name: Some(text(from, "name")).filter(|name| !name.is_empty()),

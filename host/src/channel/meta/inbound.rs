@@ -34,8 +34,8 @@ struct Context {
     id: Option<String>,
 }
 
-/// One of `messages[]`, with the `contacts[]` beside it for the sender's name.
-pub(super) fn message(value: &Value, contacts: &[Value]) -> Report {
+/// One of `messages[]`, with the `contacts[]` beside it for the sender's name and `metadata` for the number that was written to.
+pub(super) fn message(value: &Value, metadata: Option<&Value>, contacts: &[Value]) -> Report {
     let message = match Message::deserialize(value) {
         Ok(message) => message,
         Err(error) => return notice("unreadable", format!("a message: {error}")),
@@ -52,6 +52,7 @@ pub(super) fn message(value: &Value, contacts: &[Value]) -> Report {
     let said = said(&message.kind, value.get(&message.kind).unwrap_or(&Value::Null));
     Report::Incoming(IncomingReport {
         channel: Channel::Whatsapp,
+        to: metadata.and_then(|metadata| some_text(metadata, "/phone_number_id")),
         sender_name: name(contacts, &sender),
         sender: address(&sender),
         provider_id: message.id,

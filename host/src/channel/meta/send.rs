@@ -27,6 +27,8 @@ const MEDIA_PROBLEM: &str = "media-problem";
 /// One number, ready to send from.
 pub struct Meta {
     account: String,
+    countries: Vec<String>,
+    preference: u32,
     messages_url: reqwest::Url,
     media_url: reqwest::Url,
     authorization: HeaderValue,
@@ -55,7 +57,8 @@ impl Meta {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", settings.access_token.reveal()))
             .map_err(|_| BadSettings::Token { account: account.clone() })?;
         authorization.set_sensitive(true);
-        Ok(Meta { account, messages_url, media_url, authorization, http })
+        let (countries, preference) = (settings.countries.clone(), settings.preference);
+        Ok(Meta { account, countries, preference, messages_url, media_url, authorization, http })
     }
 
     /// The id under which Meta keeps the bytes. Whatever goes wrong here, no message was sent.
@@ -123,6 +126,14 @@ impl Provider for Meta {
 
     fn channel(&self) -> Channel {
         Channel::Whatsapp
+    }
+
+    fn countries(&self) -> &[String] {
+        &self.countries
+    }
+
+    fn preference(&self) -> u32 {
+        self.preference
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Answer {

@@ -56,9 +56,8 @@ fn read_change(change: &Value, reports: &mut Vec<Report>) {
     match field {
         "messages" => {
             reports.extend(list(value, "statuses").iter().map(status));
-            reports.extend(
-                list(value, "messages").iter().map(|message| inbound::message(message, list(value, "contacts"))),
-            );
+            let (metadata, contacts) = (value.get("metadata"), list(value, "contacts"));
+            reports.extend(list(value, "messages").iter().map(|message| inbound::message(message, metadata, contacts)));
             reports.extend(list(value, "errors").iter().map(error));
         }
         "user_preferences" => reports.extend(list(value, "user_preferences").iter().map(preference)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Deserialize;
 
+use super::rich;
 use crate::{
     channel::{
         Outgoing, Provider, Rendition, TwilioSettings,
@@ -24,10 +25,10 @@ const VALIDITY_S: std::ops::RangeInclusive<u64> = 1..=36_000;
 
 /// One account, ready to send from.
 pub struct Twilio {
-    account: String,
+    settings: TwilioSettings,
     url: reqwest::Url,
-    account_sid: String,
     auth_token: Secret,
+    /// `From`, as Twilio writes it: with `whatsapp:` before the number on WhatsApp.
     sender: String,
     /// Where callbacks go; the token is added.
     callback: reqwest::Url,
@@ -47,6 +48,10 @@ pub enum BadSettings {
         "twilio account `{account}`: `sender` is empty; write a number, a name, or the id of a messaging service (MG…)"
     )]
     Sender { account: String },
+    #[error(
+        "twilio account `{account}`: `sender` is `{sender}`; on WhatsApp it is a number with its plus, or a messaging service"
+    )]
+    Number { account: String, sender: String },
 }
 
 impl Twilio {
@@ -67,29 +72,53 @@ impl Twilio {
         if settings.sender.trim().is_empty() {
             return Err(BadSettings::Sender { account });
         }
-        let (account_sid, sender) = (sid.clone(), settings.sender.trim().to_owned());
-        Ok(Twilio { account, url, account_sid, auth_token, sender, callback, http })
+        let sender = written(settings.sender.trim(), settings.channel)
+            .ok_or_else(|| BadSettings::Number { account, sender: settings.sender.clone() })?;
+        Ok(Twilio { settings: settings.clone(), url, auth_token, sender, callback, http })
     }
 
-    pub(super) fn form(&self, outgoing: &Outgoing, text: &str) -> Vec<(&'static str, String)> {
-        let from = if self.sender.starts_with("MG") && self.sender.len() == MESSAGING_SERVICE_LEN {
-            "MessagingServiceSid"
-        } else {
-            "From"
+    /// The form of the request, or what cannot be said to Twilio.
+    pub(super) fn form(&self, outgoing: &Outgoing) -> Result<Vec<(&'static str, String)>, String> {
+        let from = if is_service(&self.sender) { "MessagingServiceSid" } else { "From" };
+        let to = match self.settings.channel {
+            Channel::Whatsapp => format!("{WHATSAPP}{}", outgoing.to),
+            Channel::Sms => outgoing.to.clone(),
         };
-        let mut form = vec![
-            ("To", outgoing.to.clone()),
-            (from, self.sender.clone()),
-            ("Body", text.to_owned()),
-            ("StatusCallback", with_token(&self.callback, outgoing.token)),
-        ];
+        let mut form = vec![("To", to), (from, self.sender.clone())];
+        form.extend(self.content(&outgoing.body)?);
+        form.push(("StatusCallback", with_token(&self.callback, outgoing.token)));
         form.extend(outgoing.expires.map(|expires| ("ValidityPeriod", validity_s(expires).to_string())));
-        form
+        Ok(form)
+    }
+
+    fn content(&self, body: &Rendition) -> Result<Vec<(&'static str, String)>, String> {
+        match (body, self.settings.channel) {
+            (Rendition::Sms(text), Channel::Sms) => Ok(vec![("Body", text.text.clone())]),
+            (Rendition::Whatsapp(rendered), Channel::Whatsapp) => rich::fields(rendered, &self.settings.templates),
+            (_, channel) => Err(format!("this account sends on {} only", channel.as_str())),
+        }
     }
 }
 
+/// Before a number on WhatsApp.
+const WHATSAPP: &str = "whatsapp:";
+
 /// `MG` and 32 hexadecimal digits.
 const MESSAGING_SERVICE_LEN: usize = 34;
+
+fn is_service(sender: &str) -> bool {
+    sender.starts_with("MG") && sender.len() == MESSAGING_SERVICE_LEN
+}
+
+/// The sender as Twilio writes it; `None` where it cannot be one on that channel.
+fn written(sender: &str, channel: Channel) -> Option<String> {
+    if channel == Channel::Sms || is_service(sender) {
+        return Some(sender.to_owned());
+    }
+    let number = sender.strip_prefix(WHATSAPP).unwrap_or(sender);
+    let digits = number.strip_prefix('+').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    (digits.len() >= 7).then(|| format!("{WHATSAPP}{number}"))
+}
 
 fn callback(public_url: &str, account: &str) -> Result<reqwest::Url, String> {
     let mut url = reqwest::Url::parse(public_url).map_err(|error| error.to_string())?;
@@ -126,22 +155,35 @@ impl Provider for Twilio {
     }
 
     fn account(&self) -> &str {
-        &self.account
+        &self.settings.account
     }
 
     fn channel(&self) -> Channel {
-        Channel::Sms
+        self.settings.channel
+    }
+
+    fn countries(&self) -> &[String] {
+        &self.settings.countries
+    }
+
+    fn preference(&self) -> u32 {
+        self.settings.preference
+    }
+
+    fn fits(&self, body: &Rendition) -> Result<(), String> {
+        self.content(body).map(|_| ())
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Answer {
-        let Rendition::Sms(text) = &outgoing.body else {
-            return Answer::Failed(failure::bad_request(failure::BAD_REQUEST, "only SMS is sent by this account"));
+        let form = match self.form(outgoing) {
+            Ok(form) => form,
+            Err(reason) => return Answer::Failed(failure::bad_request(failure::BAD_REQUEST, &reason)),
         };
         let request = self
             .http
             .post(self.url.clone())
-            .basic_auth(&self.account_sid, Some(self.auth_token.reveal()))
-            .form(&self.form(outgoing, &text.text));
+            .basic_auth(&self.settings.account_sid, Some(self.auth_token.reveal()))
+            .form(&form);
         match exchange(request).await {
             Ok(reply) => answer(&reply, outgoing.token.attempt),
             Err(Broken::NotSent(detail)) => Answer::Failed(failure::unreachable(&detail)),

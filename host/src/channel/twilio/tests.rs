@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     channel::{
-        HttpSettings, IncomingReport, Outgoing, Provider, Rendition, Report, StatusReport, TwilioSettings,
-        exchange::Reply, http_client, signature::Refused, sms,
+        ContentTemplate, HttpSettings, IncomingReport, Outgoing, Provider, Rendition, Report, StatusReport,
+        TwilioSettings, exchange::Reply, http_client, signature::Refused, sms, whatsapp,
     },
     domain::{
         customer::Channel,
@@ -40,16 +40,22 @@ fn outgoing(expires: Option<Duration>) -> Outgoing {
         parts: 1,
         changed: Vec::new(),
     };
-    Outgoing { token: token(), to: "+33639981201".into(), body: Rendition::Sms(text), quote: None, expires }
+    Outgoing {
+        token: token(),
+        to: "+33639981201".into(),
+        body: Rendition::Sms(text),
+        quote: None,
+        expires,
+        mime_type: None,
+        instead: None,
+    }
 }
 
 fn account(base_url: &str, public_url: &str, sender: &str) -> Result<Twilio, send::BadSettings> {
     let settings = TwilioSettings {
-        account: "main".into(),
         base_url: base_url.into(),
-        account_sid: "AC00000000000000000000000000000001".into(),
         auth_tokens: vec![Secret::new("relais-demo-auth-token")],
-        sender: sender.into(),
+        ..TwilioSettings::sample(sender)
     };
     Twilio::new(&settings, public_url, http_client(&HttpSettings::default()).unwrap())
 }
@@ -173,21 +179,21 @@ fn the_form_carries_our_token_in_the_callback() {
         ("Body", "Prête & payée".to_owned()),
         ("StatusCallback", callback),
     ];
-    assert_eq!(usual().form(&outgoing(None), "Prête & payée"), expected);
+    assert_eq!(usual().form(&outgoing(None)).unwrap(), expected);
 }
 
 #[test]
 fn a_messaging_service_stands_in_for_the_sender() {
     let service = format!("MG{}", "0".repeat(32));
     let account = account("https://api.twilio.com", "https://relais.example", &service).unwrap();
-    let form = account.form(&outgoing(None), "x");
+    let form = account.form(&outgoing(None)).unwrap();
     assert!(form.contains(&("MessagingServiceSid", service)) && form.iter().all(|(name, _)| *name != "From"));
 }
 
 #[test]
 fn the_validity_stays_within_what_twilio_takes() {
     for (ms, seconds) in [(0, "1"), (400, "1"), (1_000, "1"), (1_001, "2"), (90_000_000, "36000")] {
-        let form = usual().form(&outgoing(Some(Duration::from_millis(ms))), "x");
+        let form = usual().form(&outgoing(Some(Duration::from_millis(ms)))).unwrap();
         assert!(form.contains(&("ValidityPeriod", seconds.to_owned())), "{ms} {form:?}");
     }
 }
@@ -400,4 +406,88 @@ fn a_hidden_number_is_kept_by_its_name_and_another_channel_is_a_notice() {
     assert_eq!(hidden.sender, "FR.1234567890");
     let other = parse(&form(&[("MessageSid", SID), ("From", "messenger:1"), ("Body", "x")]), None).remove(0);
     assert!(matches!(other, Report::Notice { kind, .. } if kind == "other-channel"));
+}
+
+/// Codes, whether to retry (in how many seconds, at first), SMS, and what is remembered. 63016 is tried again as a template.
+#[rustfmt::skip]
+const ROWS: &[(&[&str], Option<u64>, SmsVerdict, Remember)] = &[
+    (&["20003", "30002", "63001", "63007"], None, SmsVerdict::Yes, Remember::AccountBroken),
+    (&["21211", "21408", "21612", "30007", "30047"], None, SmsVerdict::No, Remember::Nothing),
+    (&["21610"], None, SmsVerdict::Transactional, Remember::Stopped),
+    (&["21614", "21635"], None, SmsVerdict::No, Remember::AddressUnusable),
+    (&["30001", "63018"], Some(5), SmsVerdict::Late, Remember::Nothing),
+    (&["30003"], Some(300), SmsVerdict::Yes, Remember::Nothing),
+    (&["30004", "63014", "63032"], None, SmsVerdict::Transactional, Remember::Nothing),
+    (&["30005", "30006", "63003"], None, SmsVerdict::Yes, Remember::AddressUnusable),
+    (&["30008"], Some(5), SmsVerdict::Yes, Remember::Nothing),
+    (&["63005", "63021", "63024"], None, SmsVerdict::Yes, Remember::Nothing),
+];
+
+#[test]
+fn every_code_leads_to_the_tabled_decision() {
+    let at = |code: &str, attempt| table().classify(code, None, crate::channel::failure::Hint::attempt(attempt));
+    for (codes, later_s, sms, remember) in ROWS {
+        for code in *codes {
+            let failure = at(code, 1);
+            let retry = later_s.map_or(Retry::Never, |seconds| Retry::Later { after_ms: seconds * 1000 });
+            assert_eq!((failure.retry, failure.sms, failure.remember), (retry, *sms, *remember), "{code}");
+        }
+    }
+    assert_eq!((at("63016", 1).retry, at("63016", 1).sms), (Retry::AsTemplate, SmsVerdict::Yes));
+    assert_eq!(at("30008", 2).retry, Retry::Never, "once");
+}
+
+// WhatsApp --------------------------------------------------------------------------------------------------------------
+
+fn on_whatsapp(kind: &'static str, payload: Value) -> Result<Vec<(&'static str, String)>, String> {
+    let settings = TwilioSettings {
+        channel: Channel::Whatsapp,
+        templates: vec![ContentTemplate {
+            name: "commande_prete".into(),
+            language: "fr".into(),
+            content_sid: "HX00000000000000000000000000000001".into(),
+            header_variable: Some("9".into()),
+            button_variables: vec!["10".into()],
+        }],
+        ..TwilioSettings::sample("+33757000001")
+    };
+    let account = Twilio::new(&settings, "https://relais.example", http_client(&HttpSettings::default()).unwrap());
+    let rendered = whatsapp::Rendered { kind, payload, upload: None };
+    account.unwrap().form(&Outgoing { body: Rendition::Whatsapp(rendered), ..outgoing(None) })
+}
+
+#[test]
+fn a_template_is_a_content_with_variables() {
+    let form = on_whatsapp(
+        "template",
+        json!({"name": "commande_prete", "language": {"code": "fr"}, "components": [
+            {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://cdn.example/1.jpg"}}]},
+            {"type": "body", "parameters": [{"type": "text", "text": "Paul"}, {"type": "text", "text": "4821"}]},
+            {"type": "button", "sub_type": "quick_reply", "index": "0", "parameters": [{"type": "payload", "payload": "oui"}]},
+        ]}),
+    )
+    .unwrap();
+    assert_eq!(form[..2], [("To", "whatsapp:+33639981201".into()), ("From", "whatsapp:+33757000001".into())]);
+    assert_eq!(form[2], ("ContentSid", "HX00000000000000000000000000000001".into()));
+    let variables: Value = serde_json::from_str(&form[3].1).unwrap();
+    assert_eq!(variables, json!({"1": "Paul", "2": "4821", "9": "https://cdn.example/1.jpg", "10": "oui"}));
+    let unknown = on_whatsapp("template", json!({"name": "autre", "language": {"code": "fr"}}));
+    assert!(unknown.unwrap_err().contains("templates"));
+}
+
+#[test]
+fn media_places_and_buttons_have_a_form_and_reactions_have_none() {
+    let form = on_whatsapp("image", json!({"link": "https://cdn.example/1.jpg", "caption": "Votre gâteau"})).unwrap();
+    assert_eq!(form[2..4], [("Body", "Votre gâteau".into()), ("MediaUrl", "https://cdn.example/1.jpg".into())]);
+    let form =
+        on_whatsapp("location", json!({"latitude": 48.8606, "longitude": 2.3376, "name": "Point relais"})).unwrap();
+    assert_eq!(
+        form[2..4],
+        [("Body", "Point relais".into()), ("PersistentAction", "geo:48.8606,2.3376|Point relais".into())]
+    );
+    let buttons = json!([{"type": "reply", "reply": {"id": "o", "title": "Je viens"}}, {"type": "reply", "reply": {"id": "n", "title": "J'annule"}}]);
+    let form =
+        on_whatsapp("interactive", json!({"body": {"text": "Mardi ?"}, "action": {"buttons": buttons}})).unwrap();
+    assert_eq!(form[2], ("Body", "Mardi ?\n1 = Je viens\n2 = J'annule".into()));
+    assert!(on_whatsapp("reaction", json!({})).is_err());
 }

@@ -158,6 +158,7 @@ fn incoming(form: &Form<'_>) -> Report {
     let text = form.get("Body").or_else(|| form.get("ButtonText")).unwrap_or_default();
     Report::Incoming(IncomingReport {
         channel,
+        to: form.get("To").map(str::to_owned),
         sender: sender_of(form, channel, sender),
         sender_name: form.get("ProfileName").map(str::to_owned),
         provider_id: provider_id.to_owned(),

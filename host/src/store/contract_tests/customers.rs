@@ -49,6 +49,7 @@ fn incoming(name: &str, channel: Channel, text: &str) -> NewIncoming {
         sender_name: None,
         channel,
         provider: "cm".into(),
+        account: None,
         provider_id: name.into(),
         time: at(100),
         received: at(101),

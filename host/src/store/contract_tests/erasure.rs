@@ -80,6 +80,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         sender_name: Some("Ann Unforgettable".into()),
         channel: Channel::Sms,
         provider: "cm".into(),
+        account: None,
         provider_id: "in-1".into(),
         time: at(100),
         received: at(101),

@@ -27,16 +27,7 @@ use crate::{
 };
 
 fn provider(base_url: String) -> Meta {
-    let settings = MetaSettings {
-        account: "main".to_owned(),
-        base_url,
-        version: "v25.0".to_owned(),
-        phone_number_id: "109000000000001".to_owned(),
-        waba_id: "201000000000001".to_owned(),
-        access_token: Secret::new("EAAtoken"),
-        app_secrets: vec![Secret::new("secret")],
-        verify_token: Secret::new("verify"),
-    };
+    let settings = MetaSettings { base_url, access_token: Secret::new("EAAtoken"), ..MetaSettings::sample() };
     let http = HttpSettings { timeout_ms: 300, connect_timeout_ms: 300, ..HttpSettings::default() };
     Meta::new(&settings, http_client(&http).unwrap()).unwrap()
 }
@@ -52,6 +43,8 @@ fn outgoing(content: &Content) -> Outgoing {
         body: Rendition::Whatsapp(render(content, Form::Free).unwrap()),
         quote: Some("wamid.QUOTED".to_owned()),
         expires: None,
+        mime_type: None,
+        instead: None,
     }
 }
 

@@ -28,7 +28,9 @@ fn incoming(mut part: Value) -> IncomingReport {
     for (key, value) in [("from", "33639981201"), ("id", WAMID), ("timestamp", "1767254400")] {
         part[key] = json!(value);
     }
-    let found = reports(&body("messages", json!({"contacts": contacts(), "messages": [part]})));
+    let metadata = json!({"display_phone_number": "33139980001", "phone_number_id": "109000000000001"});
+    let value = json!({"metadata": metadata, "contacts": contacts(), "messages": [part]});
+    let found = reports(&body("messages", value));
     match <[Report; 1]>::try_from(found).unwrap() {
         [Report::Incoming(incoming)] => incoming,
         other => panic!("{other:?}"),
@@ -54,6 +56,7 @@ fn a_text_is_read_whole() {
     );
     let expected = IncomingReport {
         channel: Channel::Whatsapp,
+        to: Some("109000000000001".to_owned()),
         sender: "+33639981201".to_owned(),
         sender_name: Some("Paul Exemple".to_owned()),
         provider_id: WAMID.to_owned(),

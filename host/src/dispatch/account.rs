@@ -1,0 +1,174 @@
+//! Which account of a channel sends a message.
+//!
+//! Of those that serve the number's country, can carry the message and do not rest: the one that the customer wrote to, else
+//! the cheapest by the prices that are known, else the first by preference and by the configuration's order. What speaks
+//! against each of the others stands in the decision.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{
+    plan::Facts,
+    route::{Closed, account_key},
+};
+use crate::{
+    channel::{Provider, Rendition, price, serves},
+    clock::Timestamp,
+    domain::{
+        customer::Channel,
+        message::{Attempt, MessageRecord, Remember, Retry},
+        status::AttemptState,
+    },
+};
+
+/// What is to be sent, as far as the choice depends on it.
+pub(super) struct Asked<'a> {
+    pub channel: Channel,
+    pub address: &'a str,
+    pub country: Option<&'a str>,
+    pub body: &'a Rendition,
+    pub category: price::Category,
+    pub parts: u32,
+}
+
+pub(super) struct Chosen {
+    pub provider: Arc<dyn Provider>,
+    pub price: Option<price::Price>,
+    pub accounts: Vec<Value>,
+}
+
+struct Weighed {
+    provider: Arc<dyn Provider>,
+    price: Option<price::Price>,
+    /// Why it is not taken, and until when where that passes.
+    against: Option<(String, Option<Timestamp>)>,
+}
+
+pub(super) fn choose(record: &MessageRecord, asked: &Asked<'_>, facts: &Facts<'_>) -> Result<Chosen, Closed> {
+    let of_channel = facts.providers.iter().filter(|provider| provider.channel() == asked.channel);
+    let weighed: Vec<Weighed> = of_channel.map(|provider| weigh(record, provider, asked, facts)).collect();
+    let written_to = |weighed: &Weighed| {
+        facts.written_to == Some((weighed.provider.name(), weighed.provider.account())) && weighed.against.is_none()
+    };
+    let sticky = weighed.iter().position(written_to);
+    let taken = sticky.or_else(|| cheapest(&weighed));
+    let accounts = shown(&weighed, taken, sticky.is_some());
+    match taken.and_then(|at| weighed.get(at)) {
+        Some(taken) => Ok(Chosen { provider: taken.provider.clone(), price: taken.price.clone(), accounts }),
+        None => Err(none(asked.channel, &weighed, accounts)),
+    }
+}
+
+fn weigh(record: &MessageRecord, provider: &Arc<dyn Provider>, asked: &Asked<'_>, facts: &Facts<'_>) -> Weighed {
+    let day = facts.now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let whose = (provider.name(), provider.account());
+    let price = facts.prices.price_with(day, asked.channel, asked.category, asked.country, asked.parts, whose);
+    let against = match unusable(record, &**provider, asked, facts) {
+        Some(why) => Some((why, None)),
+        None => facts.circuits.rests(&account_key(&**provider), facts.now).map(|(until, why)| (why, Some(until))),
+    };
+    Weighed { provider: provider.clone(), price, against }
+}
+
+/// What time does not change.
+fn unusable(record: &MessageRecord, provider: &dyn Provider, asked: &Asked<'_>, facts: &Facts<'_>) -> Option<String> {
+    if !serves(provider.countries(), asked.address, asked.country) {
+        return Some(format!("it does not serve {}", asked.country.unwrap_or("this number")));
+    }
+    if let Err(why) = provider.fits(asked.body) {
+        return Some(why);
+    }
+    used_up(record, provider, facts).map(str::to_owned)
+}
+
+/// Whether this message has had its tries with the account.
+fn used_up(record: &MessageRecord, provider: &dyn Provider, facts: &Facts<'_>) -> Option<&'static str> {
+    let mine = |attempt: &&Attempt| is_of(attempt, provider);
+    let last = record.attempts.iter().rev().find(mine)?;
+    let failure = last.failure.as_ref().filter(|_| last.state == AttemptState::Failed)?;
+    if failure.remember == Remember::AccountBroken {
+        return Some("this message has failed with it, as every message would");
+    }
+    let busy = matches!(failure.retry, Retry::Later { .. });
+    (busy && tries_with(record, last) >= facts.settings.attempts_max).then_some("it has been busy too often")
+}
+
+fn is_of(attempt: &Attempt, provider: &dyn Provider) -> bool {
+    (&*attempt.provider, &*attempt.account) == (provider.name(), provider.account())
+        && attempt.channel == provider.channel()
+}
+
+/// Attempts of the message with the account that this one was made with.
+pub(super) fn tries_with(record: &MessageRecord, last: &Attempt) -> u32 {
+    let same =
+        |one: &&Attempt| (one.channel, &one.provider, &one.account) == (last.channel, &last.provider, &last.account);
+    u32::try_from(record.attempts.iter().filter(same).count()).unwrap_or(u32::MAX)
+}
+
+/// Whether the channel has an account for this number, other than the attempt's, that has not had its tries and does not rest.
+pub(super) fn another(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>) -> bool {
+    let country = crate::channel::phone::country(&last.address);
+    facts.providers.iter().filter(|provider| provider.channel() == last.channel).any(|provider| {
+        !is_of(last, &**provider)
+            && serves(provider.countries(), &last.address, country.as_deref())
+            && used_up(record, &**provider, facts).is_none()
+            && facts.circuits.rests(&account_key(&**provider), facts.now).is_none()
+    })
+}
+
+/// The place of the cheapest; of those that cost the same, the first by preference. Prices in another currency than the first
+/// account's cannot be compared: those come after it, with the ones that have none.
+fn cheapest(weighed: &[Weighed]) -> Option<usize> {
+    let usable = || weighed.iter().enumerate().filter(|(_, one)| one.against.is_none());
+    let first = usable().min_by_key(|(at, one)| (one.provider.preference(), *at));
+    let currency = first.and_then(|(_, one)| one.price.as_ref()).map(|price| price.currency.clone());
+    let cost = |one: &Weighed| {
+        let price = one.price.as_ref().filter(|price| Some(&price.currency) == currency.as_ref());
+        price.map_or(i64::MAX, |price| price.micros)
+    };
+    usable().min_by_key(|(at, one)| (cost(one), one.provider.preference(), *at)).map(|(at, _)| at)
+}
+
+fn shown(weighed: &[Weighed], taken: Option<usize>, sticky: bool) -> Vec<Value> {
+    let one = |(at, one): (usize, &Weighed)| {
+        let is_taken = taken == Some(at);
+        let why = match &one.against {
+            Some((why, Some(until))) => Some(format!("it rests until {until}: {why}")),
+            Some((why, None)) => Some(why.clone()),
+            None if is_taken && sticky => Some("the customer wrote to it".to_owned()),
+            None if is_taken => None,
+            None if sticky => Some("the customer wrote to another".to_owned()),
+            None => Some("another is cheaper, or goes first".to_owned()),
+        };
+        json!({
+            "account": account_key(&*one.provider), "taken": is_taken, "why": why,
+            "price_micros": one.price.as_ref().map(|price| price.micros),
+            "currency": one.price.as_ref().map(|price| &price.currency),
+        })
+    };
+    weighed.iter().enumerate().map(one).collect()
+}
+
+/// Why there is none: the one that rests for the shortest time says most.
+fn none(channel: Channel, weighed: &[Weighed], accounts: Vec<Value>) -> Closed {
+    let name = channel.as_str();
+    let resting = weighed.iter().filter_map(|one| match &one.against {
+        Some((why, Some(until))) => Some((*until, why)),
+        _ => None,
+    });
+    let closed =
+        |code: &str, why: String, opens| Closed { code: code.to_owned(), why, checks: Vec::new(), opens, accounts };
+    if let Some((until, why)) = resting.min() {
+        let why = format!("every account for {name} rests until {until}: {why}");
+        return closed("account-problem", why, Some(until));
+    }
+    let reasons: Vec<String> = weighed
+        .iter()
+        .filter_map(|one| Some(format!("{}: {}", account_key(&*one.provider), one.against.as_ref()?.0)))
+        .collect();
+    match reasons.as_slice() {
+        [] => closed("no-account", format!("no account is configured for {name}"), None),
+        reasons => closed("no-account", format!("no account for {name} can be used: {}", reasons.join("; ")), None),
+    }
+}
