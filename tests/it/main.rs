@@ -22,6 +22,7 @@ mod cluster;
 mod compiling;
 mod conformance;
 mod contract;
+mod conversations;
 mod crash;
 mod customers;
 mod demo;

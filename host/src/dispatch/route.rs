@@ -6,7 +6,7 @@ use super::plan::{Facts, Plan, Planned};
 use crate::{
     channel::{Provider, Rendition, phone, price, sms, whatsapp},
     domain::{
-        customer::Channel,
+        customer::{Channel, is_user_id},
         message::{Attempt, MessageRecord, NewMessage},
         purpose::Category,
         status::MessageState,
@@ -83,6 +83,7 @@ fn along(record: &MessageRecord, channels: impl Iterator<Item = Channel>, facts:
 fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(Box<Planned>, Vec<Check>), Closed> {
     let message = &record.message;
     let (address, checks) = address(message, channel, facts)?;
+    can_go_to_an_id(message, &address)?;
     let provider = account(channel, facts)?;
     let (body, rendition, parts, category) = match channel {
         Channel::Whatsapp => on_whatsapp(record, facts)?,
@@ -107,6 +108,20 @@ fn open(record: &MessageRecord, channel: Channel, facts: &Facts<'_>) -> Result<(
         decision: price.map_or(Value::Null, |price| json!({ "currency": price.currency, "source": price.source })),
     };
     Ok((Box::new(planned), checks))
+}
+
+/// A one-time code proves that somebody has the number, so WhatsApp does not take one for somebody who hides it (131062).
+fn can_go_to_an_id(message: &NewMessage, address: &str) -> Result<(), Closed> {
+    let proves = message.content.template.as_ref().is_some_and(|of| of.category == Category::Authentication);
+    if !proves || !is_user_id(address) {
+        return Ok(());
+    }
+    Err(Closed {
+        code: "number-needed".to_owned(),
+        why: "the customer hides the number, and WhatsApp takes no authentication template for an id".to_owned(),
+        checks: Vec::new(),
+        opens: None,
+    })
 }
 
 /// A plugin's bound on money can only be kept with prices in its currency; the sum is kept where the attempt is written down.

@@ -127,6 +127,7 @@ mod tests {
         IncomingReport {
             channel: Channel::Sms,
             sender: "+33639981201".to_owned(),
+            sender_id: None,
             sender_name: None,
             provider_id: "1".to_owned(),
             time: None,
@@ -136,6 +137,7 @@ mod tests {
             media: vec![],
             location: None,
             quoted: None,
+            attributes: vec![],
         }
     }
 

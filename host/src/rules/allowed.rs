@@ -6,7 +6,7 @@ use super::{Check, Refusal};
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Channel, ConsentScope, Customer},
+        customer::{Channel, ConsentScope, Customer, is_user_id},
         message::{NewMessage, SmsPolicy},
         purpose::Category,
     },
@@ -97,7 +97,7 @@ pub fn on_channel(
 ) -> Result<Vec<Check>, Refusal> {
     let name = channel.as_str();
     if customer.address(channel).is_none() {
-        return Err(Refusal::NoAddress(format!("customer `{}` has no {name} address", customer.id)));
+        return Err(Refusal::NoAddress(no_address(customer, channel)));
     }
     let mut checks = vec![service_consent(customer, channel, settings)?];
     if is_marketing(message) {
@@ -107,6 +107,18 @@ pub fn on_channel(
         checks.push(window(message, customer, now)?);
     }
     Ok(checks)
+}
+
+/// Who hides the number on WhatsApp cannot be reached any other way, and that is no mistake of the shop's.
+fn no_address(customer: &Customer, channel: Channel) -> String {
+    let name = channel.as_str();
+    let hidden = customer.addresses.iter().any(|address| is_user_id(&address.address));
+    let why = if channel == Channel::Sms && hidden {
+        ": WhatsApp knows this customer by an id and not by a number"
+    } else {
+        ""
+    };
+    format!("customer `{}` has no {name} address{why}", customer.id)
 }
 
 fn deadline(message: &NewMessage, now: Timestamp) -> Result<Check, Refusal> {

@@ -96,6 +96,10 @@ fn consider(simulator: &Arc<Simulator>, visit: &mut Visit) -> Said {
 
 fn take(simulator: &Arc<Simulator>, visit: &mut Visit, checked: Checked) -> Result<Value, Problem> {
     let number = whom(simulator, visit)?;
+    let to_an_id = visit.body.get("to").is_none();
+    if to_an_id && checked.template.as_ref().is_some_and(|facts| facts.category == "authentication") {
+        return Err(Problem::new(131062, "Business-scoped user ids are not supported for this message"));
+    }
     let now = simulator.now();
     let settings = simulator.settings();
     simulator.throughput.admit(settings.limits.per_second_max, now.0)?;

@@ -38,7 +38,7 @@ pub use url::StoreUrl;
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Address, Consent, Customer},
+        customer::{Address, Channel, Consent, Customer},
         event::Event,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
         plugin::{PluginChange, PluginChanged, PluginRecord},
@@ -223,6 +223,20 @@ pub enum Recorded {
     Repeated,
     /// It is about no attempt that is known yet: kept, and matched when the attempt's answer is recorded.
     Parked,
+}
+
+/// What came of moving a customer to another address.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Moved {
+    Done {
+        customer: CustomerId,
+    },
+    /// Nobody is known to have it. What was refused from it is refused from the new one.
+    Nobody,
+    /// The new address is another customer's: nothing was changed.
+    Taken {
+        by: CustomerId,
+    },
 }
 
 /// What a customer wrote, and which plugins ask for messages that answer none.
@@ -464,6 +478,16 @@ pub trait Store: Send + Sync + 'static {
     /// kept as a keyed hash of the address, for the day when somebody does.
     async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()>;
 
+    /// A customer has another address on a channel. `told` is the event that says so, committed where it was done.
+    async fn move_address(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        from: &str,
+        to: &str,
+        told: RoutedEvent,
+    ) -> Result<Moved>;
+
     // customers ----------------------------------------------------------------------------------------------------
 
     async fn put_customer(
@@ -586,6 +610,11 @@ pub trait Store: Send + Sync + 'static {
     /// may not be all there is of it.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// How many transactions this host has committed since it opened the store.
+    fn transactions(&self) -> u64 {
+        0
     }
 
     /// Whether it can write now.

@@ -215,6 +215,7 @@ impl People {
         IncomingReport {
             channel,
             sender,
+            sender_id: None,
             sender_name: None,
             provider_id: format!("written-{}", self.written),
             time: None,
@@ -224,6 +225,7 @@ impl People {
             media: Vec::new(),
             location: None,
             quoted: None,
+            attributes: Vec::new(),
         }
     }
 
@@ -235,6 +237,7 @@ impl People {
             tenant: desk.tenant.clone(),
             customer: None,
             sender: report.sender,
+            sender_id: report.sender_id,
             sender_name: report.sender_name,
             channel: report.channel,
             provider: provider.to_owned(),
@@ -251,6 +254,7 @@ impl People {
             tag: None,
             opening: false,
             window_ends: None,
+            attributes: report.attributes,
         };
         let new = NewIncoming { incoming, others: desk.plugins.listeners(), consent };
         desk.store.record_incoming(vec![new], now).await?;

@@ -10,6 +10,7 @@
 //!
 //! **What it never does.** It does not retry, and it does not take `200` for more than "accepted".
 
+mod context;
 mod inbound;
 pub mod send;
 pub mod webhook;
