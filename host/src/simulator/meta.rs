@@ -21,7 +21,7 @@ use super::{
     ids, lock,
     media::multipart,
     meta_body::{self, Checked, Problem},
-    meta_errors, meta_templates, phones, signature,
+    meta_errors, meta_profile, meta_templates, phones, signature,
     trouble::Fate,
 };
 
@@ -39,6 +39,7 @@ pub(crate) fn router() -> Router<Arc<Simulator>> {
             "/{version}/{id}/message_templates",
             get(meta_templates::list).post(meta_templates::create).delete(meta_templates::delete),
         )
+        .route("/{version}/{id}/whatsapp_business_profile", get(meta_profile::show).post(meta_profile::change))
         .route("/{version}/{id}", get(media_facts).delete(media_delete))
         .route("/media/{id}/content", get(media_content))
 }

@@ -12,6 +12,7 @@
 
 mod context;
 mod inbound;
+pub mod profile;
 pub mod send;
 pub mod webhook;
 
