@@ -99,6 +99,8 @@ async fn a_service_gets_the_secret_and_the_same_key_each_time_and_the_plugin_get
     }
     let report = done["report"].to_string();
     assert!(report.contains("three are left") && report.contains("200 OK"), "{done:#}");
+    let asked = json!({"limit": "http-requests", "unit": "number", "used": 1, "allowed": 10});
+    assert!(done["report"]["used"].as_array().unwrap().contains(&asked), "{done:#}");
     assert!(!report.contains(TOKEN) && !report.contains("of=4821"), "{done:#}");
     assert!(!host.log().contains(TOKEN), "secrets are never in the log");
 }

@@ -21,6 +21,7 @@ pub enum Limit {
     Events,
     State,
     EffectBytes,
+    HttpRequests,
 }
 
 /// What a limit is counted in.
@@ -34,7 +35,7 @@ pub enum Unit {
 const LIMITS: usize = Limit::ALL.len();
 
 impl Limit {
-    pub const ALL: [Limit; 14] = [
+    pub const ALL: [Limit; 15] = [
         Limit::Cpu,
         Limit::Time,
         Limit::Memory,
@@ -49,6 +50,7 @@ impl Limit {
         Limit::Events,
         Limit::State,
         Limit::EffectBytes,
+        Limit::HttpRequests,
     ];
 
     /// As in `[limits]` of a manifest, and as a run's failure names it.
@@ -68,6 +70,7 @@ impl Limit {
             Limit::Events => "events",
             Limit::State => "state",
             Limit::EffectBytes => "effect-bytes",
+            Limit::HttpRequests => "http-requests",
         }
     }
 

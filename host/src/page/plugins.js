@@ -85,13 +85,16 @@ function counts(plugin) {
 
 function permissions(plugin) {
   const { asked = {}, effective = {} } = plugin;
-  const rows = [["runs for", plugin.subscriptions.map((name) => tag(name, true))]];
+  const causes = plugin.subscriptions.length > 0 ? plugin.subscriptions : ["what customers write"];
+  const rows = [["runs for", causes.map((name) => tag(name, true))]];
   if (plugin.triggers.length > 0) rows.push(["triggers", plugin.triggers.map((name) => tag(name, true))]);
   for (const name of Object.keys(asked ?? {})) {
     const wanted = words(asked[name]);
     const granted = new Set(words(effective?.[name]));
     if (wanted.length > 0) rows.push([name, wanted.map((word) => tag(word, granted.has(word)))]);
   }
+  const caps = [effective?.per_customer_day ? `${effective.per_customer_day} to a customer a day` : null, effective?.spend_day ? `${effective.spend_day} a day` : null].filter(Boolean);
+  if (caps.length > 0) rows.push(["at most", caps.map((cap) => tag(cap, true))]);
   return el("dl", { class: "pairs" }, ...rows.map(([name, tags]) => el("div", {}, el("dt", {}, name), el("dd", { class: "tags" }, ...tags))));
 }
 
@@ -107,5 +110,5 @@ function tag(word, granted) {
 function limits(budget) {
   if (!budget) return null;
   const parts = Object.entries(budget).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value))));
-  return el("dl", { class: "limits", "aria-label": "Limits of one run" }, ...parts);
+  return el("details", {}, el("summary", { class: "quiet small" }, "Limits of one run"), el("dl", { class: "limits" }, ...parts));
 }

@@ -43,7 +43,8 @@ pub(super) struct LongRuns {
 
 impl LongRuns {
     pub(super) fn start() -> io::Result<LongRuns> {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
+        // One processor is left to the host's own work: a lower priority alone does not give it back at once.
+        let threads = thread::available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("plugin-long-runs")

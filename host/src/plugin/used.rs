@@ -30,6 +30,8 @@ impl RunState {
     fn used(&self, pace: &Pace) -> Usage {
         let (budget, limiter, outcome) = (&self.plugin.budget, &self.limiter, &self.outcome);
         let timers = outcome.timers.values().filter(|change| matches!(change, TimerChange::Set { .. })).count();
+        let may_ask = !self.plugin.capabilities.effective.http.is_empty();
+        let requests_allowed = if may_ask { self.shared.http.requests.into() } else { 0 };
         let mut usage = Usage::default();
         for (limit, used, allowed) in [
             (Limit::Cpu, pace.computed_us(), us(budget.cpu.0)),
@@ -46,6 +48,7 @@ impl RunState {
             (Limit::Events, outcome.events.len() as u64, budget.events.into()),
             (Limit::State, self.state_bytes.unwrap_or(0), budget.state.0),
             (Limit::EffectBytes, self.effect_bytes, budget.effect_bytes.0),
+            (Limit::HttpRequests, u64::from(self.requests).min(requests_allowed), requests_allowed),
         ] {
             usage.set(limit, used, allowed);
         }
