@@ -326,6 +326,12 @@ async fn who_hides_the_number_is_answered_at_the_id_and_gets_no_sms() {
         "/problems/bad-field",
         Some("to.whatsapp_id"),
     );
+    // A one-time code would prove nothing, and is not tried.
+    let mut code = ready(json!({"whatsapp_id": id}));
+    code["template"]["category"] = json!("authentication");
+    let taken = host.post("/v1/messages", code).await.ok();
+    let message = host.until_state(taken["id"].as_str().unwrap(), "failed").await;
+    assert_eq!((&message["code"], &message["attempts"]), (&json!("number-needed"), &json!([])), "{message:#}");
     // A customer, whom SMS cannot reach: the message says why.
     host.put("/v1/customers/paul", json!({"addresses": [{"channel": "whatsapp", "address": id}]})).await;
     host.sim.writes(PAUL, "whatsapp", "And cake?").await;
