@@ -14,6 +14,7 @@ mod commands;
 pub(crate) mod contract_tests;
 mod figures;
 pub mod handover;
+mod heard;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod migrate;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use figures::{Figures, Part};
 pub use handover::Handover;
+pub use heard::{Moved, NewIncoming, Recorded};
 pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
 pub use url::StoreUrl;
@@ -213,39 +215,6 @@ pub struct Receipt {
     pub failure: Option<AttemptFailure>,
     /// What the provider says it costs, category and model, where it does.
     pub pricing: Option<serde_json::Value>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// It moved something forward, or added to the story.
-    New,
-    /// Heard before.
-    Repeated,
-    /// It is about no attempt that is known yet: kept, and matched when the attempt's answer is recorded.
-    Parked,
-}
-
-/// What came of moving a customer to another address.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Moved {
-    Done {
-        customer: CustomerId,
-    },
-    /// Nobody is known to have it. What was refused from it is refused from the new one.
-    Nobody,
-    /// The new address is another customer's: nothing was changed.
-    Taken {
-        by: CustomerId,
-    },
-}
-
-/// What a customer wrote, and which plugins ask for messages that answer none.
-#[derive(Clone, Debug)]
-pub struct NewIncoming {
-    pub incoming: Incoming,
-    pub others: Vec<PluginName>,
-    /// A STOP or START that the text is, by the keywords of `channels.md` §5.4.
-    pub consent: Option<Consent>,
 }
 
 /// A customer's profile as the tenant gives it.
