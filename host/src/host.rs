@@ -186,13 +186,17 @@ fn router(
         foresight,
         closing: stop.clone(),
     };
-    let listeners = plugins.clone();
+    let (routes, listeners) = (plugins.clone(), plugins.clone());
     let receipts = receipt::ReceiptState {
         store: store.clone(),
         clock: clock.clone(),
         tenant: TenantId::default_tenant(),
         accounts: Arc::new(config.accounts.clone()),
         public_url: config.server.public_url.as_deref().map(Arc::from),
+        route: Arc::new(move |event| {
+            let routing = routes.route(event);
+            (routing.runs, routing.notes)
+        }),
         listeners: Arc::new(move || listeners.listeners()),
     };
     let page = page::Settings { phones, open: config.ingress.open };

@@ -55,6 +55,25 @@ async fn with_key(host: &Host, arguments: &[&str], input: &str) -> Output {
 }
 
 #[tokio::test]
+async fn a_numbers_profile_is_read_and_changed_at_meta() {
+    let host = Host::start(Setup::new()).await;
+    let file = host.config_file().display().to_string();
+    let profile = async |more: &[&str]| relais(&[&["whatsapp", "profile"], more, &["--config", &file]].concat()).await;
+    let set = ["set", "--about", "Open until 8 pm", "--website", "https://bakery.example", "--email", "a@b.example"];
+    assert!(done(&profile(&set).await).contains("is changed"));
+    done(&profile(&["set", "--email", ""]).await);
+    let read = json_of(&profile(&["get", "--json"]).await);
+    let expected = json!({"about": "Open until 8 pm", "email": "", "websites": ["https://bakery.example"]});
+    assert_eq!(read, expected);
+    let shown = done(&profile(&["get"]).await);
+    assert!(shown.contains("about        Open until 8 pm\n") && shown.contains("email        -\n"), "{shown}");
+    failed(&profile(&["set"]).await, 1, &["nothing is named", "--about"]);
+    failed(&profile(&["get", "--account", "other"]).await, 1, &["no account `other`", "main"]);
+    let long = "x".repeat(140);
+    failed(&profile(&["set", "--about", &long]).await, 4, &["Meta refuses (400)", "about"]);
+}
+
+#[tokio::test]
 async fn an_event_is_sent_from_flags_a_file_or_standard_input() {
     let host = host().await;
     let data = r#"{"order": "O-1", "shop": "Paul", "minutes": 2}"#;

@@ -23,6 +23,7 @@ mod cluster;
 mod compiling;
 mod conformance;
 mod contract;
+mod conversations;
 mod crash;
 mod customers;
 mod demo;

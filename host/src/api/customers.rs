@@ -15,7 +15,7 @@ use super::{limit, view};
 use crate::{
     channel::phone,
     clock::Timestamp,
-    domain::customer::{Address, Channel, Consent, ConsentScope},
+    domain::customer::{Address, Channel, Consent, ConsentScope, is_user_id},
     ids::CustomerId,
     ingress::{
         AppState,
@@ -161,17 +161,21 @@ fn profile(given: Profile, default_region: Option<&str>, now: Timestamp) -> Resu
 fn addresses(given: Vec<GivenAddress>, default_region: Option<&str>) -> Result<Vec<Address>, Problem> {
     let mut addresses: Vec<Address> = Vec::with_capacity(given.len());
     for (index, GivenAddress { channel, address }) in given.into_iter().enumerate() {
-        if addresses.iter().any(|other| other.channel == channel) {
+        // On WhatsApp a number and the id that stands for it are two addresses of one person.
+        let by_id = channel == Channel::Whatsapp && is_user_id(&address);
+        if addresses.iter().any(|other| other.channel == channel && is_user_id(&other.address) == by_id) {
             let detail = format!("there are two addresses for {}", channel.as_str());
-            return Err(
-                Problem::bad_field(format!("addresses[{index}].channel"), detail).fix("give one for each channel")
-            );
+            return Err(Problem::bad_field(format!("addresses[{index}].channel"), detail)
+                .fix("give one for each channel; on WhatsApp a number and an id such as FR.13491208655302741918"));
         }
-        let number = phone::parse_e164(&address, default_region).map_err(|error| {
-            Problem::bad_field(format!("addresses[{index}].address"), error.to_string())
-                .fix("write the number with + and its country code, such as +33639981201")
-        })?;
-        addresses.push(Address { channel, address: number.into_string(), last_incoming: None, unusable_until: None });
+        let address = match by_id {
+            true => address,
+            false => phone::parse_e164(&address, default_region).map(phone::E164::into_string).map_err(|error| {
+                Problem::bad_field(format!("addresses[{index}].address"), error.to_string())
+                    .fix("write the number with + and its country code, such as +33639981201")
+            })?,
+        };
+        addresses.push(Address { channel, address, last_incoming: None, unusable_until: None });
     }
     Ok(addresses)
 }
@@ -244,6 +248,11 @@ mod tests {
         let twice =
             r#"{"addresses":[{"channel":"sms","address":"+33639981201"},{"channel":"sms","address":"+33639981202"}]}"#;
         assert_eq!(refused(twice), "addresses[1].channel");
+        let an_id_for_sms = r#"{"addresses":[{"channel":"sms","address":"FR.13491208655302741918"}]}"#;
+        assert_eq!(refused(an_id_for_sms), "addresses[0].address");
+        let two_ids =
+            r#"{"addresses":[{"channel":"whatsapp","address":"FR.1"},{"channel":"whatsapp","address":"FR.2"}]}"#;
+        assert_eq!(refused(two_ids), "addresses[1].channel");
         let unproven = r#"{"consents":[{"channel":"sms","scope":"service","granted":true,"source":" "}]}"#;
         assert_eq!(refused(unproven), "consents[0].source");
     }

@@ -21,11 +21,17 @@ pub(super) async fn show(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let figures = state.store.figures(&caller.tenant).await?;
-    let text = render(&figures, &state.counters, &lateness).map_err(|error| Problem::internal(&error))?;
+    let transactions = state.store.transactions();
+    let text = render(&figures, transactions, &state.counters, &lateness).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-fn render(figures: &Figures, counters: &Counters, lateness: &Lateness) -> Result<String, std::fmt::Error> {
+fn render(
+    figures: &Figures,
+    transactions: u64,
+    counters: &Counters,
+    lateness: &Lateness,
+) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     for (name, help, value) in [
         ("relais_events", "Events that are kept.", figures.events),
@@ -57,6 +63,9 @@ fn render(figures: &Figures, counters: &Counters, lateness: &Lateness) -> Result
     ] {
         writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}", counter.get())?;
     }
+    let name = "relais_store_transactions_total";
+    let help = "Transactions that this host has committed since the start.";
+    writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {transactions}")?;
     histogram(&mut text, lateness)?;
     Ok(text)
 }
@@ -90,11 +99,12 @@ mod tests {
         let figures = Figures { events: 3, messages_by_state: [("read".to_owned(), 2)].into(), ..Figures::default() };
         let counters = Counters::default();
         counters.events_accepted.add(5);
-        let text = render(&figures, &counters, &Lateness::default()).unwrap();
+        let text = render(&figures, 7, &counters, &Lateness::default()).unwrap();
         for line in [
             "relais_events 3",
             "relais_messages{state=\"read\"} 2",
             "relais_events_accepted_total 5",
+            "relais_store_transactions_total 7",
             "relais_timer_lateness_seconds_bucket{le=\"0.005\"} 0",
         ] {
             assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");

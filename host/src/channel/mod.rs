@@ -48,7 +48,7 @@ use crate::{
 pub struct Outgoing {
     /// Goes out with the request and comes back in every receipt.
     pub token: AttemptToken,
-    /// E.164 with the plus.
+    /// E.164 with the plus; on WhatsApp perhaps the id of somebody who hides the number.
     pub to: String,
     pub body: Rendition,
     /// The provider's id of the message that is quoted.
@@ -115,6 +115,8 @@ pub enum Report {
     Incoming(IncomingReport),
     /// A customer stopped, or allowed again, marketing on WhatsApp.
     MarketingPreference { address: String, stopped: bool, time: Option<Timestamp> },
+    /// A customer is reached at another address from now on: a new number, or a new id of the channel's own.
+    Moved { channel: Channel, provider_id: String, from: String, to: String, time: Option<Timestamp> },
     /// Something for the operator's log: a template's or an account's change, or a piece that could not be read.
     Notice { kind: String, detail: String },
 }
@@ -141,6 +143,8 @@ pub struct IncomingReport {
     pub to: Option<String>,
     /// E.164 with the plus, or the channel's name for the sender where it hides the number.
     pub sender: String,
+    /// The channel's own id of the sender, where it tells one.
+    pub sender_id: Option<String>,
     pub sender_name: Option<String>,
     /// The provider's id for it: what makes a repetition known as one.
     pub provider_id: String,
@@ -156,6 +160,8 @@ pub struct IncomingReport {
     pub location: Option<Place>,
     /// The provider's id of the message that it quotes or whose button was tapped.
     pub quoted: Option<String>,
+    /// What its kind has beyond all this, by the registry's names.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// A webhook's body that is not what the provider sends at all. A single unreadable piece is a [`Report::Notice`] instead.

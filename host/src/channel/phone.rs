@@ -7,6 +7,8 @@ use std::fmt;
 
 use phonenumber::{Mode, PhoneNumber, country, metadata::DATABASE};
 
+use crate::domain::customer::is_user_id;
+
 /// A number that can be dialled from anywhere: `+33639981201`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct E164(String);
@@ -74,7 +76,12 @@ pub fn parse_e164(text: &str, default_region: Option<&str>) -> Result<E164, Phon
 }
 
 /// The country that a number belongs to, as two letters; `None` for numbers of no country (satellites, networks).
+///
+/// WhatsApp's id of somebody who hides the number says it by its first two letters.
 pub fn country(number: &str) -> Option<String> {
+    if is_user_id(number) {
+        return number.get(..2).map(str::to_owned);
+    }
     region(&phonenumber::parse(None, number).ok()?)
 }
 

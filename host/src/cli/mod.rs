@@ -18,6 +18,7 @@ mod runs;
 mod serve;
 mod simulate;
 mod trust;
+mod whatsapp;
 
 use std::path::PathBuf;
 
@@ -123,6 +124,14 @@ enum Command {
                             Exit codes: 0 everything was moved and compared, 1 it was not (the reason is printed)."
     )]
     Migrate(migrate::Migrate),
+    /// Look after a business number on WhatsApp: its profile
+    #[command(
+        after_help = "Example:\n  relais whatsapp profile get --config relais.toml\n\nIt talks to Meta with the account of the configuration; no host has to run."
+    )]
+    Whatsapp {
+        #[command(subcommand)]
+        command: whatsapp::WhatsappCommand,
+    },
     /// Compile the component that standard input brings: what the host starts for each plugin, and of no use to people
     #[command(hide = true)]
     CompileComponent,
@@ -163,6 +172,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Replay(replay) => replay.run().await,
         Command::Config { command } => command.run(),
         Command::Migrate(migrate) => migrate.run().await,
+        Command::Whatsapp { command } => command.run().await,
         // Done by `main`, before there is a runtime.
         Command::CompileComponent => Err(Failure::Silent),
         Command::Bench(bench) => Ok(bench.run().await?),

@@ -10,7 +10,7 @@ use crate::{
     channel::{Provider, Rendition, phone, price, sms, whatsapp},
     clock::Timestamp,
     domain::{
-        customer::Channel,
+        customer::{Channel, is_user_id},
         message::{MessageRecord, NewMessage, SmsPolicy},
         purpose::Category,
         status::MessageState,
@@ -168,6 +168,7 @@ pub(super) fn open(
     let message = &record.message;
     let (address, mut checks) = address(message, channel, facts)?;
     checks.extend(hours(message, channel, &address, facts)?);
+    can_go_to_an_id(message, &address)?;
     let (body, rendition, parts, category) = match channel {
         Channel::Whatsapp => on_whatsapp(record, facts)?,
         Channel::Sms => {
@@ -215,6 +216,16 @@ fn instead(
     }
     let (sms_number, _) = address(&record.message, Channel::Sms, facts).ok()?;
     (sms_number == number).then(|| sms::render(&record.message, facts.sms))
+}
+
+/// A one-time code proves that somebody has the number, so WhatsApp does not take one for somebody who hides it (131062).
+fn can_go_to_an_id(message: &NewMessage, address: &str) -> Result<(), Closed> {
+    let proves = message.content.template.as_ref().is_some_and(|of| of.category == Category::Authentication);
+    if !proves || !is_user_id(address) {
+        return Ok(());
+    }
+    let why = "the customer hides the number, and WhatsApp takes no authentication template for an id";
+    Err(Closed::new("number-needed", why.to_owned()))
 }
 
 /// A plugin's bound on money can only be kept with prices in its currency; the sum is kept where the attempt is written down.

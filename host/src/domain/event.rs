@@ -17,6 +17,9 @@ pub const RUN_SET_ASIDE: &str = "relais.run.set-aside";
 /// A plugin kept failing and was paused.
 pub const PLUGIN_PAUSED: &str = "relais.plugin.paused";
 
+/// A customer is reached at another address on a channel.
+pub const ADDRESS_CHANGED: &str = "relais.customer.address-changed";
+
 /// Why nobody else may raise an event of this type; `None` where they may.
 pub fn reserved(event_type: &str) -> Option<String> {
     let reserved = event_type.starts_with(RESERVED_PREFIX);

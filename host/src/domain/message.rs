@@ -69,7 +69,7 @@ pub struct Author {
 pub enum Recipient {
     /// The host finds the addresses.
     Customer(CustomerId),
-    /// E.164 with the plus, where no customer is named.
+    /// E.164 with the plus, where no customer is named; or WhatsApp's id of somebody who hides the number.
     Phone(String),
 }
 

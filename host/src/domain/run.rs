@@ -124,8 +124,11 @@ pub struct Incoming {
     pub id: MessageId,
     pub tenant: TenantId,
     pub customer: Option<CustomerId>,
-    /// E.164 with the plus, or the channel's name for the sender.
+    /// E.164 with the plus, or the channel's own id of the sender where the number is hidden.
     pub sender: String,
+    /// The channel's own id of the sender, where it tells one: of the same person as the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_id: Option<String>,
     pub sender_name: Option<String>,
     pub channel: Channel,
     pub provider: String,
@@ -148,6 +151,17 @@ pub struct Incoming {
     /// Nothing was exchanged with this sender in the last 24 hours.
     pub opening: bool,
     pub window_ends: Option<Timestamp>,
+    /// What its kind has beyond all this, by the registry's names: `forwarded`, `referral-source-id`, `error-code`, ….
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Incoming {
+    /// Whether it says something new, and so opens WhatsApp's window. To change or to withdraw what was said before does not,
+    /// as far as is documented: to be wrong about that costs a template at most, where the other mistake costs the message.
+    pub fn is_new(&self) -> bool {
+        !matches!(self.kind.as_str(), "edit" | "revoke")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

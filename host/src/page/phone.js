@@ -76,6 +76,7 @@ export class Phone {
       view.whatsapp ? null : "no WhatsApp",
       view.sms ? null : "no SMS",
       view.blocks ? "blocks the shop" : null,
+      view.hides_number ? "hides the number" : null,
       wroteStop || view.stopped ? "wrote STOP" : null,
       view.reads ? null : "no read receipts",
       view.waiting > 0 ? `${view.waiting} waiting` : null,

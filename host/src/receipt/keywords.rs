@@ -128,6 +128,7 @@ mod tests {
             channel: Channel::Sms,
             to: None,
             sender: "+33639981201".to_owned(),
+            sender_id: None,
             sender_name: None,
             provider_id: "1".to_owned(),
             time: None,
@@ -137,6 +138,7 @@ mod tests {
             media: vec![],
             location: None,
             quoted: None,
+            attributes: vec![],
         }
     }
 

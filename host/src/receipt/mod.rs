@@ -16,6 +16,7 @@ mod answer;
 mod cm;
 pub mod keywords;
 mod meta;
+mod moving;
 mod preference;
 mod record;
 mod twilio;
@@ -31,6 +32,7 @@ use axum::{
 use crate::{
     channel::Accounts,
     clock::Clock,
+    domain::{event::Event, run::NewRun},
     ids::{PluginName, TenantId},
     store::Store,
 };
@@ -48,6 +50,8 @@ pub struct ReceiptState {
     /// How providers reach us, `https://relais.example`: Twilio signs the URL that it called, and a proxy may have changed
     /// the `Host` that we see.
     pub public_url: Option<Arc<str>>,
+    /// Which runs an event of the host's own sets off, with notes about those that it does not.
+    pub route: Arc<dyn Fn(&Arc<Event>) -> (Vec<NewRun>, Vec<String>) + Send + Sync>,
     /// The plugins that ask for messages which answer none of theirs, as they are loaded now.
     pub listeners: Arc<dyn Fn() -> Vec<PluginName> + Send + Sync>,
 }

@@ -1,6 +1,10 @@
 //! From reports to rows: one verb for all receipts of a webhook, one for all messages, and the preferences.
 
-use super::{ReceiptState, keywords, preference};
+use super::{
+    ReceiptState, keywords,
+    moving::{self, Move},
+    preference,
+};
 use crate::{
     channel::{IncomingReport, Report, StatusReport},
     clock::Timestamp,
@@ -20,6 +24,7 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     let mut receipts = Vec::new();
     let mut incoming = Vec::new();
     let mut preferences = Vec::new();
+    let mut moves = Vec::new();
     for mut report in reports {
         strip(&mut report);
         match report {
@@ -27,6 +32,9 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
             Report::Incoming(report) => incoming.push(written(state, provider, report, now)),
             Report::MarketingPreference { address, stopped, time } => {
                 preferences.push((address, stopped, at(time, now)))
+            }
+            Report::Moved { channel, provider_id, from, to, time } => {
+                moves.push(Move { channel, provider_id, from, to, time: at(time, now) });
             }
             Report::Notice { kind, detail } => tracing::warn!(provider, kind, "the provider says: {detail}"),
         }
@@ -37,6 +45,9 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     if !incoming.is_empty() {
         name_listeners(state, &mut incoming);
         state.store.record_incoming(incoming, now).await?;
+    }
+    for moved in moves {
+        moving::record(state, provider, moved, now).await?;
     }
     for (address, stopped, time) in preferences {
         preference::record(state, &address, stopped, time).await?;
@@ -55,8 +66,12 @@ fn strip(report: &mut Report) {
             for text in [&mut written.sender, &mut written.provider_id, &mut written.kind, &mut written.text] {
                 strip_nul(text);
             }
-            for text in [&mut written.sender_name, &mut written.choice, &mut written.quoted] {
+            for text in [&mut written.sender_id, &mut written.sender_name, &mut written.choice, &mut written.quoted] {
                 strip_nul_of(text);
+            }
+            for (name, value) in &mut written.attributes {
+                strip_nul(name);
+                strip_nul(value);
             }
             for media in &mut written.media {
                 strip_nul(&mut media.id);
@@ -69,6 +84,7 @@ fn strip(report: &mut Report) {
             }
         }
         Report::MarketingPreference { address, .. } => strip_nul(address),
+        Report::Moved { provider_id, from, to, .. } => [provider_id, from, to].into_iter().for_each(strip_nul),
         Report::Notice { .. } => {}
     }
 }
@@ -97,6 +113,7 @@ fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Ti
         tenant: state.tenant.clone(),
         customer: None,
         sender: report.sender,
+        sender_id: report.sender_id,
         sender_name: report.sender_name,
         channel: report.channel,
         provider: provider.to_owned(),
@@ -114,6 +131,7 @@ fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Ti
         tag: None,
         opening: false,
         window_ends: None,
+        attributes: report.attributes,
     };
     NewIncoming { incoming, others: Vec::new(), consent }
 }

@@ -92,6 +92,7 @@ async fn scene() -> Scene {
         tenant: tenant.clone(),
         accounts: Arc::new(accounts()),
         public_url: Some("https://relais.example".into()),
+        route: Arc::new(|_| (Vec::new(), Vec::new())),
         listeners: Arc::new(|| vec![PluginName::from("answering")]),
     });
     Scene { router, store, clock, tenant, directory }

@@ -13,7 +13,7 @@ use crate::{
     channel::phone,
     clock::Timestamp,
     domain::{
-        customer::{Channel, ConsentScope, Customer},
+        customer::{Channel, ConsentScope, Customer, is_user_id},
         message::{NewMessage, SmsPolicy},
         purpose::Category,
     },
@@ -147,7 +147,7 @@ pub fn on_channel(
 ) -> Result<Vec<Check>, Refusal> {
     let name = channel.as_str();
     if customer.address(channel).is_none() {
-        return Err(Refusal::NoAddress(format!("customer `{}` has no {name} address", customer.id)));
+        return Err(Refusal::NoAddress(no_address(customer, channel)));
     }
     let mut checks = vec![service_consent(customer, channel, settings)?];
     if is_marketing(message) {
@@ -219,6 +219,18 @@ fn zone(customer: Option<&Customer>, country: Option<&str>, settings: &Settings)
     own.or_else(|| settings.hours.zone(country?))
         .or_else(|| TimeZone::get(&settings.timezone).ok())
         .unwrap_or(TimeZone::UTC)
+}
+
+/// Who hides the number on WhatsApp cannot be reached any other way, and that is no mistake of the shop's.
+fn no_address(customer: &Customer, channel: Channel) -> String {
+    let name = channel.as_str();
+    let hidden = customer.addresses.iter().any(|address| is_user_id(&address.address));
+    let why = if channel == Channel::Sms && hidden {
+        ": WhatsApp knows this customer by an id and not by a number"
+    } else {
+        ""
+    };
+    format!("customer `{}` has no {name} address{why}", customer.id)
 }
 
 fn deadline(message: &NewMessage, now: Timestamp) -> Result<Check, Refusal> {

@@ -11,7 +11,7 @@
 //! | `GET /sim/phones` | `{"phones":[phone view…]}` |
 //! | `PUT /sim/phones` | `[phone…]`: adds or replaces each → as `GET` |
 //! | `GET /sim/phones/{number}` | phone view: the phone's fields, `waiting` (messages that wait for it to come online) and `window_open` (providers whose 24-hour window is open) |
-//! | `PUT /sim/phones/{number}` | phone: `{"name","locale","whatsapp","online","sms","reads","blocks","stopped","answers":[{"on","channel","answer","tap","after_ms","times"}]}`, all optional → phone view |
+//! | `PUT /sim/phones/{number}` | phone: `{"name","locale","whatsapp","online","sms","reads","blocks","hides_number","stopped","answers":[{"on","channel","answer","tap","after_ms","times"}]}`, all optional → phone view |
 //! | `PATCH /sim/phones/{number}` | some of these fields, and `"window_open":true\|false` → phone view |
 //! | `DELETE /sim/phones/{number}` | → 204 |
 //! | `POST /sim/phones/{number}/online`, `/offline` | → phone view; online delivers what waited |

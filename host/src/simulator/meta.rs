@@ -21,7 +21,7 @@ use super::{
     ids, lock,
     media::multipart,
     meta_body::{self, Checked, Problem},
-    meta_errors, meta_templates, phones, signature,
+    meta_errors, meta_profile, meta_templates, phones, signature,
     trouble::Fate,
 };
 
@@ -39,6 +39,7 @@ pub(crate) fn router() -> Router<Arc<Simulator>> {
             "/{version}/{id}/message_templates",
             get(meta_templates::list).post(meta_templates::create).delete(meta_templates::delete),
         )
+        .route("/{version}/{id}/whatsapp_business_profile", get(meta_profile::show).post(meta_profile::change))
         .route("/{version}/{id}", get(media_facts).delete(media_delete))
         .route("/media/{id}/content", get(media_content))
 }
@@ -96,6 +97,10 @@ fn consider(simulator: &Arc<Simulator>, visit: &mut Visit) -> Said {
 
 fn take(simulator: &Arc<Simulator>, visit: &mut Visit, checked: Checked) -> Result<Value, Problem> {
     let number = whom(simulator, visit)?;
+    let to_an_id = visit.body.get("to").is_none();
+    if to_an_id && checked.template.as_ref().is_some_and(|facts| facts.category == "authentication") {
+        return Err(Problem::new(131062, "Business-scoped user ids are not supported for this message"));
+    }
     let now = simulator.now();
     let settings = simulator.settings();
     simulator.throughput.admit(settings.limits.per_second_max, now.0)?;

@@ -42,8 +42,12 @@ pub(crate) fn status(simulator: &Simulator, carried: &Carried, report: &Report) 
             fields.insert("errors".into(), json!([error(reason)]));
         }
     }
-    let contacts = json!([{"wa_id": number, "user_id": user}]);
-    Some((url, Parcel::Meta(change(simulator, &json!({"contacts": contacts, "statuses": [status]})))))
+    let mut contact = json!({"wa_id": number, "user_id": user});
+    if hides_number(simulator, &carried.number) {
+        hide(&mut status, &["recipient_id"]);
+        hide(&mut contact, &["wa_id"]);
+    }
+    Some((url, Parcel::Meta(change(simulator, &json!({"contacts": [contact], "statuses": [status]})))))
 }
 
 fn error(reason: &Reason) -> Value {
@@ -99,8 +103,25 @@ pub(crate) fn message(
     if let (Some(fields), Value::Object(own)) = (whole.as_object_mut(), message) {
         fields.extend(own);
     }
-    let contacts = json!([{"profile": {"name": name}, "wa_id": wa_id, "user_id": user}]);
-    Some((url, Parcel::Meta(change(simulator, &json!({"contacts": contacts, "messages": [whole]})))))
+    let mut contact = json!({"profile": {"name": name}, "wa_id": wa_id, "user_id": user});
+    if hides_number(simulator, number) {
+        hide(&mut whole, &["from"]);
+        let username = name.to_lowercase().replace(' ', ".");
+        contact = json!({"profile": {"name": name, "username": username}, "user_id": user});
+    }
+    Some((url, Parcel::Meta(change(simulator, &json!({"contacts": [contact], "messages": [whole]})))))
+}
+
+fn hides_number(simulator: &Simulator, number: &str) -> bool {
+    simulator.phones.with(number, |state| state.phone.hides_number).unwrap_or(false)
+}
+
+fn hide(object: &mut Value, names: &[&str]) {
+    if let Some(fields) = object.as_object_mut() {
+        names.iter().for_each(|name| {
+            fields.remove(*name);
+        });
+    }
 }
 
 fn change(simulator: &Simulator, own: &Value) -> Value {

@@ -30,6 +30,7 @@ mod meta_body;
 mod meta_errors;
 mod meta_hooks;
 mod meta_interactive;
+mod meta_profile;
 mod meta_templates;
 mod options;
 mod phones;
@@ -88,6 +89,7 @@ pub struct Simulator {
     pub(crate) stream: stream::Stream,
     pub(crate) ids: ids::Ids,
     pub(crate) throughput: meta::Throughput,
+    pub(crate) profile: meta_profile::Profile,
     alive: CancellationToken,
     /// Ends with every reset, and with it every message that was still under way.
     round: Mutex<CancellationToken>,
@@ -107,6 +109,7 @@ impl Simulator {
             stream: stream::Stream::new(),
             ids: ids::Ids::new(options.id_seed)?,
             throughput: meta::Throughput::default(),
+            profile: meta_profile::Profile::default(),
             round: Mutex::new(alive.child_token()),
             alive,
             options,
@@ -134,6 +137,7 @@ impl Simulator {
         self.phones.clear();
         self.templates.clear();
         self.media.clear();
+        self.profile.clear();
         self.troubles.clear();
         self.ledger.clear();
         self.sender.clear();

@@ -43,6 +43,8 @@ pub struct Phone {
     pub reads: bool,
     /// Blocks the business on WhatsApp.
     pub blocks: bool,
+    /// Took a username on WhatsApp: the business learns an id, and no number.
+    pub hides_number: bool,
     /// Said STOP by SMS to Twilio, which refuses further messages itself.
     pub stopped: bool,
     pub answers: Vec<Rule>,
@@ -59,6 +61,7 @@ impl Default for Phone {
             sms: true,
             reads: true,
             blocks: false,
+            hides_number: false,
             stopped: false,
             answers: Vec::new(),
         }

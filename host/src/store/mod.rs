@@ -14,6 +14,7 @@ mod commands;
 pub(crate) mod contract_tests;
 mod figures;
 pub mod handover;
+mod heard;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod migrate;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use figures::{Figures, Part};
 pub use handover::Handover;
+pub use heard::{Moved, NewIncoming, Recorded};
 pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
 pub use url::StoreUrl;
@@ -38,7 +40,7 @@ pub use url::StoreUrl;
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Address, Consent, Customer},
+        customer::{Address, Channel, Consent, Customer},
         event::Event,
         message::{Answer, Attempt, AttemptFailure, MessageRecord, NewMessage, Next},
         plugin::{PluginChange, PluginChanged, PluginRecord},
@@ -213,25 +215,6 @@ pub struct Receipt {
     pub failure: Option<AttemptFailure>,
     /// What the provider says it costs, category and model, where it does.
     pub pricing: Option<serde_json::Value>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// It moved something forward, or added to the story.
-    New,
-    /// Heard before.
-    Repeated,
-    /// It is about no attempt that is known yet: kept, and matched when the attempt's answer is recorded.
-    Parked,
-}
-
-/// What a customer wrote, and which plugins ask for messages that answer none.
-#[derive(Clone, Debug)]
-pub struct NewIncoming {
-    pub incoming: Incoming,
-    pub others: Vec<PluginName>,
-    /// A STOP or START that the text is, by the keywords of `channels.md` §5.4.
-    pub consent: Option<Consent>,
 }
 
 /// A customer's profile as the tenant gives it.
@@ -464,6 +447,16 @@ pub trait Store: Send + Sync + 'static {
     /// kept as a keyed hash of the address, for the day when somebody does.
     async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()>;
 
+    /// A customer has another address on a channel. `told` is the event that says so, committed where it was done.
+    async fn move_address(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        from: &str,
+        to: &str,
+        told: RoutedEvent,
+    ) -> Result<Moved>;
+
     // customers ----------------------------------------------------------------------------------------------------
 
     async fn put_customer(
@@ -586,6 +579,11 @@ pub trait Store: Send + Sync + 'static {
     /// may not be all there is of it.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// How many transactions this host has committed since it opened the store.
+    fn transactions(&self) -> u64 {
+        0
     }
 
     /// Whether it can write now.

@@ -29,7 +29,7 @@ pub struct Settings {
     pub parked_receipts_max: u32,
     /// For how long an address is left alone that cannot be reached on its channel: a number may join WhatsApp later.
     pub address_unusable_days: u32,
-    /// For how long a bare number answers the choices that were last sent by SMS.
+    /// For how long choices that were sent may be answered: by a tap, by their number or label, or by what is written next.
     pub answer_within_hours: u32,
     pub sqlite: sqlite::Settings,
     pub postgres: postgres::Settings,

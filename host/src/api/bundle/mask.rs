@@ -108,6 +108,9 @@ impl Masks {
                 media.filename = media.filename.take().map(|name| name.chars().map(shape).collect());
             }
             incoming.location = None;
+            // Words of the customer's, of an advertisement or of a form; whoever executes it elsewhere needs none of them.
+            incoming.attributes.clear();
+            incoming.sender_id = None;
         };
         bundle.read.incoming.iter_mut().for_each(&mut hide);
         if let Cause::Message(incoming) = &mut bundle.cause {

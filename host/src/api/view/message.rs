@@ -4,6 +4,7 @@ use super::{time, time_or_null};
 use crate::{
     clock::Timestamp,
     domain::{
+        customer::is_user_id,
         message::{
             Attachment, Attempt, AttemptFailure, Because, Content, MediaSource, MessageRecord, Next, Recipient, Retry,
             Template,
@@ -21,6 +22,7 @@ pub(crate) fn message(record: &MessageRecord) -> Value {
         .map(|author| json!({"run": author.run, "plugin": author.plugin, "entity": author.entity}));
     let to = match &message.to {
         Recipient::Customer(id) => json!({"customer": id}),
+        Recipient::Phone(id) if is_user_id(id) => json!({"whatsapp_id": id}),
         Recipient::Phone(number) => json!({"phone": number}),
     };
     json!({

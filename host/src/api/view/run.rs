@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{time, time_or_null};
@@ -53,6 +55,7 @@ pub(crate) fn incoming(incoming: &Incoming) -> Value {
         "id": incoming.id,
         "customer": incoming.customer,
         "sender": incoming.sender,
+        "sender_id": incoming.sender_id,
         "sender_name": incoming.sender_name,
         "channel": incoming.channel,
         "provider": incoming.provider,
@@ -66,5 +69,6 @@ pub(crate) fn incoming(incoming: &Incoming) -> Value {
         "in_reply_to": incoming.in_reply_to,
         "opening": incoming.opening,
         "window_ends": time_or_null(incoming.window_ends),
+        "attributes": incoming.attributes.iter().cloned().collect::<BTreeMap<String, String>>(),
     })
 }

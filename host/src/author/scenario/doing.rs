@@ -216,6 +216,7 @@ impl People {
             channel,
             to: None,
             sender,
+            sender_id: None,
             sender_name: None,
             provider_id: format!("written-{}", self.written),
             time: None,
@@ -225,6 +226,7 @@ impl People {
             media: Vec::new(),
             location: None,
             quoted: None,
+            attributes: Vec::new(),
         }
     }
 
@@ -236,6 +238,7 @@ impl People {
             tenant: desk.tenant.clone(),
             customer: None,
             sender: report.sender,
+            sender_id: report.sender_id,
             sender_name: report.sender_name,
             channel: report.channel,
             provider: provider.to_owned(),
@@ -253,6 +256,7 @@ impl People {
             tag: None,
             opening: false,
             window_ends: None,
+            attributes: report.attributes,
         };
         let new = NewIncoming { incoming, others: desk.plugins.listeners(), consent };
         desk.store.record_incoming(vec![new], now).await?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     channel::{
-        IncomingReport, ParseError, Report, StatusReport,
+        IncomingReport, ParseError, Report, StatusReport, failure,
         failure::Hint,
         phone,
         signature::{Refused, fits_any, same},
@@ -22,6 +22,11 @@ use crate::{
     ids::AttemptToken,
     secret::Secret,
 };
+
+/// CM has three of them.
+const GROUPINGS_MAX: usize = 3;
+/// What is longer than this is left out whole: a part of a JSON text is none.
+const CUSTOM_BYTES_MAX: usize = 16 << 10;
 
 /// Whether the last part of the URL that was called is one of the secrets. CM signs nothing, so this is all there is.
 pub fn verify(secrets: &[Secret], given: &str) -> Result<(), Refused> {
@@ -125,6 +130,7 @@ fn incoming(body: &Value) -> Report {
         to: field(body, "to").map(|to| text(to, "number")).filter(|to| !to.is_empty()),
         provider_id: provider_id(&text(body, "reference"), &[&number, &time, &words]),
         sender: phone::from_cm(&number).map_or(number, phone::E164::into_string),
+        sender_id: None,
         sender_name: Some(text(from, "name")).filter(|name| !name.is_empty()),
         time: utc(&time),
         kind: kind.to_owned(),
@@ -133,7 +139,29 @@ fn incoming(body: &Value) -> Report {
         media,
         location,
         quoted: Some(text(body, "messageContext")).filter(|context| !context.is_empty()),
+        attributes: attributes(body, message),
     })
+}
+
+/// What CM passes on beside the message: the groupings of the message that it answers, and what the channel gave that has no
+/// place of its own.
+fn attributes(body: &Value, message: &Value) -> Vec<(String, String)> {
+    let mut attributes = Vec::new();
+    let groupings = field(body, "groupings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for (no, grouping) in groupings.iter().take(GROUPINGS_MAX).enumerate() {
+        let grouping = grouping.as_str().unwrap_or_default();
+        if !grouping.is_empty() {
+            attributes.push((format!("grouping-{}", no + 1), failure::shortened(grouping)));
+        }
+    }
+    if let Some(custom) = field(message, "custom").filter(|custom| custom.as_object().is_some_and(|of| !of.is_empty()))
+    {
+        let custom = custom.to_string();
+        if custom.len() <= CUSTOM_BYTES_MAX {
+            attributes.push(("custom".to_owned(), custom));
+        }
+    }
+    attributes
 }
 
 /// CM's own id; where it has none, one made from what was written, so that a repetition is still known as one.

@@ -3,10 +3,17 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::webhook::{address, notice, time};
+use super::{
+    context,
+    webhook::{address, notice, time},
+};
 use crate::{
     channel::{IncomingReport, Report, failure::shortened},
-    domain::{customer::Channel, message::Place, run::IncomingMedia},
+    domain::{
+        customer::{Channel, is_user_id},
+        message::Place,
+        run::IncomingMedia,
+    },
 };
 
 /// A type is a word; a longer one is not Meta's.
@@ -24,14 +31,6 @@ struct Message {
     timestamp: Value,
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default)]
-    context: Option<Context>,
-}
-
-#[derive(Deserialize)]
-struct Context {
-    #[serde(default)]
-    id: Option<String>,
 }
 
 /// One of `messages[]`, with the `contacts[]` beside it for the sender's name and `metadata` for the number that was written to.
@@ -42,10 +41,10 @@ pub(super) fn message(value: &Value, metadata: Option<&Value>, contacts: &[Value
     };
     // It comes from Meta, not from the customer: taken as a message it would open a window that is not open.
     if message.kind == "system" {
-        let what = value.pointer("/system/type").and_then(Value::as_str).unwrap_or("system");
-        return notice(what, "a customer's number or id on WhatsApp has changed".to_owned());
+        return system(&message, value);
     }
     let known = |id: &Option<String>| id.clone().filter(|id| !id.is_empty());
+    let sender_id = known(&message.from_user_id).filter(|id| is_user_id(id));
     let Some(sender) = known(&message.from).or_else(|| known(&message.from_user_id)) else {
         return notice("unreadable", "a message names no sender".to_owned());
     };
@@ -53,8 +52,10 @@ pub(super) fn message(value: &Value, metadata: Option<&Value>, contacts: &[Value
     Report::Incoming(IncomingReport {
         channel: Channel::Whatsapp,
         to: metadata.and_then(|metadata| some_text(metadata, "/phone_number_id")),
+        attributes: context::attributes(value, contact(contacts, &sender)),
         sender_name: name(contacts, &sender),
         sender: address(&sender),
+        sender_id,
         provider_id: message.id,
         time: time(&message.timestamp),
         kind: said.kind,
@@ -62,8 +63,32 @@ pub(super) fn message(value: &Value, metadata: Option<&Value>, contacts: &[Value
         choice: said.choice,
         media: said.media,
         location: said.location,
-        quoted: said.quoted.or_else(|| message.context.and_then(|context| context.id)),
+        quoted: said.quoted.or_else(|| some_text(value, "/context/id")),
     })
+}
+
+/// A number or an id of a customer that has changed. The words for it have changed as well, so what is told is what is there.
+fn system(message: &Message, value: &Value) -> Report {
+    let what = some_text(value, "/system/type").unwrap_or_else(|| "system".to_owned());
+    let said = |pointers: &[&str]| pointers.iter().find_map(|pointer| some_text(value, pointer));
+    let of_id = what.contains("user_id");
+    let (from, to) = if of_id {
+        let old = message.from_user_id.clone().or_else(|| said(&["/system/old_user_id", "/from"]));
+        (old, said(&["/system/user_id", "/system/new_user_id"]))
+    } else {
+        (message.from.clone().or_else(|| said(&["/system/customer"])), said(&["/system/wa_id", "/system/new_wa_id"]))
+    };
+    let usable = |id: &String| if of_id { is_user_id(id) } else { address(id).starts_with('+') };
+    match (from.filter(usable), to.filter(usable)) {
+        (Some(from), Some(to)) => Report::Moved {
+            channel: Channel::Whatsapp,
+            provider_id: message.id.clone(),
+            from: address(&from),
+            to: address(&to),
+            time: time(&message.timestamp),
+        },
+        _ => notice(&what, "a customer's number or id on WhatsApp has changed, and it does not say to what".to_owned()),
+    }
 }
 
 #[derive(Default)]
@@ -89,7 +114,11 @@ fn said(kind: &str, part: &Value) -> Said {
         "button" => tapped(said, text(part, "/text"), text(part, "/payload")),
         "interactive" => match part.get("button_reply").or_else(|| part.get("list_reply")) {
             Some(reply) => tapped(said, text(reply, "/title"), text(reply, "/id")),
-            None => Said { text: text(part, "/nfm_reply/body"), ..said },
+            // A form that was filled in: what stands in it is an attribute.
+            None if part.get("nfm_reply").is_some() => {
+                Said { kind: "form".to_owned(), text: text(part, "/nfm_reply/body"), ..said }
+            }
+            None => said,
         },
         "reaction" => Said { text: text(part, "/emoji"), quoted: some_text(part, "/message_id"), ..said },
         "order" => Said { text: text(part, "/text"), ..said },
@@ -132,22 +161,25 @@ fn cards(part: &Value) -> String {
     cards.iter().filter_map(|card| some_text(card, "/name/formatted_name")).collect::<Vec<_>>().join(", ")
 }
 
-/// The profile's name of whoever wrote, by number or by id; a lone contact is the sender whatever it is called.
-fn name(contacts: &[Value], sender: &str) -> Option<String> {
+/// Whoever wrote, by number or by id; a lone contact is the sender whatever it is called.
+fn contact<'a>(contacts: &'a [Value], sender: &str) -> Option<&'a Value> {
     let is_sender = |contact: &&Value| {
         ["/wa_id", "/user_id"].iter().any(|id| contact.pointer(id).and_then(Value::as_str) == Some(sender))
     };
-    let contact = contacts.iter().find(is_sender).or(match contacts {
+    contacts.iter().find(is_sender).or(match contacts {
         [only] => Some(only),
         _ => None,
-    })?;
-    some_text(contact, "/profile/name").map(|name| shortened(&name))
+    })
+}
+
+fn name(contacts: &[Value], sender: &str) -> Option<String> {
+    some_text(contact(contacts, sender)?, "/profile/name").map(|name| shortened(&name))
 }
 
 fn text(part: &Value, pointer: &str) -> String {
     some_text(part, pointer).unwrap_or_default()
 }
 
-fn some_text(part: &Value, pointer: &str) -> Option<String> {
+pub(super) fn some_text(part: &Value, pointer: &str) -> Option<String> {
     part.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }

@@ -10,7 +10,9 @@
 //!
 //! **What it never does.** It does not retry, and it does not take `200` for more than "accepted".
 
+mod context;
 mod inbound;
+pub mod profile;
 pub mod send;
 pub mod webhook;
 

@@ -16,7 +16,7 @@ use crate::{
         whatsapp::{REACTION, Rendered, Upload},
     },
     domain::{
-        customer::Channel,
+        customer::{Channel, is_user_id},
         message::{Answer, AttemptFailure},
     },
 };
@@ -222,8 +222,10 @@ impl Serialize for Envelope<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("messaging_product", "whatsapp")?;
         map.serialize_entry("recipient_type", "individual")?;
-        // Always with the plus: without it Meta puts the business's own country code in front.
-        map.serialize_entry("to", &self.outgoing.to)?;
+        // Always with the plus: without it Meta puts the business's own country code in front. Who hides the number has an id,
+        // which goes into a field of its own.
+        let whom = if is_user_id(&self.outgoing.to) { "recipient" } else { "to" };
+        map.serialize_entry(whom, &self.outgoing.to)?;
         // A template cannot quote, and says what it is about in its own words; a reaction names its message itself.
         let quotes = self.kind != "template" && self.kind != REACTION;
         if let Some(quoted) = self.outgoing.quote.as_ref().filter(|_| quotes) {

@@ -11,7 +11,7 @@ use crate::{
         signature::{Refused, fits_any, hmac_sha1, hmac_sha256, same},
     },
     domain::{
-        customer::Channel,
+        customer::{Channel, is_user_id},
         message::{MediaKind, Place},
         run::IncomingMedia,
         status::AttemptState,
@@ -160,6 +160,7 @@ fn incoming(form: &Form<'_>) -> Report {
         channel,
         to: form.get("To").map(str::to_owned),
         sender: sender_of(form, channel, sender),
+        sender_id: form.get("ExternalUserId").filter(|id| is_user_id(id)).map(str::to_owned),
         sender_name: form.get("ProfileName").map(str::to_owned),
         provider_id: provider_id.to_owned(),
         time: None,
@@ -169,7 +170,30 @@ fn incoming(form: &Form<'_>) -> Report {
         media,
         location,
         quoted: form.get("OriginalRepliedMessageSid").map(str::to_owned),
+        attributes: attributes(form),
     })
+}
+
+/// What Twilio passes on of WhatsApp's context, by the names that the same has where Meta says it.
+fn attributes(form: &Form<'_>) -> Vec<(String, String)> {
+    let named = |name: &str, field: &str| Some((name.to_owned(), failure::shortened(form.get(field)?)));
+    let flag = |name: &str, field: &str| {
+        form.get(field).filter(|said| said.eq_ignore_ascii_case("true")).map(|_| (name.to_owned(), "true".to_owned()))
+    };
+    [
+        flag("forwarded", "Forwarded"),
+        flag("frequently-forwarded", "FrequentlyForwarded"),
+        named("referral-source-url", "ReferralSourceUrl"),
+        named("referral-source-id", "ReferralSourceId"),
+        named("referral-source-type", "ReferralSourceType"),
+        named("referral-headline", "ReferralHeadline"),
+        named("referral-body", "ReferralBody"),
+        named("referral-media-type", "ReferralMediaContentType"),
+        named("referral-ctwa-clid", "ReferralCtwaClid"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The number with its plus; where WhatsApp hides it, what stands for it. Short codes stay as they are.

@@ -12,6 +12,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         content::Frame,
+        customer::is_user_id,
         message::{
             Attachment, Because, Choice, Content, MediaKind, MediaSource, NewMessage, Place, Recipient, SmsPolicy,
             Template,
@@ -53,6 +54,9 @@ pub(super) struct Asked {
 struct To {
     customer: Option<String>,
     phone: Option<String>,
+    /// WhatsApp's own id of somebody who hides the number.
+    #[serde(alias = "whatsapp-id")]
+    whatsapp_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,14 +176,20 @@ impl Asked {
 }
 
 fn recipient(to: To, default_region: Option<&str>) -> Result<Recipient, Problem> {
-    match (to.customer, to.phone) {
-        (Some(id), None) if !id.is_empty() => Ok(Recipient::Customer(CustomerId::new(id))),
-        (None, Some(number)) => match phone::parse_e164(&number, default_region) {
+    match (to.customer, to.phone, to.whatsapp_id) {
+        (Some(id), None, None) if !id.is_empty() => Ok(Recipient::Customer(CustomerId::new(id))),
+        (None, None, Some(id)) if is_user_id(&id) => Ok(Recipient::Phone(id)),
+        (None, None, Some(id)) => Err(Problem::bad_field(
+            "to.whatsapp_id",
+            format!("`{}` is no id of a person on WhatsApp", excerpt(&id)),
+        )
+        .fix("give it as the webhook had it: two letters, a dot, letters and digits, such as FR.13491208655302741918")),
+        (None, Some(number), None) => match phone::parse_e164(&number, default_region) {
             Ok(number) => Ok(Recipient::Phone(number.into_string())),
             Err(error) => Err(Problem::bad_field("to.phone", error.to_string()).fix("write it as +33639981201")),
         },
         _ => Err(Problem::bad_field("to", "it has to name exactly one recipient")
-            .fix("give `customer`, or `phone` where there is no customer")),
+            .fix("give `customer`, or `phone` or `whatsapp_id` where there is no customer")),
     }
 }
 

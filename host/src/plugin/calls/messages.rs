@@ -360,6 +360,7 @@ pub(crate) fn guest_incoming(incoming: &crate::domain::run::Incoming, phone: boo
         filename: media.filename.clone(),
         attributes: Vec::new(),
     };
+    let named = incoming.sender_name.iter().map(|name| ("sender-name".to_owned(), name.clone()));
     messages::Incoming {
         id: incoming.id.to_string(),
         customer: incoming.customer.as_ref().map(ToString::to_string),
@@ -375,7 +376,7 @@ pub(crate) fn guest_incoming(incoming: &crate::domain::run::Incoming, phone: boo
         tag: incoming.tag.clone(),
         opening: incoming.opening,
         window_ends: incoming.window_ends.map(instant),
-        attributes: incoming.sender_name.iter().map(|name| ("sender-name".to_owned(), name.clone())).collect(),
+        attributes: named.chain(incoming.attributes.iter().cloned()).collect(),
     }
 }
 

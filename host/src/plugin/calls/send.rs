@@ -14,8 +14,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Channel, Customer},
-        message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy},
+        customer::{Channel, Customer, is_user_id},
+        message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy, Template},
         purpose::Purpose,
         quota::UseKey,
         run::{Asked, Cause, Incoming, RefusedMessage},
@@ -375,6 +375,8 @@ fn names(draft: &Draft) -> Result<(), Refusal> {
 fn sender(incoming: &Incoming) -> Result<Recipient, Refusal> {
     match &incoming.customer {
         Some(customer) => Ok(Recipient::Customer(customer.clone())),
+        // Who hides the number is answered at the id that stands for it.
+        None if is_user_id(&incoming.sender) => Ok(Recipient::Phone(incoming.sender.clone())),
         None => e164(&incoming.sender).map(Recipient::Phone),
     }
 }

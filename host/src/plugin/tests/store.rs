@@ -17,8 +17,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent,
-        RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
+        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
     },
 };
 
@@ -124,6 +124,9 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn record_address_consent(&self, _: &TenantId, _: &str, _: Consent) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn move_address(&self, _: &TenantId, _: Channel, _: &str, _: &str, _: RoutedEvent) -> Result<Moved> {
         Err(Error::Closed)
     }
     async fn put_customer(

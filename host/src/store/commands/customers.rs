@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Outcome, Trouble, Tx, each, source::OwnedAddress};
 use crate::{
     clock::Timestamp,
-    domain::customer::{Address, Channel, Consent, Customer},
+    domain::customer::{Address, Channel, Consent, Customer, is_user_id},
     ids::{CustomerId, TenantId},
-    store::CustomerProfile,
+    store::{CustomerProfile, Moved},
 };
 
 /// What it takes in memory, roughly.
@@ -56,7 +56,9 @@ fn put_addresses(
     before: Option<&Customer>,
     given: &[Address],
 ) -> Outcome<()> {
-    for old in before.map(|before| before.addresses.as_slice()).unwrap_or_default() {
+    let before = before.map(|before| before.addresses.as_slice()).unwrap_or_default();
+    let given: Vec<Address> = given.iter().chain(kept_id(before, given)).cloned().collect();
+    for old in before {
         if !given.iter().any(|new| new.channel == old.channel && new.address == old.address) {
             tx.source.delete_address(tenant, old.channel, &old.address)?;
         }
@@ -84,6 +86,19 @@ fn put_addresses(
         Ok(())
     })?;
     Ok(())
+}
+
+/// WhatsApp's own id of the customer, which a shop that knows the number never gave: learnt from what the customer wrote, and kept
+/// for as long as the number stays.
+fn kept_id<'a>(before: &'a [Address], given: &[Address]) -> Option<&'a Address> {
+    let of_whatsapp = |address: &&Address| address.channel == Channel::Whatsapp;
+    let stays =
+        |number: &&Address| before.iter().any(|old| old.channel == number.channel && old.address == number.address);
+    given.iter().filter(of_whatsapp).find(stays)?;
+    if given.iter().filter(of_whatsapp).any(|address| is_user_id(&address.address)) {
+        return None;
+    }
+    before.iter().filter(of_whatsapp).find(|address| is_user_id(&address.address))
 }
 
 /// Whose address it is.
@@ -123,6 +138,81 @@ pub(super) fn note_address(
     Ok(())
 }
 
+/// Who wrote with both a number and an id has both: what is known under one of them holds for the other. Where they belong to two
+/// customers, the number decides, because the shop gave it and the id was learnt.
+pub(super) fn same_person(tx: &mut Tx<'_>, tenant: &TenantId, number: &str, id: &str) -> Outcome<Option<CustomerId>> {
+    let channel = Channel::Whatsapp;
+    let by_number = tx.source.address(tenant, channel, number)?;
+    let by_id = tx.source.address(tenant, channel, id)?;
+    let (owner, new) = match (&by_number, &by_id) {
+        (None, None) => return Ok(None),
+        (Some(number), Some(id)) if number.owner == id.owner => return Ok(Some(number.owner.clone())),
+        (Some(known), _) => (known.owner.clone(), id),
+        (None, Some(known)) => (known.owner.clone(), number),
+    };
+    let customer = tx.customer(tenant, &owner)?;
+    let addresses = customer.as_deref().map(|customer| customer.addresses.as_slice()).unwrap_or_default();
+    // A customer has one number and one id on WhatsApp: those that were used last.
+    let replaced = addresses
+        .iter()
+        .find(|old| old.channel == channel && old.address != new && is_user_id(&old.address) == is_user_id(new))
+        .map(|old| old.address.clone());
+    let position = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    if let Some(replaced) = replaced {
+        tx.source.delete_address(tenant, channel, &replaced)?;
+    }
+    let address = Address { channel, address: new.to_owned(), last_incoming: None, unusable_until: None };
+    tx.source.put_address(tenant, &OwnedAddress { owner: owner.clone(), position, address })?;
+    if let Some(lost) = by_id.filter(|before| before.owner != owner) {
+        tx.customer_changed(tenant, &lost.owner)?;
+    }
+    take_refusals(tx, tenant, &owner, channel, new)?;
+    tx.customer_changed(tenant, &owner)?;
+    Ok(Some(owner))
+}
+
+/// What was refused under an address before it was known whose it is.
+fn take_refusals(tx: &mut Tx<'_>, tenant: &TenantId, id: &CustomerId, channel: Channel, address: &str) -> Outcome<()> {
+    let hash = address_hash(&tx.terms.address_key, tenant, channel, address);
+    let mut known = tx.customer(tenant, id)?.map(|customer| customer.consents.clone()).unwrap_or_default();
+    for refused in tx.source.suppressed(tenant, channel, hash)? {
+        write_consent(tx, tenant, id, &mut known, &refused)?;
+    }
+    Ok(())
+}
+
+/// The customer is reached at another address from now on. What was refused from the old one holds for the new one, also where
+/// nobody is known to have either.
+pub(in crate::store) fn move_address(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    channel: Channel,
+    from: &str,
+    to: &str,
+) -> Outcome<Moved> {
+    let Some(old) = tx.source.address(tenant, channel, from)? else {
+        let hash = address_hash(&tx.terms.address_key, tenant, channel, from);
+        for refused in tx.source.suppressed(tenant, channel, hash)? {
+            record_address_consent(tx, tenant, to, &refused)?;
+        }
+        return Ok(Moved::Nobody);
+    };
+    let taken = tx.source.address(tenant, channel, to)?;
+    if let Some(other) = taken.as_ref().filter(|other| other.owner != old.owner) {
+        return Ok(Moved::Taken { by: other.owner.clone() });
+    }
+    tx.source.delete_address(tenant, channel, from)?;
+    if taken.is_none() {
+        // The window is not taken along: nobody has written from the new address yet.
+        let address = Address { channel, address: to.to_owned(), last_incoming: None, unusable_until: None };
+        let owned = OwnedAddress { owner: old.owner.clone(), position: old.position, address };
+        tx.source.put_address(tenant, &owned)?;
+    }
+    take_refusals(tx, tenant, &old.owner, channel, to)?;
+    tx.customer_changed(tenant, &old.owner)?;
+    Ok(Moved::Done { customer: old.owner })
+}
+
 /// The customer wrote from this address: the conversation window opens.
 pub(super) fn heard_from(
     tx: &mut Tx<'_>,
@@ -130,11 +220,11 @@ pub(super) fn heard_from(
     customer: &CustomerId,
     channel: Channel,
     address: &str,
-    at: Timestamp,
+    at: Option<Timestamp>,
 ) -> Outcome<()> {
     let owned = tx.source.address(tenant, channel, address)?;
     if let Some(mut owned) = owned.filter(|owned| owned.owner == *customer) {
-        owned.address.last_incoming = owned.address.last_incoming.max(Some(at));
+        owned.address.last_incoming = owned.address.last_incoming.max(at);
         // Who writes from an address can be reached at it.
         owned.address.unusable_until = None;
         tx.source.put_address(tenant, &owned)?;
@@ -185,7 +275,7 @@ pub(super) fn suppress(tx: &mut Tx<'_>, tenant: &TenantId, address: &str, consen
     }
 }
 
-/// The customer who has a number on any channel, or a stranger with the refusals that are kept of it.
+/// The customer who has a number (or WhatsApp's id of somebody) on any channel, or a stranger with the refusals that are kept of it.
 pub(in crate::store) fn behind_number(
     owner: Option<Customer>,
     suppressed: Vec<Consent>,
@@ -205,7 +295,9 @@ pub(in crate::store) fn behind_number(
         created: now,
         updated: now,
     });
-    for channel in Channel::ALL {
+    // No SMS goes to an id.
+    let channels = Channel::ALL.into_iter().filter(|channel| *channel == Channel::Whatsapp || !is_user_id(number));
+    for channel in channels {
         if customer.address(channel).is_none_or(|address| address.address != number) {
             customer.addresses.retain(|address| address.channel != channel);
             let address = Address { channel, address: number.to_owned(), last_incoming: None, unusable_until: None };

@@ -192,6 +192,7 @@ fn redact_incoming(tx: &mut Tx<'_>, seq: i64) -> Outcome<()> {
     let emptied = Incoming {
         customer: None,
         sender: String::new(),
+        sender_id: None,
         sender_name: None,
         provider_id: String::new(),
         text: String::new(),
@@ -200,6 +201,7 @@ fn redact_incoming(tx: &mut Tx<'_>, seq: i64) -> Outcome<()> {
         location: None,
         quoted: None,
         tag: None,
+        attributes: Vec::new(),
         ..incoming
     };
     tx.source.erase_incoming(seq, &emptied)

@@ -1,18 +1,18 @@
 //! What customers write: once each, given to the plugin whose message it answers, or to those that ask for the rest.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Outcome, Tx, accept, customers, each, source::Sequence};
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Channel, WINDOW},
-        message::MessageRecord,
+        customer::{Channel, Consent, WINDOW},
+        message::{Choice, MessageRecord},
         run::{Cause, EntityKey, Incoming, NewRun},
         status::AttemptState,
     },
-    ids::{CustomerId, Entity, PluginName, RunId},
-    store::{NewIncoming, handover::Change},
+    ids::{CustomerId, Entity, MessageId, PluginName, RunId, TenantId},
+    store::{Moved, NewIncoming, RoutedEvent, handover::Change},
 };
 
 /// How many of the latest messages to a sender are looked at: more than anybody remembers to answer.
@@ -27,24 +27,28 @@ pub(in crate::store) fn record_incoming(
 }
 
 fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
-    if tx.source.incoming_exists(new.incoming.id)? {
+    if tx.source.incoming(new.incoming.id)?.is_some() {
         return Ok(false);
     }
     let mut incoming = new.incoming.clone();
     let tenant = incoming.tenant.clone();
     if incoming.customer.is_none() {
-        incoming.customer = customers::owner(tx, &tenant, incoming.channel, &incoming.sender)?;
+        incoming.customer = whose(tx, &incoming)?;
     }
-    let answered = find_answered(tx, &mut incoming, now)?;
+    let answered = if incoming.is_new() {
+        find_answered(tx, &mut incoming, new.consent.is_some(), now)?
+    } else {
+        answered_before(tx, &mut incoming)?
+    };
     if let Some(answered) = &answered {
         incoming.in_reply_to = Some(answered.message.id);
         incoming.tag.clone_from(&answered.message.tag);
     }
     incoming.opening = !exchanged_lately(tx, &incoming, now)?;
     // A provider's clock that runs ahead must not hold the window open for longer.
-    let heard = incoming.time.min(now);
+    let heard = Some(incoming.time.min(now)).filter(|_| incoming.is_new());
     if incoming.channel == Channel::Whatsapp {
-        incoming.window_ends = Some(heard.plus(WINDOW)).filter(|ends| *ends > now);
+        incoming.window_ends = heard.map(|at| at.plus(WINDOW)).filter(|ends| *ends > now);
     }
     let seq = tx.source.next(Sequence::Incoming)?;
     tx.source.insert_incoming(seq, &incoming)?;
@@ -52,31 +56,123 @@ fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
         customers::heard_from(tx, &tenant, customer, incoming.channel, &incoming.sender, heard)?;
     }
     if let Some(consent) = &new.consent {
-        match &incoming.customer {
-            Some(customer) => customers::record_consent(tx, &tenant, customer, consent)?,
-            None => customers::suppress(tx, &tenant, &incoming.sender, consent)?,
-        }
+        take_consent(tx, &incoming, consent)?;
     }
     make_runs(tx, Arc::new(incoming), answered.as_ref(), &new.others, now)?;
     Ok(true)
 }
 
-/// The message of ours that it answers: the one that it quotes, else the one whose numbered choices it picks from.
-fn find_answered(tx: &mut Tx<'_>, incoming: &mut Incoming, now: Timestamp) -> Outcome<Option<MessageRecord>> {
+/// Whose address it came from. Who wrote with both a number and an id of WhatsApp's is one person.
+fn whose(tx: &mut Tx<'_>, incoming: &Incoming) -> Outcome<Option<CustomerId>> {
+    let (tenant, sender) = (&incoming.tenant, &incoming.sender);
+    match incoming.sender_id.as_ref().filter(|id| *id != sender && incoming.channel == Channel::Whatsapp) {
+        Some(id) => customers::same_person(tx, tenant, sender, id),
+        None => customers::owner(tx, tenant, incoming.channel, sender),
+    }
+}
+
+fn take_consent(tx: &mut Tx<'_>, incoming: &Incoming, consent: &Consent) -> Outcome<()> {
+    let tenant = &incoming.tenant;
+    match &incoming.customer {
+        Some(customer) => customers::record_consent(tx, tenant, customer, consent),
+        // Under both, because it is not known under which of them the stranger becomes a customer.
+        None => {
+            let names = std::iter::once(&incoming.sender).chain(incoming.sender_id.as_ref());
+            each(names, |name| customers::suppress(tx, tenant, name, consent)).map(|_| ())
+        }
+    }
+}
+
+/// A customer is reached at another address. The event that tells of it is committed where it was done for the customer it names.
+pub(in crate::store) fn moved(
+    tx: &mut Tx<'_>,
+    tenant: &TenantId,
+    channel: Channel,
+    (from, to): (&str, &str),
+    told: &RoutedEvent,
+) -> Outcome<Moved> {
+    let moved = customers::move_address(tx, tenant, channel, from, to)?;
+    if let Moved::Done { customer } = &moved
+        && told.event.customer.as_ref() == Some(customer)
+    {
+        accept::accept_event(tx, told)?;
+    }
+    Ok(moved)
+}
+
+/// The message of ours that it answers: the one that it quotes or whose button was tapped, else the one whose choices it picks
+/// from, else the last question, where nothing was written since it was asked. A STOP answers nothing.
+fn find_answered(
+    tx: &mut Tx<'_>,
+    incoming: &mut Incoming,
+    is_keyword: bool,
+    now: Timestamp,
+) -> Outcome<Option<MessageRecord>> {
     let tenant = incoming.tenant.clone();
     if let Some(quoted) = &incoming.quoted
         && let Some((message, _)) = tx.source.attempt_by_provider_id(&tenant, &incoming.provider, quoted)?
     {
         return Ok(tx.held_message(&tenant, message)?.map(|held| held.record.clone()));
     }
-    let Some(number) = bare_number(&incoming.text).filter(|_| incoming.kind == "text") else { return Ok(None) };
-    let Some(asked) = last_question(tx, incoming, now)? else { return Ok(None) };
-    // A number that was not offered is a text like any other.
-    let Some(choice) = asked.message.content.choices.get(number - 1) else { return Ok(None) };
-    incoming.kind = "choice".into();
-    incoming.choice = Some(choice.id.clone());
-    incoming.text = choice.label.clone();
-    Ok(Some(asked))
+    if is_keyword || incoming.kind == "reaction" {
+        return Ok(None);
+    }
+    let asked = questions(tx, incoming, now)?;
+    if let Some(id) = &incoming.choice {
+        // A tap that does not say on what: the latest that offers it.
+        return Ok(asked.into_iter().find(|record| offers(record).any(|choice| choice.id == *id)));
+    }
+    let Some(last) = asked.into_iter().next() else { return Ok(None) };
+    if let Some(choice) = picked(incoming, &last) {
+        incoming.kind = "choice".into();
+        incoming.choice = Some(choice.id);
+        incoming.text = choice.label;
+        return Ok(Some(last));
+    }
+    let waits = last.message.author.as_ref().is_some_and(|author| author.answers) && unanswered(tx, incoming, &last)?;
+    Ok(waits.then_some(last))
+}
+
+/// What is changed or withdrawn goes to whom it went when it was written.
+fn answered_before(tx: &mut Tx<'_>, incoming: &mut Incoming) -> Outcome<Option<MessageRecord>> {
+    let Some(changed) = &incoming.quoted else { return Ok(None) };
+    let original = MessageId::of_incoming(&incoming.tenant, &incoming.provider, changed);
+    let Some(original) = tx.source.incoming(original)?.filter(|original| original.tenant == incoming.tenant) else {
+        return Ok(None);
+    };
+    incoming.attributes.push(("changes".to_owned(), original.id.to_string()));
+    match original.in_reply_to {
+        Some(message) => Ok(tx.held_message(&incoming.tenant, message)?.map(|held| held.record.clone())),
+        None => Ok(None),
+    }
+}
+
+fn offers(record: &MessageRecord) -> impl Iterator<Item = &Choice> {
+    record.message.content.choices.iter()
+}
+
+/// The choice that a text names: by its number, which is how SMS offers it, or by its label.
+fn picked(incoming: &Incoming, asked: &MessageRecord) -> Option<Choice> {
+    if incoming.kind != "text" {
+        return None;
+    }
+    let text = incoming.text.trim();
+    let by_number = bare_number(text).and_then(|number| offers(asked).nth(number - 1));
+    let same = |label: &str| label.trim().to_lowercase() == text.to_lowercase();
+    by_number.or_else(|| offers(asked).find(|choice| same(&choice.label))).cloned()
+}
+
+/// Whether nothing came from this sender between the question and this: the first message after it is the answer, and what comes
+/// later is about anything.
+fn unanswered(tx: &mut Tx<'_>, incoming: &Incoming, asked: &MessageRecord) -> Outcome<bool> {
+    let at = asked.attempts.iter().filter(|attempt| attempt.channel == incoming.channel).map(|attempt| attempt.planned);
+    let Some(at) = at.min() else { return Ok(false) };
+    // Providers say whole seconds, so what was written in the second of the question may bear an earlier time.
+    if incoming.time.plus(Duration::from_secs(1)) <= at {
+        return Ok(false);
+    }
+    let last = tx.source.last_incoming(&incoming.tenant, incoming.channel, &incoming.sender)?;
+    Ok(last.is_none_or(|last| last < at))
 }
 
 /// `1`, ` 2. `, `3)`: what is answered to numbered choices.
@@ -87,13 +183,13 @@ fn bare_number(text: &str) -> Option<usize> {
     digits.parse().ok().filter(|number| plain && *number > 0)
 }
 
-/// The latest message with choices that went to this sender on this channel, while it may still be answered.
-fn last_question(tx: &mut Tx<'_>, incoming: &Incoming, now: Timestamp) -> Outcome<Option<MessageRecord>> {
-    let earliest = now.minus(tx.terms.answer_within);
-    let sent = sent_since(tx, incoming, earliest)?;
-    Ok(sent.into_iter().find(|record| {
-        !record.message.content.choices.is_empty() && record.attempts.iter().any(|a| a.channel == incoming.channel)
-    }))
+/// The latest messages with choices that went to this sender on this channel, while they may still be answered, newest first.
+fn questions(tx: &mut Tx<'_>, incoming: &Incoming, now: Timestamp) -> Outcome<Vec<MessageRecord>> {
+    let mut sent = sent_since(tx, incoming, now.minus(tx.terms.answer_within))?;
+    sent.retain(|record| {
+        offers(record).next().is_some() && record.attempts.iter().any(|attempt| attempt.channel == incoming.channel)
+    });
+    Ok(sent)
 }
 
 /// The latest messages to a sender, newest first.

@@ -139,7 +139,7 @@ pub(in crate::store) trait Heard {
     fn parked_by_id(&mut self, tenant: &TenantId, provider: &str, provider_id: &str) -> Outcome<Vec<Parked>>;
     fn unpark(&mut self, id: i64) -> Outcome<()>;
 
-    fn incoming_exists(&mut self, id: MessageId) -> Outcome<bool>;
+    fn incoming(&mut self, id: MessageId) -> Outcome<Option<Arc<Incoming>>>;
     fn insert_incoming(&mut self, seq: i64, incoming: &Incoming) -> Outcome<()>;
     /// When somebody last wrote from an address.
     fn last_incoming(&mut self, tenant: &TenantId, channel: Channel, address: &str) -> Outcome<Option<Timestamp>>;

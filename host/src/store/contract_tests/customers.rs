@@ -46,6 +46,7 @@ fn incoming(name: &str, channel: Channel, text: &str) -> NewIncoming {
         tenant: tenant(),
         customer: None,
         sender: NUMBER.into(),
+        sender_id: None,
         sender_name: None,
         channel,
         provider: "cm".into(),
@@ -63,6 +64,7 @@ fn incoming(name: &str, channel: Channel, text: &str) -> NewIncoming {
         tag: None,
         opening: false,
         window_ends: None,
+        attributes: Vec::new(),
     };
     NewIncoming { incoming, others: vec![PluginName::from("helpdesk")], consent: None }
 }

@@ -77,6 +77,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         tenant: tenant(),
         customer: None,
         sender: NUMBER.into(),
+        sender_id: None,
         sender_name: Some("Ann Unforgettable".into()),
         channel: Channel::Sms,
         provider: "cm".into(),
@@ -94,6 +95,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         tag: None,
         opening: false,
         window_ends: None,
+        attributes: Vec::new(),
     };
     let new = NewIncoming { incoming, others: vec![PluginName::from("helpdesk")], consent: None };
     store.record_incoming(vec![new], at(200)).await.unwrap();

@@ -92,8 +92,8 @@ impl Heard for MemorySource<'_> {
         Ok(())
     }
 
-    fn incoming_exists(&mut self, id: MessageId) -> Outcome<bool> {
-        Ok(self.tables.incoming_ids.contains_key(&id))
+    fn incoming(&mut self, id: MessageId) -> Outcome<Option<Arc<Incoming>>> {
+        Ok(self.tables.incoming_ids.get(&id).and_then(|seq| self.tables.incoming.get(seq)).cloned())
     }
 
     fn insert_incoming(&mut self, seq: i64, incoming: &Incoming) -> Outcome<()> {
@@ -107,10 +107,10 @@ impl Heard for MemorySource<'_> {
     }
 
     fn last_incoming(&mut self, tenant: &TenantId, channel: Channel, address: &str) -> Outcome<Option<Timestamp>> {
-        let last =
-            self.tables.incoming.values().rev().find(|incoming| {
+        let of_address =
+            self.tables.incoming.values().filter(|incoming| {
                 incoming.tenant == *tenant && incoming.channel == channel && incoming.sender == address
             });
-        Ok(last.map(|incoming| incoming.time))
+        Ok(of_address.map(|incoming| incoming.time).max())
     }
 }

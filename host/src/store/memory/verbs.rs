@@ -8,7 +8,7 @@ use super::{MemoryStore, adrift, erasing, kept, open_work, outbox, people, stori
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Consent, Customer},
+        customer::{Channel, Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
@@ -19,8 +19,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent,
-        RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
+        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
+        RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
         commands::{accept, change, commit, customers, erase, incoming, messages, plugins, receipts, runs, timers},
     },
 };
@@ -129,6 +129,17 @@ impl Store for MemoryStore {
     async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()> {
         self.write("record_address_consent", |tx| customers::record_address_consent(tx, tenant, address, &consent))
             .await
+    }
+
+    async fn move_address(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        from: &str,
+        to: &str,
+        told: RoutedEvent,
+    ) -> Result<Moved> {
+        self.write("move_address", |tx| incoming::moved(tx, tenant, channel, (from, to), &told)).await
     }
 
     async fn put_customer(

@@ -169,6 +169,10 @@ pub(super) async fn last_incoming(
     channel: Channel,
     address: &str,
 ) -> Outcome<Option<Timestamp>> {
-    let sql = "SELECT time FROM incoming WHERE tenant = $1 AND sender = $2 AND channel = $3 ORDER BY seq DESC LIMIT 1";
-    read::one(client, sql, &[&tenant.as_str(), &address, &channel.as_str()], |row| rows::must_time(row, 0)).await
+    // By time, because they need not come in their order: the last few hold the latest.
+    let sql = "SELECT max(time) FROM (SELECT time FROM incoming WHERE tenant = $1 AND sender = $2 AND channel = $3 \
+               ORDER BY seq DESC LIMIT 32) AS latest";
+    let found =
+        read::one(client, sql, &[&tenant.as_str(), &address, &channel.as_str()], |row| rows::time(row, 0)).await?;
+    Ok(found.flatten())
 }

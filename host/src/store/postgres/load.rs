@@ -262,9 +262,9 @@ fn take_receipts(wanted: &Wanted, by_number: OfAttempts, by_id: OfAttempts, base
 async fn load_incoming(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables) -> Outcome<()> {
     if !wanted.incoming.is_empty() {
         let ids = bytes(&wanted.incoming, |id| &id.0[..]);
-        base.incoming.extend(wanted.incoming.iter().map(|id| (*id, false)));
-        let found = read::all(client, "SELECT id FROM incoming WHERE id = ANY($1)", &[&ids], |row| {
-            Ok((MessageId(rows::id(row, 0)?), true))
+        base.incoming.extend(wanted.incoming.iter().map(|id| (*id, None)));
+        let found = read::all(client, "SELECT id, body FROM incoming WHERE id = ANY($1)", &[&ids], |row| {
+            Ok((MessageId(rows::id(row, 0)?), Some(Arc::new(rows::json(row, 1)?))))
         })
         .await?;
         base.incoming.extend(found);

@@ -29,7 +29,7 @@ const FULL_MESSAGE: &str = r#"strpos(r.body, '"content":{}') = 0 AND strpos(r.bo
 /// Compared as JSON text and never as text, which cannot hold every character that JSON can.
 const FULL_INCOMING: &str = r#"(r.body::json->'text')::text <> '""' OR (r.body::json->'sender_name')::text <> 'null'
     OR (r.body::json->'choice')::text <> 'null' OR (r.body::json->'media')::text <> '[]'
-    OR (r.body::json->'location')::text <> 'null'"#;
+    OR (r.body::json->'location')::text <> 'null' OR coalesce((r.body::json->'attributes')::text, '[]') <> '[]'"#;
 
 struct Kind {
     table: &'static str,
@@ -76,7 +76,7 @@ impl Kind {
                 format!(
                     "UPDATE incoming r SET body = (SELECT json_object_agg(key, CASE WHEN key = 'text' THEN '\"\"'::json \
                      WHEN key IN ('sender_name', 'choice', 'location') THEN 'null'::json \
-                     WHEN key = 'media' THEN '[]'::json ELSE value END)::text FROM json_each(r.body::json)) \
+                     WHEN key IN ('media', 'attributes') THEN '[]'::json ELSE value END)::text FROM json_each(r.body::json)) \
                      WHERE r.seq IN ({}) RETURNING 1",
                     picked("incoming", "true")
                 ),

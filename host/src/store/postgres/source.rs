@@ -126,7 +126,7 @@ pub(super) struct Tables {
     pub(super) receipts: HashMap<(i64, u32), Vec<Recorded>>,
     pub(super) parked_by_token: HashMap<(TenantId, String), Vec<Parked>>,
     pub(super) parked_by_id: HashMap<ProviderKey, Vec<Parked>>,
-    pub(super) incoming: HashMap<MessageId, bool>,
+    pub(super) incoming: HashMap<MessageId, Option<Arc<Incoming>>>,
     pub(super) incoming_bodies: HashMap<i64, Option<Incoming>>,
     pub(super) last_incoming: HashMap<AddressKey, Option<Timestamp>>,
     pub(super) customers: HashMap<CustomerKey, Option<Arc<Customer>>>,

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Consent, Customer},
+        customer::{Channel, Consent, Customer},
         event::Event,
         message::{Answer, MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
@@ -24,7 +24,7 @@ use crate::{
     ids::{AttemptToken, CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageChangeKind, MessageFilter, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
+        MessageChangeKind, MessageFilter, Moved, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
         RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, quota, receipts, runs,
@@ -208,6 +208,18 @@ impl Store for PgStore {
     async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()> {
         let (tenant, address) = (tenant.clone(), address.to_owned());
         self.write(Vec::new(), move |tx| customers::record_address_consent(tx, &tenant, &address, &consent)).await
+    }
+
+    async fn move_address(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        from: &str,
+        to: &str,
+        told: RoutedEvent,
+    ) -> Result<Moved> {
+        let (tenant, from, to) = (tenant.clone(), from.to_owned(), to.to_owned());
+        self.write(Vec::new(), move |tx| incoming::moved(tx, &tenant, channel, (&from, &to), &told)).await
     }
 
     async fn put_customer(
@@ -396,6 +408,10 @@ impl Store for PgStore {
     async fn reserve_pace(&self, account: &str, interval_us: i64, places: u32, now: Timestamp) -> Result<Option<i64>> {
         let taken = self.read(async |client| pace::reserve(client, account, interval_us, places, now).await).await?;
         Ok(Some(taken))
+    }
+
+    fn transactions(&self) -> u64 {
+        PgStore::transactions(self)
     }
 
     async fn check(&self) -> Result<()> {

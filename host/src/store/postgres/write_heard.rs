@@ -1,5 +1,7 @@
 //! What providers and customers say, in a transaction.
 
+use std::sync::Arc;
+
 use super::{
     rows::to_json,
     source::{PgSource, Recorded, look},
@@ -142,8 +144,8 @@ impl Heard for PgSource {
         Ok(())
     }
 
-    fn incoming_exists(&mut self, id: MessageId) -> Outcome<bool> {
-        look!(self, incoming, id).copied()
+    fn incoming(&mut self, id: MessageId) -> Outcome<Option<Arc<Incoming>>> {
+        look!(self, incoming, id).cloned()
     }
 
     fn insert_incoming(&mut self, seq: i64, incoming: &Incoming) -> Outcome<()> {
@@ -157,9 +159,10 @@ impl Heard for PgSource {
             incoming.time.0,
             serde_json::to_string(incoming)?,
         ]);
-        self.over.incoming.insert(incoming.id, true);
+        self.over.incoming.insert(incoming.id, Some(Arc::new(incoming.clone())));
         let key = (incoming.tenant.clone(), incoming.channel, incoming.sender.clone());
-        self.over.last_incoming.insert(key, Some(incoming.time));
+        let before = self.over.last_incoming.get(&key).or_else(|| self.base.last_incoming.get(&key)).copied().flatten();
+        self.over.last_incoming.insert(key, before.max(Some(incoming.time)));
         Ok(())
     }
 

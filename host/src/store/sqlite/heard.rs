@@ -106,8 +106,8 @@ impl Heard for SqliteSource<'_> {
         Ok(())
     }
 
-    fn incoming_exists(&mut self, id: MessageId) -> commands::Outcome<bool> {
-        Ok(self.one("SELECT 1 FROM incoming WHERE id = ?1", [&id.0], |_| Ok(()))?.is_some())
+    fn incoming(&mut self, id: MessageId) -> commands::Outcome<Option<Arc<Incoming>>> {
+        Ok(self.one("SELECT body FROM incoming WHERE id = ?1", [&id.0], |row| rows::json(row, 0).map(Arc::new))?)
     }
 
     fn insert_incoming(&mut self, seq: i64, incoming: &Incoming) -> commands::Outcome<()> {
@@ -135,10 +135,12 @@ impl Heard for SqliteSource<'_> {
         channel: Channel,
         address: &str,
     ) -> commands::Outcome<Option<Timestamp>> {
-        let sql =
-            "SELECT time FROM incoming WHERE tenant = ?1 AND sender = ?2 AND channel = ?3 ORDER BY seq DESC LIMIT 1";
-        let found = self.one(sql, params![tenant.as_str(), address, channel.as_str()], |row| row.get(0))?;
-        Ok(found.map(Timestamp))
+        // By time, because they need not come in their order: the last few hold the latest.
+        let sql = "SELECT max(time) FROM (SELECT time FROM incoming WHERE tenant = ?1 AND sender = ?2 AND channel = ?3 \
+                   ORDER BY seq DESC LIMIT 32)";
+        let params = params![tenant.as_str(), address, channel.as_str()];
+        let found = self.one(sql, params, |row| row.get::<_, Option<i64>>(0))?;
+        Ok(found.flatten().map(Timestamp))
     }
 }
 

@@ -76,10 +76,10 @@ impl Kind {
                 "time",
                 "json_extract(r.body, '$.text') <> '' OR json_extract(r.body, '$.sender_name') IS NOT NULL \
                  OR json_extract(r.body, '$.choice') IS NOT NULL OR json_array_length(r.body, '$.media') > 0 \
-                 OR json_extract(r.body, '$.location') IS NOT NULL",
+                 OR json_extract(r.body, '$.location') IS NOT NULL OR coalesce(json_array_length(r.body, '$.attributes'), 0) > 0",
                 "true",
                 "body = json_set(body, '$.text', '', '$.sender_name', NULL, '$.choice', NULL, '$.media', json('[]'), \
-                 '$.location', NULL)",
+                 '$.location', NULL, '$.attributes', json('[]'))",
             ),
             Aged::Parked => Kind {
                 table: "parked_receipts",

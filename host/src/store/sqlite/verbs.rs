@@ -8,7 +8,7 @@ use super::{SqliteStore, adrift, aside, erasing, heard, kept, known, open_work, 
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::{Consent, Customer},
+        customer::{Channel, Consent, Customer},
         event::Event,
         message::{MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
@@ -18,7 +18,7 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
-        MessageChange, MessageFilter, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
         Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs, timers,
@@ -149,6 +149,18 @@ impl Store for SqliteStore {
     async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()> {
         let (tenant, address) = (tenant.clone(), address.to_owned());
         self.write(move |tx| customers::record_address_consent(tx, &tenant, &address, &consent)).await
+    }
+
+    async fn move_address(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        from: &str,
+        to: &str,
+        told: RoutedEvent,
+    ) -> Result<Moved> {
+        let (tenant, from, to) = (tenant.clone(), from.to_owned(), to.to_owned());
+        self.write(move |tx| incoming::moved(tx, &tenant, channel, (&from, &to), &told)).await
     }
 
     async fn put_customer(
@@ -353,6 +365,10 @@ impl Store for SqliteStore {
 
     fn host_secret(&self) -> [u8; 32] {
         store::host_secret(&self.shared.terms.address_key)
+    }
+
+    fn transactions(&self) -> u64 {
+        SqliteStore::transactions(self)
     }
 
     async fn check(&self) -> Result<()> {

@@ -113,6 +113,9 @@ struct Send {
     dedup_key: Option<String>,
     fallback_after_s: Option<u64>,
     expires_s: Option<u64>,
+    /// Answers to tap: id and label of each.
+    #[serde(default)]
+    choices: Vec<(String, String)>,
     /// Goes on where the customer cannot be written to.
     #[serde(default)]
     or_skip: bool,
@@ -238,6 +241,9 @@ fn send(what: &Send) -> Outcome {
     if !what.no_template {
         let template = if what.marketing { "test_offer" } else { "test_note" };
         message = message.template(template).param("text", &what.text);
+    }
+    for (id, label) in &what.choices {
+        message = message.choice(id, label);
     }
     if let Some(because) = &what.because {
         message = message.because(because);

@@ -106,6 +106,14 @@ async fn a_message_is_posted_with_its_token_and_taken() {
 }
 
 #[tokio::test]
+async fn who_hides_the_number_is_named_as_recipient() {
+    let (meta, posts) = playing(vec![(200, None, taken())]).await;
+    meta.send(&Outgoing { to: "FR.13491208655302741918".to_owned(), ..text() }).await;
+    let body: Value = serde_json::from_slice(&posts.lock().unwrap().remove(0).2).unwrap();
+    assert_eq!((&body["recipient"], &body["to"]), (&json!("FR.13491208655302741918"), &Value::Null));
+}
+
+#[tokio::test]
 async fn bytes_are_uploaded_first_and_sent_by_their_id() {
     let (meta, posts) = playing(vec![(200, None, json!({"id": "1310000000000001"})), (200, None, taken())]).await;
     let attachment = Attachment {

@@ -58,6 +58,7 @@ fn a_text_is_read_whole() {
         channel: Channel::Whatsapp,
         to: Some("109000000000001".to_owned()),
         sender: "+33639981201".to_owned(),
+        sender_id: Some("FR.13000000000000000001".to_owned()),
         sender_name: Some("Paul Exemple".to_owned()),
         provider_id: WAMID.to_owned(),
         time: Some(Timestamp::from_seconds(1_767_254_400)),
@@ -67,6 +68,7 @@ fn a_text_is_read_whole() {
         media: vec![],
         location: None,
         quoted: None,
+        attributes: vec![],
     };
     assert_eq!(said, expected);
 }
@@ -141,8 +143,69 @@ fn everything_else_that_a_customer_sends_is_a_message_too() {
 fn a_changed_number_is_no_message_and_opens_no_window() {
     let system = json!({"type": "system", "from": "33639981201", "id": WAMID, "timestamp": "1767254400",
         "system": {"body": "…", "wa_id": "33639981299", "type": "user_changed_number"}});
-    let found = reports(&body("messages", json!({"messages": [system]})));
-    assert!(matches!(&found[..], [Report::Notice { kind, .. }] if kind == "user_changed_number"), "{found:?}");
+    let moved = |from: &str, to: &str| Report::Moved {
+        channel: Channel::Whatsapp,
+        provider_id: WAMID.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        time: Some(Timestamp::from_seconds(1_767_254_400)),
+    };
+    let found = |system: Value| reports(&body("messages", json!({"messages": [system]}))).remove(0);
+    assert_eq!(found(system), moved("+33639981201", "+33639981299"));
+    let id = json!({"type": "system", "from_user_id": "FR.1", "id": WAMID, "timestamp": "1767254400",
+        "system": {"body": "…", "user_id": "FR.2", "type": "user_changed_user_id"}});
+    assert_eq!(found(id), moved("FR.1", "FR.2"));
+    let vague = json!({"type": "system", "from": "33639981201", "id": WAMID, "timestamp": "1767254400",
+        "system": {"body": "…", "type": "customer_changed_number"}});
+    assert!(matches!(found(vague), Report::Notice { kind, .. } if kind == "customer_changed_number"));
+}
+
+/// What the attributes of one of `messages[]` say.
+fn attributes(part: Value) -> Vec<(String, String)> {
+    incoming(part).attributes
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn where_a_message_comes_from_is_told_beside_what_it_says() {
+    let said = attributes(json!({"type": "text", "text": {"body": "Bonjour"},
+        "context": {"forwarded": true, "frequently_forwarded": false, "from": "33639981201"},
+        "referral": {"source_url": "https://fb.example/ad", "source_id": "42", "source_type": "ad", "headline": "Gâteaux",
+            "body": "Dès 10 €", "media_type": "image", "ctwa_clid": "c-1", "welcome_message": {"text": "Bonjour !"}}}));
+    let expected = [
+        ("forwarded", "true"),
+        ("referral-source-url", "https://fb.example/ad"),
+        ("referral-source-id", "42"),
+        ("referral-source-type", "ad"),
+        ("referral-headline", "Gâteaux"),
+        ("referral-body", "Dès 10 €"),
+        ("referral-media-type", "image"),
+        ("referral-ctwa-clid", "c-1"),
+        ("referral-welcome", "Bonjour !"),
+    ];
+    assert_eq!(said, pairs(&expected));
+}
+
+#[test]
+fn what_a_kind_has_of_its_own_is_an_attribute() {
+    let audio = json!({"type": "audio", "audio": {"id": "1", "mime_type": "audio/ogg", "voice": true}});
+    assert_eq!(attributes(audio), pairs(&[("voice", "true")]));
+    let row = json!({"type": "list_reply", "list_reply": {"id": "a", "title": "8 h", "description": "Gratuit"}});
+    assert_eq!(attributes(json!({"type": "interactive", "interactive": row})), pairs(&[("description", "Gratuit")]));
+    let form = json!({"type": "interactive", "interactive": {"type": "nfm_reply",
+        "nfm_reply": {"name": "flow", "body": "Sent", "response_json": "{\"a\":1}"}}});
+    assert_eq!(attributes(form.clone()), pairs(&[("form", "flow"), ("form-response", "{\"a\":1}")]));
+    assert_eq!((incoming(form.clone()).kind.as_str(), incoming(form).text.as_str()), ("form", "Sent"));
+    let order = json!({"type": "order", "order": {"catalog_id": "7", "text": "", "product_items": [{"quantity": 2}]}});
+    assert_eq!(attributes(order), pairs(&[("catalog", "7"), ("items", r#"[{"quantity":2}]"#)]));
+    let errors = json!([{"code": 131051, "title": "Unsupported", "error_data": {"details": "No such type"}}]);
+    let expected = [("error-code", "131051"), ("error-title", "Unsupported"), ("error-details", "No such type")];
+    assert_eq!(attributes(json!({"type": "unsupported", "errors": errors})), pairs(&expected));
+    let cards = json!([{"name": {"formatted_name": "x".repeat(20_000)}}]);
+    assert_eq!(attributes(json!({"type": "contacts", "contacts": cards})), pairs(&[]), "what is too long is left out");
 }
 
 #[test]
@@ -151,6 +214,7 @@ fn who_hides_the_number_is_known_by_id_and_contacts_are_not_needed() {
     let found = reports(&body("messages", json!({"messages": [text]})));
     let [Report::Incoming(said)] = &found[..] else { panic!("{found:?}") };
     assert_eq!((said.sender.as_str(), &said.sender_name), ("FR.13000000000000000001", &None));
+    assert_eq!(said.sender_id.as_deref(), Some("FR.13000000000000000001"));
 }
 
 #[test]
