@@ -21,7 +21,8 @@ fn id_of(provider: &str, provider_id: &str) -> String {
 
 /// What a customer wrote, once it is stored.
 async fn stored(host: &Host, id: &str) -> Value {
-    let message = host.until(&format!("{id} is stored"), async || {
+    let what = format!("{id} is stored");
+    let message = host.until(&what, async || {
         let answer = host.send(Method::GET, &format!("/v1/messages/{id}"), &[], "").await;
         if answer.status == 200 { Ok(answer.body) } else { Err(answer.text) }
     });
@@ -74,7 +75,8 @@ async fn asks(host: &Host, entity: &str, how: Value) -> Value {
 
 /// The runs that what customers wrote has set off, by the entity and by what is in the log of each.
 async fn heard(host: &Host, count: usize) -> Vec<(String, String)> {
-    let runs = host.until(&format!("{count} runs have heard of it"), async || {
+    let what = format!("{count} runs have heard of it");
+    let runs = host.until(&what, async || {
         let runs = host.all_runs().await;
         let heard: Vec<Value> =
             runs.into_iter().filter(|run| run["kind"] == "message" && run["state"] == "done").collect();

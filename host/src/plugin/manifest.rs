@@ -9,7 +9,8 @@ mod template;
 
 use serde::Deserialize;
 
-pub use self::template::{LinkSpec, TemplateSpec, names_in};
+pub(crate) use self::template::names_in;
+pub use self::template::{LinkSpec, TemplateSpec};
 use super::{
     budget::Wishes,
     http::{HttpRule, HttpRuleTable},

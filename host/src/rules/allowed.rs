@@ -145,7 +145,6 @@ pub fn on_channel(
     now: Timestamp,
     settings: &Settings,
 ) -> Result<Vec<Check>, Refusal> {
-    let name = channel.as_str();
     if customer.address(channel).is_none() {
         return Err(Refusal::NoAddress(no_address(customer, channel)));
     }

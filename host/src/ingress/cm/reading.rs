@@ -212,8 +212,11 @@ fn template(own: &Value, sms_text: Option<&str>) -> Result<(Template, Option<Att
         category: Category::Utility,
         language,
         params: params.into_iter().zip(1..).map(|(text, no)| (format!("{no}"), text)).collect(),
+        named: false,
         header: header.as_ref().map(|attachment| MediaKind::of(&attachment.mime_type)),
+        header_text: None,
         buttons,
+        links: Vec::new(),
     };
     Ok((template, header))
 }
@@ -247,7 +250,7 @@ fn choices(own: &Value) -> Result<Vec<Choice>, Rejection> {
         buttons.ok_or_else(|| Rejection::new(304, "Of interactive messages, those with reply buttons are taken"))?;
     let choice = |button: &Value| {
         let reply = field(button, "reply")?;
-        Some(Choice { id: text(reply, "id"), label: text(reply, "title") })
+        Some(Choice::new(text(reply, "id"), text(reply, "title")))
     };
     Ok(buttons.iter().filter_map(choice).collect())
 }

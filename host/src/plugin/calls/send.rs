@@ -15,7 +15,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Customer, is_user_id},
-        message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy, Template},
+        message::{Author, Because, Content, MediaKind, NewMessage, Recipient, SmsPolicy},
         purpose::Purpose,
         quota::UseKey,
         run::{Asked, Cause, Incoming, RefusedMessage},

@@ -192,7 +192,7 @@ fn link(index: usize, table: LinkTable) -> Result<LinkSpec, String> {
 }
 
 /// The names in braces, in their order.
-pub fn names_in(text: &str) -> Vec<&str> {
+pub(crate) fn names_in(text: &str) -> Vec<&str> {
     text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
 }
 

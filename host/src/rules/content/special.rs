@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// `display_text` of a call to action, in characters.
-pub const LINK_LABEL_CHARS_MAX: usize = 20;
+pub(super) const LINK_LABEL_CHARS_MAX: usize = 20;
 /// One emoji is several characters where it has a colour or is joined of others.
 const EMOJI_CHARS_MAX: usize = 16;
 /// A name on a card; nothing says how long it may be, and nobody has a longer one.
