@@ -1,6 +1,7 @@
 //! A host, put together: the store in the middle, the stages around it, one listener in front.
 
 mod directory;
+mod gateway;
 mod planner;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -80,7 +81,7 @@ pub async fn start_with_page(
     let dispatch_parts = Arc::new(dispatch::Parts {
         store: store.clone(),
         clock: clock.clone(),
-        providers: providers(&config)?,
+        providers: providers(&config, &plugins)?,
         prices: prices(&config)?,
         sms: config.sms.clone(),
         rules: config.rules.clone(),
@@ -197,6 +198,7 @@ fn router(
             let routing = routes.route(event);
             (routing.runs, routing.notes)
         }),
+        gateways: Arc::new(gateway::Reader { plugins: plugins.clone() }),
         listeners: Arc::new(move || listeners.listeners()),
     };
     let page = page::Settings { phones, open: config.ingress.open };
@@ -208,7 +210,7 @@ fn router(
 }
 
 /// All accounts, in the order of preference: as the configuration has them, and for SMS CM.com before Twilio.
-fn providers(config: &Config) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
+fn providers(config: &Config, plugins: &Arc<Plugins>) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
     let client = channel::http_client(&config.http)?;
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     for account in &config.accounts.meta {
@@ -220,6 +222,9 @@ fn providers(config: &Config) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
     for account in &config.accounts.twilio {
         let public_url = config.server.public_url.as_deref().unwrap_or_default();
         providers.push(Arc::new(Twilio::new(account, public_url, client.clone())?));
+    }
+    for account in &config.accounts.plugin {
+        providers.push(Arc::new(gateway::Gateway::new(account, plugins.clone())));
     }
     Ok(providers)
 }

@@ -72,7 +72,7 @@ impl Host {
     /// The simulated providers of hosts with this setup.
     pub(super) async fn providers(setup: &Setup, public_url: &str) -> Sim {
         tokio::task::spawn_blocking(ensure_plugins).await.unwrap();
-        Sim::start(Host::starts_at(), setup.simulator(), format!("{public_url}/v1/webhooks"), http_client()).await
+        Sim::start(Host::starts_at(), setup.simulator(), format!("{public_url}{}", setup.webhooks), http_client()).await
     }
 
     /// A host that is still to be started, with what it may share with others.

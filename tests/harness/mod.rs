@@ -34,7 +34,7 @@ pub(crate) use db::{Db, both_databases, on_postgres};
 pub(crate) use forged::{hmac_sha256_hex, meta_signature};
 pub(crate) use host::Host;
 pub(crate) use plugins::{
-    Packages, component_in, conformance, copy_guest, copy_package, copy_shipped, ensure_other_languages,
+    Packages, component_in, conformance, copy_example, copy_guest, copy_package, copy_shipped, ensure_other_languages,
     ensure_plugins, repository, shared_cache,
 };
 pub(crate) use process::{relais, relais_with, start_relais};

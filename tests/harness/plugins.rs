@@ -104,6 +104,15 @@ fn guest_source(name: &str) -> PathBuf {
     repository().join("tests/guests").join(name)
 }
 
+/// An example of the SDK in Rust, as a package under `packages`.
+pub(crate) fn copy_example(name: &str, packages: &Path) {
+    let source = repository().join("plugin-sdk/examples").join(name).join("rust");
+    let built = locked(|| build_crate(name, &source));
+    let package = packages.join(name);
+    copy_package(&source, &package);
+    std::fs::copy(built, package.join(name).with_extension("wasm")).unwrap();
+}
+
 /// A package of `tests/guests`, put under `packages`.
 pub(crate) fn copy_guest(name: &str, packages: &Path) {
     let built = locked(|| build_guest(name));
@@ -221,9 +230,13 @@ fn target_dir() -> PathBuf {
 }
 
 fn build_guest(name: &str) -> PathBuf {
-    let file = format!("{name}.wasm");
+    build_crate(name, &guest_source(name))
+}
+
+fn build_crate(name: &str, source: &Path) -> PathBuf {
+    let file = format!("{}.wasm", name.replace('-', "_"));
     let built = scratch().join(&file);
-    if !built.exists() || is_older(&built, &[&guest_source(name)]) {
+    if !built.exists() || is_older(&built, &[source]) {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--locked", "--profile", "plugin", "--target", "wasm32-wasip2", "-p", name]);
         cargo.arg("--target-dir").arg(scratch().parent().unwrap());

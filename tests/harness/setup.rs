@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) webhook_batch_max: usize,
     /// Machine code in a directory of this host alone, so that its first start compiles.
     pub(crate) own_cache: bool,
+    /// Where the simulator posts its webhooks: a path of the host, before the provider's name.
+    pub(crate) webhooks: &'static str,
     /// How many requests and how many webhooks the simulator remembers.
     pub(crate) remembered_max: usize,
 }
@@ -71,6 +73,7 @@ impl Setup {
             timing: Timing { answer_ms: 0, sent_ms: 5, delivered_ms: 20, read_ms: 40 },
             webhook_batch_max: 1,
             own_cache: false,
+            webhooks: "/v1/webhooks",
             remembered_max: Options::default().keep.requests_max,
         }
     }

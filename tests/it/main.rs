@@ -34,6 +34,7 @@ mod entrance;
 mod fairness;
 mod fallback;
 mod foreseen;
+mod gateway;
 mod hostile;
 mod http;
 mod ingress;

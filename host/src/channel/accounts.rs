@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::{domain::customer::Channel, secret::Secret};
+use crate::{domain::customer::Channel, ids::PluginName, secret::Secret};
 
 /// A telephone number on Meta's WhatsApp Cloud API.
 #[derive(Clone, Debug, Deserialize)]
@@ -113,6 +113,33 @@ pub struct ContentTemplate {
     /// The variables that hold what buttons answer, in the order of the buttons.
     #[serde(default)]
     pub button_variables: Vec<String>,
+}
+
+/// A gateway that a plugin with a `[channel]` brings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GatewaySettings {
+    #[serde(default = "main_account")]
+    pub account: String,
+    /// The plugin's name.
+    pub plugin: PluginName,
+    #[serde(default = "sms")]
+    pub channel: Channel,
+    /// What the component is given as the sender.
+    pub sender: String,
+    /// The last part of the webhooks' URL. Several while one is being replaced.
+    pub webhook_secrets: Vec<Secret>,
+    #[serde(default)]
+    pub countries: Vec<String>,
+    #[serde(default)]
+    pub preference: u32,
+}
+
+impl GatewaySettings {
+    /// The provider's name in attempts and receipts: no plugin can take that of a provider that is built in.
+    pub fn provider(&self) -> String {
+        format!("plugin:{}", self.plugin)
+    }
 }
 
 impl TwilioSettings {

@@ -119,6 +119,15 @@ impl Table {
         self.find(provider_code).is_some()
     }
 
+    /// What follows from one of our codes, by the first of the provider's that stand for it.
+    fn of_ours(&self, code: &str, hint: Hint) -> Option<(Retry, SmsVerdict, Remember)> {
+        let ranged = self.ranges.iter().map(|(_, _, row)| row);
+        let rows = self.exact.values().chain(ranged).filter(|row| row.code == code);
+        // The rows of a code may differ; the mildest does least harm where nobody checked which one is meant.
+        let row = rows.min_by_key(|row| (row.remember != Remember::Nothing, row.attempts_max, row.after))?;
+        Some((row.again(hint), row.sms, row.remember))
+    }
+
     fn find(&self, provider_code: &str) -> Option<&Row> {
         self.exact.get(provider_code).or_else(|| {
             let number: u32 = provider_code.parse().ok()?;
@@ -164,6 +173,33 @@ impl Row {
         // Eight doublings of the exponent are days for any factor; the message's deadline has long passed then.
         let steps = attempt.saturating_sub(1).min(8);
         self.after.saturating_mul(self.grows.saturating_pow(steps))
+    }
+}
+
+/// What follows from a failure of which only our own code is known: a gateway's that a component brings. One that no table has is
+/// taken as unknown.
+pub fn of_our_code(code: &str, provider_code: Option<&str>, detail: Option<&str>, hint: Hint) -> AttemptFailure {
+    let tables = [super::meta::table(), super::twilio::table(), super::cm::table()];
+    let known = tables.iter().find_map(|table| table.of_ours(code, hint));
+    let (code, (retry, sms, remember)) = match (known, code) {
+        (Some(follows), code) => (code, follows),
+        (None, PROVIDER_DOWN | RATE_LIMITED) => {
+            (code, (Retry::Later { after_ms: 0 }, SmsVerdict::Late, Remember::Nothing))
+        }
+        (None, _) => (UNKNOWN, (Retry::Never, SmsVerdict::Transactional, Remember::Nothing)),
+    };
+    AttemptFailure {
+        code: code.to_owned(),
+        provider_code: provider_code.map(shortened),
+        detail: detail.map(shortened),
+        retry: match retry {
+            Retry::Later { after_ms } => {
+                Retry::Later { after_ms: after_ms.max(millis(hint.retry_after.unwrap_or_default())) }
+            }
+            other => other,
+        },
+        sms,
+        remember,
     }
 }
 

@@ -30,7 +30,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::settings::{
-    Accounts, CmSettings, ContentTemplate, Fallback, HttpSettings, MetaSettings, TwilioSettings, http_client,
+    Accounts, CmSettings, ContentTemplate, Fallback, GatewaySettings, HttpSettings, MetaSettings, TwilioSettings,
+    http_client,
 };
 use crate::{
     clock::Timestamp,
@@ -71,8 +72,8 @@ pub enum Rendition {
 /// One account with one provider.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// `meta`, `cm`, `twilio`.
-    fn name(&self) -> &'static str;
+    /// `meta`, `cm`, `twilio`; `plugin:NAME` of one that a component brings.
+    fn name(&self) -> &str;
     /// The account's name in the configuration.
     fn account(&self) -> &str;
     fn channel(&self) -> Channel;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 
-pub use super::accounts::{CmSettings, ContentTemplate, Fallback, MetaSettings, TwilioSettings};
+pub use super::accounts::{CmSettings, ContentTemplate, Fallback, GatewaySettings, MetaSettings, TwilioSettings};
 use crate::{domain::customer::Channel, secret::Secret};
 
 /// All accounts of the configuration, in the order in which they stand there.
@@ -14,6 +14,7 @@ pub struct Accounts {
     pub meta: Vec<MetaSettings>,
     pub cm: Vec<CmSettings>,
     pub twilio: Vec<TwilioSettings>,
+    pub plugin: Vec<GatewaySettings>,
 }
 
 impl Accounts {
@@ -53,13 +54,21 @@ impl Accounts {
             served(&place, &account.countries)?;
             account.check_templates().map_err(|problem| format!("{place}: {problem}"))?;
         }
+        for account in &self.plugin {
+            let place = format!("accounts.plugin `{}`", account.account);
+            let why = "nobody else may know the URL that its service posts to";
+            secrets(&place, "webhook-secrets", &account.webhook_secrets, why)?;
+            long_enough(&place, &account.webhook_secrets)?;
+            served(&place, &account.countries)?;
+        }
+        names("plugin", self.plugin.iter().map(|account| &account.account))?;
         names("meta", self.meta.iter().map(|account| &account.account))?;
         names("cm", self.cm.iter().map(|account| &account.account))?;
         names("twilio", self.twilio.iter().map(|account| &account.account))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.meta.is_empty() && self.cm.is_empty() && self.twilio.is_empty()
+        self.meta.is_empty() && self.cm.is_empty() && self.twilio.is_empty() && self.plugin.is_empty()
     }
 
     /// The account that a customer wrote to, by the number or id that the provider's webhook names, so that an answer goes out
@@ -77,7 +86,10 @@ impl Accounts {
                 let all = self.twilio.iter().filter(|one| one.channel == channel);
                 all.map(|one| (&*one.account, &*one.sender)).collect()
             }
-            _ => Vec::new(),
+            _ => {
+                let all = self.plugin.iter().filter(|one| one.provider() == provider && one.channel == channel);
+                all.map(|one| (&*one.account, &*one.sender)).collect()
+            }
         };
         let to = to.map(bare).filter(|to| !to.is_empty());
         let named = senders.iter().find(|(_, sender)| to.as_ref().is_some_and(|to| *to == bare(sender)));

@@ -51,3 +51,23 @@ pub struct Event {
     /// The run that raised it, where a plugin did.
     pub cause: Option<RunId>,
 }
+
+impl Event {
+    /// One of the host's own that says nothing but its type: what a call is about that no source's event set off.
+    pub fn of_host(tenant: &TenantId, source: &str, source_id: &str, kind: &str, now: Timestamp) -> Event {
+        Event {
+            id: EventId::of(tenant, source, source_id),
+            tenant: tenant.clone(),
+            source_id: source_id.to_owned(),
+            source: source.to_owned(),
+            event_type: format!("{RESERVED_PREFIX}{kind}"),
+            subject: None,
+            time: now,
+            received: now,
+            customer: None,
+            data: "null".into(),
+            attributes: Vec::new(),
+            cause: None,
+        }
+    }
+}

@@ -5,8 +5,9 @@
 //! nothing of a run is in memory when the next begins.
 
 use std::{
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     domain::{
-        event::{Event, RESERVED_PREFIX},
+        event::Event,
         run::{Cause, EntityKey, EntitySnapshot, Evidence, NewRun, Outcome, QueuedRun, RunFailure, RunReport},
     },
     ids::{Entity, EventId, RunId, TenantId},
@@ -80,7 +81,7 @@ pub(super) async fn execute(plugin: &Arc<Plugin>, shared: &Arc<Shared>, work: Wo
         Some(Ok(Ok(()))) => Ok(Finished { origin: state.origin(), outcome: std::mem::take(&mut state.outcome) }),
         Some(Ok(Err(failure))) => Err(plugin_said(failure)),
         Some(Err(error)) => Err(classify(&error, &state)),
-        None => Err(limit(&LimitReached::wished("time", plugin.budget.time), plugin)),
+        None => Err(out_of_time(plugin)),
     };
     count(plugin, &result);
     let evidence = result.is_err().then(|| {
@@ -104,17 +105,22 @@ impl Execution {
 async fn timed(mut store: Store<RunState>, plugin: Arc<Plugin>, pace: Arc<Pace>) -> (Option<Called>, RunState) {
     let time = plugin.budget.time.0;
     let called = {
-        let mut call = pin!(call(&mut store, &plugin));
-        loop {
-            let deadline = pace.ends(time);
-            match tokio::time::timeout_at(deadline.into(), call.as_mut()).await {
-                Ok(called) => break Some(called),
-                Err(_) if pace.ends(time) > deadline => {}
-                Err(_) => break None,
-            }
-        }
+        let call = pin!(call(&mut store, &plugin));
+        within(&pace, time, call).await
     };
     (called, store.into_data())
+}
+
+/// Waits for a call as long as it may take; `None` where its time was up.
+pub(super) async fn within<T>(pace: &Pace, time: Duration, mut call: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    loop {
+        let deadline = pace.ends(time);
+        match tokio::time::timeout_at(deadline.into(), call.as_mut()).await {
+            Ok(called) => return Some(called),
+            Err(_) if pace.ends(time) > deadline => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Makes an instance under every limit and calls nothing of it: whether a run would get as far as its handler.
@@ -126,27 +132,14 @@ pub(super) async fn try_out(plugin: &Arc<Plugin>, shared: &Arc<Shared>, now: Tim
     match tried {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(classify(&error, store.data())),
-        Err(_) => Err(limit(&LimitReached::wished("time", plugin.budget.time), plugin)),
+        Err(_) => Err(out_of_time(plugin)),
     }
 }
 
 /// A run that nobody asked for: a beginning of an instance may look at its run.
 fn trial(plugin: &Plugin, now: Timestamp) -> QueuedRun {
     let tenant = TenantId::default_tenant();
-    let event = Arc::new(Event {
-        id: EventId::of(&tenant, "/relais", "trial"),
-        tenant: tenant.clone(),
-        source_id: "trial".to_owned(),
-        source: "/relais".to_owned(),
-        event_type: format!("{RESERVED_PREFIX}trial"),
-        subject: None,
-        time: now,
-        received: now,
-        customer: None,
-        data: "null".into(),
-        attributes: Vec::new(),
-        cause: None,
-    });
+    let event = Arc::new(Event::of_host(&tenant, "/relais", "trial", "trial", now));
     let run = NewRun {
         id: RunId::of_event(event.id, plugin.name(), 0),
         key: EntityKey { tenant, plugin: plugin.name().clone(), entity: Entity::from("trial") },
@@ -158,7 +151,7 @@ fn trial(plugin: &Plugin, now: Timestamp) -> QueuedRun {
 }
 
 /// Every limit that wasmtime keeps for us.
-fn bound(store: &mut Store<RunState>, plugin: &Plugin, pace: Arc<Pace>) {
+pub(super) fn bound(store: &mut Store<RunState>, plugin: &Plugin, pace: Arc<Pace>) {
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(plugin.budget.crossing_bytes.size());
     store.set_max_component_handles(number(plugin.budget.handles));
@@ -219,7 +212,7 @@ async fn call(store: &mut Store<RunState>, plugin: &Plugin) -> Called {
 }
 
 /// A timer or answer of an earlier version of the plugin, whose handler the loaded one does not have.
-fn absent(handler: &str) -> wasmtime::Error {
+pub(super) fn absent(handler: &str) -> wasmtime::Error {
     Misuse(format!("this version of the plugin exports no `{handler}`")).into()
 }
 
@@ -241,7 +234,7 @@ fn plugin_said(failure: Failure) -> RunFailure {
 }
 
 /// Tells apart what the plugin did wrong, which limit it ran into, and what is the host's own trouble.
-fn classify(error: &wasmtime::Error, state: &RunState) -> RunFailure {
+pub(super) fn classify(error: &wasmtime::Error, state: &RunState) -> RunFailure {
     if let Some(trouble) = error.downcast_ref::<HostTrouble>() {
         return RunFailure::Host { message: trouble.to_string() };
     }
@@ -272,6 +265,11 @@ fn classify(error: &wasmtime::Error, state: &RunState) -> RunFailure {
         (None, Some(reached)) => limit(&reached, &state.plugin),
         (None, None) => fault(error.root_cause().to_string(), error),
     }
+}
+
+/// The failure of a call whose time was up.
+pub(super) fn out_of_time(plugin: &Plugin) -> RunFailure {
+    limit(&LimitReached::wished("time", plugin.budget.time), plugin)
 }
 
 fn limit(reached: &LimitReached, plugin: &Plugin) -> RunFailure {

@@ -26,6 +26,9 @@ use crate::{
 /// The contract that this host offers. Plugins built for an earlier 1.x run on it.
 pub const CONTRACT: &str = "relais:plugin@1.0.0";
 
+/// The contract of channels. It is tried first: any 0.x may differ from the one before.
+pub(super) const CHANNEL_CONTRACT: &str = "relais:channel@0.1.0";
+
 /// Within a major version what is built keeps running: an earlier minor version is there, a later one is not.
 pub(super) fn offered(needed: &str) -> bool {
     let numbers = |contract: &str| {
@@ -70,12 +73,21 @@ pub struct Manifest {
     pub on_delivery: Option<Vec<DeliveryState>>,
     pub on_message: Option<OnMessage>,
     pub triggers: Vec<Trigger>,
+    /// There: the component is a channel, and nothing else.
+    pub channel: Option<ChannelSpec>,
     pub permissions: Permissions,
     pub wishes: Wishes,
     pub retry: RetryPolicy,
     pub templates: BTreeMap<String, TemplateSpec>,
     pub config_schema: Option<String>,
     pub config_defaults: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The `[channel]` of a manifest.
+#[derive(Clone, Debug)]
+pub struct ChannelSpec {
+    /// How its service signs webhooks, beyond the secret in their URL.
+    pub(super) scheme: trigger::Scheme,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +153,7 @@ struct File {
     on_message: Option<OnMessageTable>,
     #[serde(default)]
     trigger: Vec<trigger::Table>,
+    channel: Option<ChannelTable>,
     #[serde(default)]
     permissions: PermissionsTable,
     #[serde(default)]
@@ -179,6 +192,12 @@ struct OnEventTable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EmptyTable {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChannelTable {
+    signature: Option<trigger::SignatureTable>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -236,7 +255,14 @@ impl Manifest {
         }
         let plugin = file.plugin;
         let name = plugin_name(&plugin.name)?;
-        if !offered(&plugin.world) {
+        let channel = file.channel.map(|table| ChannelSpec { scheme: trigger::scheme_or_none(table.signature) });
+        if channel.is_some() && plugin.world != CHANNEL_CONTRACT {
+            return Err(wrong(
+                "plugin.world",
+                format!("a plugin with [channel] is written against `{CHANNEL_CONTRACT}`"),
+            ));
+        }
+        if channel.is_none() && !offered(&plugin.world) {
             return Err(wrong(
                 "plugin.world",
                 format!("the plugin is written against `{}`, and this host offers `{CONTRACT}`", plugin.world),
@@ -255,6 +281,7 @@ impl Manifest {
             on_delivery: file.on_delivery.map(|table| delivery_states(&table.states)).transpose()?,
             on_message: file.on_message.map(on_message).transpose()?,
             triggers: trigger::parse_all(&name, file.trigger)?,
+            channel,
             permissions: permissions(file.permissions, &templates)?,
             wishes: file.limits,
             retry: retry(&file.retry)?,
@@ -264,6 +291,12 @@ impl Manifest {
             name,
         };
         let idle = manifest.subscriptions.is_empty() && manifest.on_message.is_none() && manifest.on_delivery.is_none();
+        if manifest.channel.is_some() {
+            if !idle || manifest.on_timer || !manifest.triggers.is_empty() {
+                return Err(wrong("channel", "a channel is a plugin of its own: it has no handlers and no triggers"));
+            }
+            return Ok(manifest);
+        }
         if idle && !manifest.on_timer {
             return Err(wrong(
                 "on-event",

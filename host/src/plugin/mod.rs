@@ -26,6 +26,7 @@ mod caps;
 mod check;
 mod compile;
 mod engine;
+pub mod gateway;
 mod health;
 mod http;
 mod instance;

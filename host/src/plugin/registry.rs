@@ -18,7 +18,7 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::{self, on_delivery, on_event, on_message, on_timer},
+    bindings::{self, gateway, on_delivery, on_event, on_message, on_timer},
     budget::Budget,
     cache::{Cache, Compiled},
     calls::RunState,
@@ -61,6 +61,8 @@ pub(super) enum Error {
     Compile(String),
     #[error("the component needs `{needed}`, and this host offers {CONTRACT}; build it against that version")]
     Contract { needed: String },
+    #[error("the component imports `{0}`, and a channel has only `relais:plugin/run` and `relais:plugin/http`")]
+    ForPlugins(String),
     #[error("the component imports `{0}`, which no host offers a plugin")]
     Import(String),
     #[error("the component does not fit the contract {CONTRACT}: {0}")]
@@ -115,6 +117,8 @@ pub(super) struct Handlers {
     pub on_timer: Option<on_timer::GuestIndices>,
     pub on_delivery: Option<on_delivery::GuestIndices>,
     pub on_message: Option<on_message::GuestIndices>,
+    /// Of `relais:channel`.
+    pub gateway: Option<gateway::GuestIndices>,
 }
 
 /// Executions since the host started.
@@ -171,6 +175,7 @@ impl Handlers {
             on_timer: on_timer::GuestIndices::new(pre).ok(),
             on_delivery: on_delivery::GuestIndices::new(pre).ok(),
             on_message: on_message::GuestIndices::new(pre).ok(),
+            gateway: gateway::GuestIndices::new(pre).ok(),
         }
     }
 
@@ -180,6 +185,7 @@ impl Handlers {
             ("on-timer", self.on_timer.is_some()),
             ("on-delivery", self.on_delivery.is_some()),
             ("on-message", self.on_message.is_some()),
+            ("gateway", self.gateway.is_some()),
         ];
         all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
     }
@@ -190,6 +196,7 @@ impl Handlers {
             ("[on-timer]", "relais:plugin/on-timer", manifest.on_timer, self.on_timer.is_some()),
             ("[on-delivery]", "relais:plugin/on-delivery", manifest.on_delivery.is_some(), self.on_delivery.is_some()),
             ("[on-message]", "relais:plugin/on-message", manifest.on_message.is_some(), self.on_message.is_some()),
+            ("[channel]", "relais:channel/gateway", manifest.channel.is_some(), self.gateway.is_some()),
         ];
         match wanted.into_iter().find(|(.., asked, there)| *asked && !there) {
             Some((table, interface, ..)) => Err(Error::Export { table, interface }),
@@ -227,7 +234,7 @@ pub(super) fn load(
     let capabilities = Capabilities::of(&package.manifest, settings)?;
     let Compiled { component, cached, compile_ms } =
         compile(engine, cache, &package.wasm, settings, &package.manifest.name)?;
-    let trapping = check_imports(engine, &component)?;
+    let trapping = check_imports(engine, &component, package.manifest.channel.is_some())?;
     let budget = settings.limits.budget(&package.manifest.name, &package.manifest.wishes);
     check_resources(&component, &budget, &package.manifest.name)?;
     let pre = link(linker, &component, !trapping.is_empty())?;
@@ -284,12 +291,16 @@ fn compile(
 }
 
 /// Only the contract's and WASI's imports, in a version that is offered. Gives back those of WASI that are not there.
-fn check_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, Error> {
+/// A channel has the run and requests, and nothing of customers, messages or state.
+fn check_imports(engine: &Engine, component: &Component, channel: bool) -> Result<Vec<String>, Error> {
     let mut unknown = Vec::new();
     for (name, _) in component.component_type().imports(engine) {
         let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-        let (package, _) = interface.split_once('/').unwrap_or((interface, ""));
+        let (package, item) = interface.split_once('/').unwrap_or((interface, ""));
         match package {
+            "relais:plugin" if channel && !matches!(item, "types" | "run" | "http") => {
+                return Err(Error::ForPlugins(name.to_owned()));
+            }
             "relais:plugin" if manifest::offered(&format!("{package}@{version}")) => {}
             "relais:plugin" => return Err(Error::Contract { needed: format!("{package}@{version}") }),
             "wasi:cli" | "wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:filesystem" | "wasi:sockets"

@@ -82,7 +82,7 @@ pub(super) struct Table {
 
 #[derive(Deserialize)]
 #[serde(tag = "scheme", deny_unknown_fields, rename_all = "kebab-case")]
-enum SignatureTable {
+pub(super) enum SignatureTable {
     None {},
     #[serde(rename = "hmac-sha256")]
     HmacSha256 {
@@ -144,6 +144,11 @@ fn parse(plugin: &PluginName, table: Table) -> Result<Trigger, manifest::Error> 
     })
 }
 
+/// Without a table nothing is signed.
+pub(super) fn scheme_or_none(table: Option<SignatureTable>) -> Scheme {
+    table.map_or(Scheme::None, scheme)
+}
+
 fn scheme(table: SignatureTable) -> Scheme {
     match table {
         SignatureTable::None {} => Scheme::None,
@@ -157,7 +162,13 @@ fn scheme(table: SignatureTable) -> Scheme {
 impl Trigger {
     /// The name of the secret that its signatures need.
     pub(super) fn secret_name(&self) -> Option<&str> {
-        match &self.scheme {
+        self.scheme.secret_name()
+    }
+}
+
+impl Scheme {
+    pub(super) fn secret_name(&self) -> Option<&str> {
+        match self {
             Scheme::None => None,
             Scheme::HmacSha256 { secret, .. } | Scheme::StandardWebhooks { secret } => Some(secret),
         }
@@ -206,7 +217,7 @@ impl TriggerSpec {
         tenant: &TenantId,
         now: Timestamp,
     ) -> Result<Event, TriggerError> {
-        self.verify(headers, body, now)?;
+        verify(&self.trigger.scheme, self.secret.as_ref(), headers, body, now)?;
         self.event_of(headers, body, tenant, now)
     }
 
@@ -266,27 +277,34 @@ impl TriggerSpec {
             }
         }
     }
+}
 
-    fn verify(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), TriggerError> {
-        let refused = |problem: &str, fix: &str| Err(TriggerError::new("signature", problem, fix));
-        if self.trigger.scheme == Scheme::None {
-            return Ok(());
-        }
-        let Some(secret) = &self.secret else {
-            return refused("the host was given no secret to check it with.", "Set the secret that plugin.toml names.");
-        };
-        let fits = match &self.trigger.scheme {
-            Scheme::None => true,
-            Scheme::HmacSha256 { header: name, prefix, encoding, .. } => {
-                let Some(given) = header(headers, name) else {
-                    return refused(&format!("the header {name} is missing."), "Sign the body.");
-                };
-                hmac_fits(secret.reveal().as_bytes(), &[body], given, prefix, *encoding)
-            }
-            Scheme::StandardWebhooks { .. } => standard_webhook_fits(secret, headers, body, now)?,
-        };
-        if fits { Ok(()) } else { refused("it does not fit the body.", "Check that both sides hold the same secret.") }
+/// Holds a request against a scheme.
+pub(super) fn verify(
+    scheme: &Scheme,
+    secret: Option<&Secret>,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), TriggerError> {
+    let refused = |problem: &str, fix: &str| Err(TriggerError::new("signature", problem, fix));
+    if *scheme == Scheme::None {
+        return Ok(());
     }
+    let Some(secret) = secret else {
+        return refused("the host was given no secret to check it with.", "Set the secret that plugin.toml names.");
+    };
+    let fits = match scheme {
+        Scheme::None => true,
+        Scheme::HmacSha256 { header: name, prefix, encoding, .. } => {
+            let Some(given) = header(headers, name) else {
+                return refused(&format!("the header {name} is missing."), "Sign the body.");
+            };
+            hmac_fits(secret.reveal().as_bytes(), &[body], given, prefix, *encoding)
+        }
+        Scheme::StandardWebhooks { .. } => standard_webhook_fits(secret, headers, body, now)?,
+    };
+    if fits { Ok(()) } else { refused("it does not fit the body.", "Check that both sides hold the same secret.") }
 }
 
 fn hmac_fits(key: &[u8], parts: &[&[u8]], given: &str, prefix: &str, encoding: Encoding) -> bool {

@@ -33,12 +33,16 @@ pub(super) enum Refusal {
     Store(#[from] store::Error),
     #[error("{0}")]
     Setup(&'static str),
+    #[error("{0}")]
+    Unsigned(String),
+    #[error("{0}")]
+    Later(String),
 }
 
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Refusal::Signature(_) => StatusCode::UNAUTHORIZED,
+            Refusal::Signature(_) | Refusal::Unsigned(_) => StatusCode::UNAUTHORIZED,
             Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Unreadable(_) => StatusCode::BAD_REQUEST,
@@ -46,18 +50,22 @@ impl Refusal {
             Refusal::Store(store::Error::Unavailable { .. } | store::Error::Unusable { .. } | store::Error::Closed) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Refusal::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Store(store::Error::Corrupt(_)) | Refusal::Setup(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn kind_and_title(&self) -> (&'static str, &'static str) {
         match self {
-            Refusal::Signature(_) => ("/problems/bad-signature", "The webhook is not signed as it should be"),
+            Refusal::Signature(_) | Refusal::Unsigned(_) => {
+                ("/problems/bad-signature", "The webhook is not signed as it should be")
+            }
             Refusal::Forbidden(_) => ("/problems/forbidden", "It is not allowed"),
             Refusal::NotFound(_) => ("/problems/not-found", "There is no such thing"),
             Refusal::Unreadable(_) => ("/problems/bad-webhook", "The webhook cannot be read"),
             Refusal::Body(_) => ("/problems/bad-body", "The body was not taken"),
             Refusal::Store(_) => ("/problems/store-unavailable", "It cannot be stored now"),
+            Refusal::Later(_) => ("/problems/not-read", "It cannot be read now"),
             Refusal::Setup(_) => ("/problems/not-set-up", "The host is not set up for this"),
         }
     }
@@ -66,6 +74,7 @@ impl Refusal {
     fn detail(&self) -> String {
         match self {
             Refusal::Store(_) => "nothing of this webhook was kept; send it again".to_owned(),
+            Refusal::Later(_) => "nothing of this webhook was kept; send it again".to_owned(),
             other => other.to_string(),
         }
     }

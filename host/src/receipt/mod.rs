@@ -1,6 +1,6 @@
 //! The receipt stage: what providers say afterwards, and what customers write.
 //!
-//! **What comes in.** Webhooks of Meta, CM.com and Twilio, at `/v1/webhooks/{provider}`. By nature late, repeated, batched and
+//! **What comes in.** Webhooks of Meta, CM.com, Twilio and channels that components bring, at `/v1/webhooks/{provider}`. By nature late, repeated, batched and
 //! out of order, and from anybody who knows the URL.
 //!
 //! **What goes out.** Receipts, incoming messages and consents in the store ([`record`]), and then `200`. Not before: whoever
@@ -14,6 +14,7 @@
 
 mod answer;
 mod cm;
+mod gateway;
 pub mod keywords;
 mod meta;
 mod moving;
@@ -23,14 +24,16 @@ mod twilio;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::{
     Router,
+    body::Bytes,
     extract::DefaultBodyLimit,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 
 use crate::{
-    channel::Accounts,
+    channel::{Accounts, GatewaySettings, Report},
     clock::Clock,
     domain::{event::Event, run::NewRun},
     ids::{PluginName, TenantId},
@@ -52,8 +55,44 @@ pub struct ReceiptState {
     pub public_url: Option<Arc<str>>,
     /// Which runs an event of the host's own sets off, with notes about those that it does not.
     pub route: Arc<dyn Fn(&Arc<Event>) -> (Vec<NewRun>, Vec<String>) + Send + Sync>,
+    /// Reads webhooks of channels that components bring.
+    pub gateways: Arc<dyn Gateways>,
     /// The plugins that ask for messages which answer none of theirs, as they are loaded now.
     pub listeners: Arc<dyn Fn() -> Vec<PluginName> + Send + Sync>,
+}
+
+/// Channels that components bring, as far as webhooks concern them.
+#[async_trait]
+pub trait Gateways: Send + Sync {
+    /// Checks the signature over the raw body where the plugin declares one, and has the component read it.
+    async fn parse(&self, account: &GatewaySettings, posted: Posted) -> Result<Read, Unread>;
+}
+
+/// A request to a channel's webhook, as it came.
+pub struct Posted {
+    pub method: http::Method,
+    pub headers: http::HeaderMap,
+    pub query: Option<String>,
+    pub body: Bytes,
+}
+
+/// What a component made of it.
+pub struct Read {
+    pub reports: Vec<Report>,
+    /// What the service wants to read.
+    pub answer: String,
+}
+
+/// Why a component could not read it.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    #[error("{0}")]
+    Unsigned(String),
+    #[error("{0}")]
+    Unreadable(String),
+    /// The component failed, or does not serve now: to be posted again.
+    #[error("{0}")]
+    Later(String),
 }
 
 /// The webhooks of all providers.
@@ -62,6 +101,7 @@ pub fn router(state: ReceiptState) -> Router {
         .route("/v1/webhooks/meta", get(meta::subscribe).post(meta::receive))
         .route("/v1/webhooks/meta/{account}", get(meta::subscribe).post(meta::receive))
         .route("/v1/webhooks/cm/{secret}", post(cm::receive))
+        .route("/v1/webhooks/plugin/{account}/{secret}", any(gateway::receive))
         .route("/v1/webhooks/twilio", post(twilio::receive))
         .route("/v1/webhooks/twilio/{account}", post(twilio::receive))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{BODY_BYTES_MAX, ReceiptState, router};
+use super::{BODY_BYTES_MAX, Gateways, Posted, Read, ReceiptState, Unread, router};
 use crate::{
     channel::{
         Accounts, CmSettings, MetaSettings, TwilioSettings,
@@ -93,9 +93,20 @@ async fn scene() -> Scene {
         accounts: Arc::new(accounts()),
         public_url: Some("https://relais.example".into()),
         route: Arc::new(|_| (Vec::new(), Vec::new())),
+        gateways: Arc::new(NoGateways),
         listeners: Arc::new(|| vec![PluginName::from("answering")]),
     });
     Scene { router, store, clock, tenant, directory }
+}
+
+/// No component brings a channel here.
+struct NoGateways;
+
+#[async_trait::async_trait]
+impl Gateways for NoGateways {
+    async fn parse(&self, account: &crate::channel::GatewaySettings, _: Posted) -> Result<Read, Unread> {
+        Err(Unread::Later(format!("nothing reads for `{}`", account.account)))
+    }
 }
 
 impl Scene {

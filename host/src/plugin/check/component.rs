@@ -42,9 +42,10 @@ impl Imports {
 
 /// The handlers among a component's exports.
 pub(super) fn handlers(exports: &[String]) -> Vec<&'static str> {
-    let known = ["on-event", "on-timer", "on-delivery", "on-message"];
+    let known = ["on-event", "on-timer", "on-delivery", "on-message", "gateway"];
     let exported = |handler: &str| {
-        let prefix = format!("relais:plugin/{handler}@");
+        let package = if handler == "gateway" { "relais:channel" } else { "relais:plugin" };
+        let prefix = format!("{package}/{handler}@");
         exports.iter().any(|name| name.starts_with(&prefix))
     };
     known.into_iter().filter(|handler| exported(handler)).collect()

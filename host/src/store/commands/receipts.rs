@@ -46,7 +46,9 @@ fn record(tx: &mut Tx<'_>, receipt: &Receipt, now: Timestamp) -> Outcome<Recorde
 fn attempt_of(tx: &mut Tx<'_>, receipt: &Receipt) -> Outcome<Option<(MessageId, u32)>> {
     if let Some(token) = receipt.token {
         let held = tx.held_message(&receipt.tenant, token.message)?;
-        if held.is_some_and(|held| held.record.attempts.iter().any(|attempt| attempt.no == token.attempt)) {
+        // A token is no secret to whoever it was given: another provider's word does not count for this one's attempt.
+        let mine = |attempt: &Attempt| attempt.no == token.attempt && attempt.provider == receipt.provider;
+        if held.is_some_and(|held| held.record.attempts.iter().any(mine)) {
             return Ok(Some((token.message, token.attempt)));
         }
     }
