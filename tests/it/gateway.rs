@@ -22,7 +22,8 @@ async fn with_gateway(setup: Setup, granted: bool) -> Host {
     let options = host.sim.options.clone();
     let (port, manifest) =
         (host.sim.url.rsplit(':').next().unwrap().to_owned(), packages.join("cm-gateway/plugin.toml"));
-    let rule = format!("{{ host = \"127.0.0.1:{port}\", scheme = \"http\", path = \"/v1.0/message\" }}");
+    let rule =
+        format!("{{ host = \"127.0.0.1:{port}\", scheme = \"http\", methods = [\"POST\"], path = \"/v1.0/message\" }}");
     let text = fs::read_to_string(&manifest).unwrap();
     let (before, after) = text.split_once("http = [").unwrap();
     let (_, after) = after.split_once("]\n").unwrap();

@@ -182,6 +182,8 @@ pub fn of_our_code(code: &str, provider_code: Option<&str>, detail: Option<&str>
     let tables = [super::meta::table(), super::twilio::table(), super::cm::table()];
     let known = tables.iter().find_map(|table| table.of_ours(code, hint));
     let (code, (retry, sms, remember)) = match (known, code) {
+        // As after a 401: every message would meet it.
+        (_, ACCOUNT_PROBLEM) => (code, (Retry::Never, SmsVerdict::Yes, Remember::AccountBroken)),
         (Some(follows), code) => (code, follows),
         (None, PROVIDER_DOWN | RATE_LIMITED) => {
             (code, (Retry::Later { after_ms: 0 }, SmsVerdict::Late, Remember::Nothing))
