@@ -21,7 +21,7 @@ mod preference;
 mod record;
 mod twilio;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -30,7 +30,10 @@ use axum::{
 };
 
 use crate::{
-    channel::Accounts,
+    channel::{
+        Accounts,
+        marks::{MarkRead, Marks},
+    },
     clock::Clock,
     domain::{event::Event, run::NewRun},
     ids::{PluginName, TenantId},
@@ -52,6 +55,11 @@ pub struct ReceiptState {
     pub public_url: Option<Arc<str>>,
     /// Which runs an event of the host's own sets off, with notes about those that it does not.
     pub route: Arc<dyn Fn(&Arc<Event>) -> (Vec<NewRun>, Vec<String>) + Send + Sync>,
+    /// Those who can be told that a message was read, and whether they are as soon as it was received.
+    pub marks: Marks,
+    pub mark_read: MarkRead,
+    /// For how long everything to a customer is taken to be free who came by an advertisement.
+    pub free_entry_answer: Duration,
     /// The plugins that ask for messages which answer none of theirs, as they are loaded now.
     pub listeners: Arc<dyn Fn() -> Vec<PluginName> + Send + Sync>,
 }

@@ -83,6 +83,7 @@ impl People {
             address: number.clone(),
             last_incoming: open.filter(|_| *channel == Channel::Whatsapp),
             unusable_until: None,
+            free_until: None,
         };
         let profile = CustomerProfile {
             name: customer.name.clone(),

@@ -47,6 +47,7 @@ pub(super) fn customer() -> Customer {
                 address: "+33612345678".into(),
                 last_incoming: None,
                 unusable_until: None,
+                free_until: None,
             })
             .into(),
         consents: vec![],
@@ -142,8 +143,13 @@ impl Store for OneCustomer {
         self.answer((id.as_str() == "4711").then(|| Arc::new(customer())))
     }
     async fn behind_number(&self, tenant: &TenantId, number: &str, now: Timestamp) -> Result<Arc<Customer>> {
-        let address =
-            |channel| Address { channel, address: number.to_owned(), last_incoming: None, unusable_until: None };
+        let address = |channel| Address {
+            channel,
+            address: number.to_owned(),
+            last_incoming: None,
+            unusable_until: None,
+            free_until: None,
+        };
         self.answer(Arc::new(Customer {
             tenant: tenant.clone(),
             id: CustomerId::from(number),
