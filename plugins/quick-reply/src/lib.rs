@@ -19,6 +19,8 @@ plugin!(QuickReply);
 struct Settings {
     language: String,
     sms: bool,
+    mark_read: bool,
+    typing: bool,
     replies: Vec<Reply>,
 }
 
@@ -76,6 +78,8 @@ impl Plugin for QuickReply {
             }
             None => answer,
         };
+        let answer = if settings.mark_read { answer.setting("mark-read", "true") } else { answer };
+        let answer = if settings.typing { answer.setting("typing", "true") } else { answer };
         // On the channel on which it was asked, and on no other.
         let answer = if message.channel == "sms" { answer.sms_only() } else { answer.no_sms() };
         answer.send().or_skip()?;
