@@ -56,6 +56,14 @@ pub(crate) async fn conversations_are_listed_by_who_wrote_last_and_counted_until
     store.read_through(&tenant(), vec![(ANN.to_owned(), hers[0].0)]).await.unwrap();
     write(store, "5", BEN).await;
     assert_eq!(lines(store, first(10)).await, [line(BEN, "5", 2), line(ANN, "4", 0)]);
+    // What an advertisement brought is free, whoever it turns out to be.
+    let free = at(500 + HOUR);
+    let by_ad = crate::store::NewIncoming { free_until: Some(free), ..written_by("6", BEN) };
+    store.record_incoming(vec![by_ad, written_by("7", BEN), written_by("8", ANN)], at(500)).await.unwrap();
+    let ben = store.behind_number(&tenant(), BEN, at(500)).await.unwrap();
+    assert_eq!((ben.free_until(at(500)), ben.free_until(free)), (Some(free), None));
+    let ann = store.customer(&tenant(), &CustomerId::from("ann")).await.unwrap().unwrap();
+    assert_eq!(ann.free_until(at(500)), None);
     assert!(store.conversations(&TenantId::from("other"), first(10)).await.unwrap().is_empty());
 }
 
