@@ -59,6 +59,8 @@ impl Mark {
 
 /// Requests at a time. A customer's screen is worth no queue.
 const AT_ONCE_MAX: usize = 32;
+/// An answer waits for "typing…" no longer than this.
+const TYPING_WAIT: Duration = Duration::from_secs(2);
 /// Before the one further try of a mark that the provider was too busy for.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
@@ -90,10 +92,11 @@ impl Marks {
         true
     }
 
-    /// The same, and waits for it: where what follows has to come after it.
+    /// The same, and waits for it a moment: where what follows should come after it.
     pub async fn told(&self, mark: &Mark) {
         if let Some(provider) = self.whom(mark) {
-            once(&*provider, mark).await.ok();
+            // Whether it was in time or failed, the answer goes out: it matters more.
+            tokio::time::timeout(TYPING_WAIT, once(&*provider, mark)).await.ok();
         }
     }
 

@@ -224,7 +224,9 @@ async fn attempt(
         match change(parts, &record, kind, now).await {
             Ok(Changed::Done(record)) => {
                 let taken = matches!(answer, Answer::Accepted { .. });
-                marked.filter(|mark| taken && !mark.typing).map(|mark| parts.marks.tell(mark));
+                if let Some(mark) = marked.filter(|mark| taken && !mark.typing) {
+                    parts.marks.tell(mark);
+                }
                 return Ok(goes_or_rests(record, now));
             }
             // A receipt was faster than the answer: the answer still has to be written down.

@@ -259,7 +259,7 @@ impl People {
             window_ends: None,
             attributes: report.attributes,
         };
-        let new = NewIncoming { incoming, others: desk.plugins.listeners(), consent };
+        let new = NewIncoming { incoming, others: desk.plugins.listeners(), consent, free_until: None };
         desk.store.record_incoming(vec![new], now).await?;
         Ok(())
     }

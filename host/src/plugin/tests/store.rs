@@ -16,9 +16,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, Error, EventStory, Figures, Fired,
+        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
     },
 };
 
@@ -122,6 +122,18 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn record_incoming(&self, _: Vec<NewIncoming>, _: Timestamp) -> Result<Vec<bool>> {
+        Err(Error::Closed)
+    }
+    async fn conversations(&self, _: &TenantId, _: Paging) -> Result<Vec<Conversation>> {
+        Err(Error::Closed)
+    }
+    async fn written(&self, _: &TenantId, _: &str, _: Paging) -> Result<Vec<(i64, Arc<Incoming>)>> {
+        Err(Error::Closed)
+    }
+    async fn sent(&self, _: &TenantId, _: &str, _: Paging) -> Result<Vec<MessageRecord>> {
+        Err(Error::Closed)
+    }
+    async fn read_through(&self, _: &TenantId, _: Vec<(String, i64)>) -> Result<()> {
         Err(Error::Closed)
     }
     async fn record_address_consent(&self, _: &TenantId, _: &str, _: Consent) -> Result<()> {

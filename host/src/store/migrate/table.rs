@@ -83,7 +83,7 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 }
 
 /// In the order in which they are moved.
-pub(in crate::store) const TABLES: [Table; 22] = [
+pub(in crate::store) const TABLES: [Table; 23] = [
     // PostgreSQL keeps a part for each host, which are added up.
     Table {
         instead: &[("part", "0")],
