@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { el, refill, soon } from "./dom.js";
-import { channel, dayAndClock, exact, hourMinute, millis } from "./words.js";
+import { channel, day, dayAndClock, exact, hourMinute, millis } from "./words.js";
 import { Talk } from "./talk.js";
 
 const ROWS = 40;
@@ -97,7 +97,7 @@ function row(line, isOpen) {
       "a",
       { class: line.unread > 0 ? "talks-line is-unread" : "talks-line", href: `#conversations/${encodeURIComponent(nameOf(line))}`, "aria-current": isOpen ? "true" : null, data: { focus: whom(line.to) } },
       el("span", { class: "talks-name" }, name, line.customer === null ? el("span", { class: "tag" }, "unknown") : null),
-      el("time", { datetime: exact(last.time), title: dayAndClock(last.time) }, today ? hourMinute(last.time) : dayAndClock(last.time).split(",").slice(0, -1).join(",")),
+      el("time", { datetime: exact(last.time), title: dayAndClock(last.time) }, today ? hourMinute(last.time) : day(last.time)),
       el("span", { class: "talks-last" }, line.channel === "whatsapp" ? null : el("span", { class: "tag" }, channel(line.channel)), last.text || `(${last.kind})`),
       unread,
     ),

@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { el, icon, prose, soon } from "./dom.js";
 import { said } from "./said.js";
-import { channel, day, dayAndClock, exact, hourMinute, millis } from "./words.js";
+import { channel, day, exact, hourMinute, millis } from "./words.js";
 
 const ROWS = 40;
 // The provider shows it for 25 s; oftener would be a request for nothing.
@@ -151,7 +151,7 @@ export class Talk {
 
   #window({ open, ends, why, channel: on }) {
     this.window.className = open ? "talk-window is-open" : "talk-window";
-    const until = open && new Date(millis(ends)).toDateString() === new Date().toDateString() ? hourMinute(ends) : dayAndClock(ends);
+    const until = open && new Date(millis(ends)).toDateString() === new Date().toDateString() ? hourMinute(ends) : `${day(ends)}, ${hourMinute(ends)}`;
     this.window.replaceChildren(
       icon(open ? "clock" : "pause"),
       open

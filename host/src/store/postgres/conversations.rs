@@ -21,7 +21,7 @@ pub(super) async fn list(client: &ClientWrapper, tenant: &TenantId, page: Paging
     let sql = format!(
         "SELECT c.last_seq, i.body, a.customer, \
          (SELECT count(*) FROM (SELECT 1 FROM incoming u WHERE u.tenant = c.tenant AND u.sender = c.sender \
-         AND u.seq > c.read_seq LIMIT {UNREAD_MAX}) AS some) \
+         AND u.seq > c.read_seq LIMIT {UNREAD_MAX}) AS unread) \
          FROM conversations c JOIN incoming i ON i.seq = c.last_seq LEFT JOIN addresses a \
          ON a.tenant = c.tenant AND a.channel = i.channel AND a.address = c.sender \
          WHERE c.tenant = $1 AND c.last_seq < $2 ORDER BY c.last_seq DESC LIMIT $3"
