@@ -44,6 +44,8 @@ pub struct Config {
     /// When SMS follows WhatsApp, and when it does not.
     pub fallback: dispatch::Fallback,
     pub prices: PriceSettings,
+    /// Read marks, and what is free on WhatsApp.
+    pub whatsapp: channel::marks::WhatsappSettings,
     #[serde(default)]
     pub accounts: channel::Accounts,
     pub http: channel::HttpSettings,

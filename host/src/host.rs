@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    channel::{self, Provider, cm::Cm, meta::Meta, price, twilio::Twilio},
+    channel::{self, Provider, cm::Cm, marks::Marks, meta::Meta, price, twilio::Twilio},
     clock::Clock,
     config::Config,
     dispatch,
@@ -78,10 +78,14 @@ pub async fn start_with_page(
         lateness: lateness.clone(),
     };
     let dispatching = dispatch::Settings { fallback: config.fallback.clone(), ..config.dispatch.clone() };
+    let providers = providers(&config, &plugins)?;
+    let marks = Marks::new(&providers);
     let dispatch_parts = Arc::new(dispatch::Parts {
         store: store.clone(),
         clock: clock.clone(),
-        providers: providers(&config, &plugins)?,
+        marks: marks.clone(),
+        mark_read: config.whatsapp.mark_read,
+        providers,
         prices: prices(&config)?,
         sms: config.sms.clone(),
         rules: config.rules.clone(),
@@ -107,7 +111,7 @@ pub async fn start_with_page(
     ];
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });
-    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight)?;
+    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks)?;
     let router = router.layer(axum::Extension(lateness));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
@@ -174,6 +178,7 @@ fn router(
     stop: &CancellationToken,
     phones: Option<String>,
     foresight: Arc<Planner>,
+    marks: Marks,
 ) -> anyhow::Result<Router> {
     let state = ingress::AppState {
         store: store.clone(),
@@ -185,6 +190,7 @@ fn router(
         counters: Arc::default(),
         quotas: quotas.clone(),
         foresight,
+        marks: marks.clone(),
         closing: stop.clone(),
     };
     let (routes, listeners) = (plugins.clone(), plugins.clone());
@@ -194,6 +200,9 @@ fn router(
         tenant: TenantId::default_tenant(),
         accounts: Arc::new(config.accounts.clone()),
         public_url: config.server.public_url.as_deref().map(Arc::from),
+        marks,
+        mark_read: config.whatsapp.mark_read,
+        free_entry_answer: Duration::from_hours(u64::from(config.whatsapp.free_entry_answer_hours)),
         route: Arc::new(move |event| {
             let routing = routes.route(event);
             (routing.runs, routing.notes)

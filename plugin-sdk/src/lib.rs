@@ -118,6 +118,7 @@ pub mod http;
 mod instant;
 pub mod log;
 pub mod messages;
+pub mod opening;
 pub mod run;
 pub mod state;
 pub mod timers;

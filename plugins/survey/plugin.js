@@ -1,15 +1,16 @@
-// Asks whether everything was right, some time after an order was collected, and hands the answer on.
+// Asks whether everything was right, some time after an order was collected or delivered, and hands the answer on.
 //
 // Between the question and the answer lies a day at most. The state remembers what was asked; a timer asks.
 
 import { Message, config, customers, events, integer, later, optional, plugin, state, text, time, timers } from 'relais-plugin';
 
-const Order = { order: text, shop: text, collected: optional(time) };
+const Order = { order: text, shop: text, collected: optional(time), delivered: optional(time) };
 const Settings = { minutes: integer({ min: 0 }), useful_hours: integer({ min: 1 }) };
 
 const WORDS = {
   en: {
-    ask: ({ order, shop }) => `You have collected order ${order} at ${shop}. Was everything right?`,
+    collected: ({ order, shop }) => `You have collected order ${order} at ${shop}. Was everything right?`,
+    delivered: ({ order, shop }) => `Order ${order} of ${shop} has been delivered. Was everything right?`,
     good: 'All was right',
     bad: 'Something was wrong',
     thanks: 'We are glad to hear it. Thank you!',
@@ -17,7 +18,8 @@ const WORDS = {
     again: 'Thank you. Was everything right, or was something wrong?',
   },
   fr: {
-    ask: ({ order, shop }) => `Vous avez retiré la commande ${order} chez ${shop}. Tout était en ordre ?`,
+    collected: ({ order, shop }) => `Vous avez retiré la commande ${order} chez ${shop}. Tout était en ordre ?`,
+    delivered: ({ order, shop }) => `La commande ${order} de ${shop} a été livrée. Tout était en ordre ?`,
     good: 'Tout était bien',
     bad: 'Il y a un souci',
     thanks: 'Vous nous en voyez ravis. Merci !',
@@ -36,20 +38,22 @@ export default plugin({
       state.remove('asked');
       return;
     }
-    const { order, shop, collected = event.time } = event.read(Order);
+    const { order, shop, collected, delivered } = event.read(Order);
+    const came = collected ?? delivered ?? event.time;
     const { minutes, useful_hours: hours } = config(Settings);
-    timers.at('ask', later(collected, { minutes }), {
-      data: { order, shop, customer: event.customerId },
-      expires: later(collected, { hours }),
+    timers.at('ask', later(came, { minutes }), {
+      data: { order, shop, how: event.verb, customer: event.customerId },
+      expires: later(came, { hours }),
     });
   },
 
   onTimer(timer) {
-    const { order, shop, customer } = timer.read({ order: text, shop: text, customer: text });
+    const { order, shop, how, customer } = timer.read({ order: text, shop: text, how: optional(text), customer: text });
+    const delivered = how === 'delivered';
     const words = wordsFor(customer);
     const sent = Message.to(customer, 'confirmation')
-      .template('order_survey', { order, shop })
-      .text(words.ask({ order, shop }))
+      .template(delivered ? 'delivery_survey' : 'order_survey', { order, shop })
+      .text((delivered ? words.delivered : words.collected)({ order, shop }))
       .choice('good', words.good)
       .choice('bad', words.bad)
       .expires(later(timer.due, { hours: config(Settings).useful_hours }))

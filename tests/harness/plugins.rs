@@ -26,8 +26,10 @@ fn scratch() -> PathBuf {
 /// Which packages a host finds.
 #[derive(Clone, Debug)]
 pub(crate) enum Packages {
-    /// The six of this repository that are written in Rust.
+    /// The six of this repository that are written in Rust and take events.
     Shipped,
+    /// `greeting`, `away` and `quick-reply`, which speak where somebody writes out of the blue.
+    Automations,
     /// Package directories, copied under `plugins.dir` by their plugins' names.
     These(Vec<PathBuf>),
     /// The test's own.
@@ -43,6 +45,13 @@ impl Packages {
             Packages::Shipped => {
                 ensure_plugins();
                 scratch().join("shipped")
+            }
+            Packages::Automations => {
+                ensure_plugins();
+                for name in AUTOMATIONS {
+                    copy_package(&repository().join("plugins").join(name), &dir.join("plugins").join(name));
+                }
+                dir.join("plugins")
             }
             Packages::These(sources) => {
                 for source in sources {
@@ -68,7 +77,8 @@ impl Packages {
     /// The manifests of all packages, as text.
     pub(crate) fn manifests(&self) -> Vec<String> {
         let sources = match self {
-            Packages::Shipped => shipped(),
+            Packages::Shipped => staged(),
+            Packages::Automations => AUTOMATIONS.map(|name| repository().join("plugins").join(name)).to_vec(),
             Packages::These(sources) => sources.clone(),
             Packages::Tester | Packages::Patient => vec![tester_source()],
         };
@@ -88,6 +98,16 @@ fn make_patient(manifest: &Path) {
 fn shipped() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(repository().join("plugins")).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|package| package.join("Cargo.toml").is_file()).collect()
+}
+
+/// They answer what nobody was asked: beside the others they would be one run more for every word of a customer's.
+const AUTOMATIONS: [&str; 3] = ["greeting", "away", "quick-reply"];
+
+/// Those that most tests start with.
+fn staged() -> Vec<PathBuf> {
+    let mut packages = shipped();
+    packages.retain(|package| !AUTOMATIONS.iter().any(|name| package.ends_with(name)));
+    packages
 }
 
 /// A plugin's name, as the manifest of its package has it.
@@ -142,7 +162,7 @@ pub(crate) fn copy_shipped(name: &str, packages: &Path) -> PathBuf {
     to
 }
 
-/// Builds the six plugins and the test's own, unless they are newer than everything that they are made from. The path of the
+/// Builds the plugins and the test's own, unless they are newer than everything that they are made from. The path of the
 /// test's own component.
 pub(crate) fn ensure_plugins() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -179,7 +199,7 @@ fn build_shipped() {
 
 /// In a directory of their own, without those of other languages; what is there already is left alone, as hosts may read it.
 fn stage_shipped() {
-    for package in shipped() {
+    for package in staged() {
         let name = package.file_name().unwrap().to_str().unwrap();
         let staged = scratch().join("shipped").join(name);
         std::fs::create_dir_all(&staged).unwrap();

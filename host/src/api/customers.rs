@@ -175,7 +175,7 @@ fn addresses(given: Vec<GivenAddress>, default_region: Option<&str>) -> Result<V
                     .fix("write the number with + and its country code, such as +33639981201")
             })?,
         };
-        addresses.push(Address { channel, address, last_incoming: None, unusable_until: None });
+        addresses.push(Address { channel, address, last_incoming: None, unusable_until: None, free_until: None });
     }
     Ok(addresses)
 }

@@ -10,6 +10,7 @@
 mod aside;
 mod bundle;
 mod clock;
+mod conversations;
 mod customers;
 mod doctor;
 mod events;
@@ -22,6 +23,7 @@ mod runs;
 mod stats;
 mod story;
 mod stream;
+mod thread;
 pub(crate) mod view;
 
 #[cfg(test)]
@@ -40,6 +42,11 @@ pub fn router(state: AppState) -> Router {
     let router = Router::new()
         .route("/v1/customers", get(customers::list))
         .route("/v1/customers/{id}", get(customers::show).put(customers::put).delete(customers::erase))
+        .route("/v1/customers/{id}/conversation", get(conversations::of_customer))
+        .route("/v1/customers/{id}/read", post(conversations::read_of_customer))
+        .route("/v1/conversations", get(conversations::list))
+        .route("/v1/conversations/{id}", get(conversations::of_message))
+        .route("/v1/conversations/{id}/read", post(conversations::read_of_message))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/replay", post(events::replay))

@@ -115,6 +115,7 @@ fn world() -> World {
         counters: Arc::default(),
         quotas: Arc::new(crate::ingress::quota::Quotas::new(&Settings::default(), [])),
         foresight: Arc::new(NoForesight),
+        marks: crate::channel::marks::Marks::new(&[]),
         closing: tokio_util::sync::CancellationToken::new(),
     };
     let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));

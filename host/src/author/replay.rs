@@ -136,6 +136,7 @@ async fn furnish(desk: &Desk, bundle: &Bundle) -> anyhow::Result<()> {
         incoming: incoming.clone(),
         others: Vec::new(),
         consent: None,
+        free_until: None,
     };
     desk.store.record_incoming(bundle.read.incoming.iter().map(heard).collect(), bundle.now).await?;
     for record in &bundle.read.messages {

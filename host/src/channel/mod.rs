@@ -16,6 +16,7 @@ mod accounts;
 pub mod cm;
 pub mod exchange;
 pub mod failure;
+pub mod marks;
 pub mod meta;
 pub mod phone;
 pub mod price;
@@ -92,6 +93,14 @@ pub trait Provider: Send + Sync {
     /// Whether it sends an SMS by itself when WhatsApp does not deliver.
     fn falls_back(&self) -> bool {
         false
+    }
+    /// Whether a customer's message can be marked as read with it.
+    fn marks_read(&self) -> bool {
+        false
+    }
+    /// Marks a customer's message as read, and shows that somebody is typing where that is asked for. One request.
+    async fn mark_read(&self, _provider_id: &str, _typing: bool) -> Result<(), AttemptFailure> {
+        Err(failure::bad_request(failure::BAD_REQUEST, "the provider takes no read marks"))
     }
     /// Makes one request to send. Dropping the future leaves in doubt whether it was made.
     async fn send(&self, outgoing: &Outgoing) -> Answer;

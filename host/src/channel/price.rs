@@ -26,6 +26,8 @@ pub enum Category {
     Marketing,
     /// Free content inside the window.
     Service,
+    /// Whatever goes to a customer whom an advertisement brought to WhatsApp, while that is free.
+    FreeEntryPoint,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,6 +286,7 @@ mod tests {
             Category::UtilityInWindow,
             Category::Marketing,
             Category::Service,
+            Category::FreeEntryPoint,
         ];
         for category in all {
             for country in [Some("FR"), Some("JP"), None] {

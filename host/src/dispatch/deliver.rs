@@ -11,10 +11,14 @@ use super::{
     route::account_key,
 };
 use crate::{
-    channel::{Outgoing, Provider, Rendition, sms},
+    channel::{
+        Outgoing, Provider, Rendition,
+        marks::{Mark, MarkRead},
+        sms,
+    },
     clock::Timestamp,
     domain::{
-        customer::Customer,
+        customer::{Channel, Customer},
         message::{Answer, Attempt, AttemptFailure, Because, MessageRecord, Next, Recipient, Remember},
         run::Incoming,
         status::AttemptState,
@@ -192,6 +196,7 @@ async fn attempt(
     let provider = planned.provider.clone();
     let (attempt, rendered) = written(planned, no, now);
     let outgoing = outgoing(parts, record, &attempt, rendered, now).await?;
+    let marked = marked(parts, record).await?;
     let began = Instant::now();
     let mut record = match change(parts, record, MessageChangeKind::Begin { attempt, look_again }, now).await? {
         // Its plugin may not spend so much today: nothing was begun.
@@ -206,6 +211,10 @@ async fn attempt(
         tracing::warn!(message = %record.message.id, "an attempt was written down too long ago to be made; it is in doubt");
         return Ok(Step::Rests(record));
     }
+    if let Some(mark) = marked.as_ref().filter(|mark| mark.typing) {
+        // Before the answer, because the answer ends it.
+        parts.marks.told(mark).await;
+    }
     let answer = provider.send(&outgoing).await.kept();
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);
@@ -213,7 +222,13 @@ async fn attempt(
     loop {
         let kind = answer_change(parts, &record, no, answer.clone(), customer, now);
         match change(parts, &record, kind, now).await {
-            Ok(Changed::Done(record)) => return Ok(goes_or_rests(record, now)),
+            Ok(Changed::Done(record)) => {
+                let taken = matches!(answer, Answer::Accepted { .. });
+                if let Some(mark) = marked.filter(|mark| taken && !mark.typing) {
+                    parts.marks.tell(mark);
+                }
+                return Ok(goes_or_rests(record, now));
+            }
             // A receipt was faster than the answer: the answer still has to be written down.
             Ok(Changed::Stale(newer)) => record = newer,
             Ok(Changed::Gone) => return Ok(Step::Rests(settled(&record))),
@@ -224,6 +239,20 @@ async fn attempt(
             }
         }
     }
+}
+
+/// The customer's message that is marked as read with its answer, where its author or the setting says so.
+async fn marked(parts: &Parts, record: &MessageRecord) -> store::Result<Option<Mark>> {
+    let message = &record.message;
+    let Because::Incoming(id) = &message.because else { return Ok(None) };
+    let seen = &message.content.seen;
+    let read = seen.read.unwrap_or(parts.mark_read == MarkRead::Answered);
+    // What has been tried before has been marked before.
+    if !(read || seen.typing) || !record.attempts.is_empty() {
+        return Ok(None);
+    }
+    let incoming = parts.store.incoming(&message.tenant, *id).await?;
+    Ok(incoming.filter(|one| one.channel == Channel::Whatsapp).map(|one| Mark::of(&one, seen.typing)))
 }
 
 async fn outgoing(

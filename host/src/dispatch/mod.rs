@@ -36,7 +36,11 @@ pub use pace::Pace;
 pub use settings::Settings;
 
 use crate::{
-    channel::{Provider, price},
+    channel::{
+        Provider,
+        marks::{MarkRead, Marks},
+        price,
+    },
     clock::{Clock, Timestamp},
     domain::{message::MessageRecord, shard::Shard},
     ids::TenantId,
@@ -68,6 +72,9 @@ pub struct Parts {
     pub attempt_timeout: Duration,
     pub circuits: Circuits,
     pub pace: Pace,
+    /// Those who can be told that a message was read, and whether they are when it was answered.
+    pub marks: Marks,
+    pub mark_read: MarkRead,
 }
 
 /// Dispatches until it is to stop; then begins no new attempt, lets those that are being made end while there is time, and

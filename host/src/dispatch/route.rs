@@ -186,7 +186,10 @@ pub(super) fn open(
     let account::Chosen { provider, price, accounts } = account::choose(record, &asked, facts)?;
     in_the_caps_currency(message, price.as_ref())?;
     let instead = instead(record, channel, &address, &*provider, facts);
-    let source = price.as_ref().map(|price| json!({ "currency": price.currency, "source": price.source }));
+    let mut source = price.as_ref().map(|price| json!({ "currency": price.currency, "source": price.source }));
+    if let (Some(source), price::Category::FreeEntryPoint) = (&mut source, category) {
+        source["free_entry_point_until"] = json!(free_until(facts).map(|until| until.rfc3339()));
+    }
     let planned = Planned {
         provider,
         channel,
@@ -233,7 +236,8 @@ fn in_the_caps_currency(message: &NewMessage, price: Option<&price::Price>) -> R
     let Some(author) = &message.author else { return Ok(()) };
     let Some(cap) = &author.caps.spend_day else { return Ok(()) };
     let why = match price {
-        Some(price) if price.currency == cap.currency => return Ok(()),
+        // Nothing is nothing in every currency.
+        Some(price) if price.currency == cap.currency || price.micros == 0 => return Ok(()),
         Some(price) => format!("it is priced in {}", price.currency),
         None => "no table of prices has a price for it".to_owned(),
     };
@@ -278,6 +282,11 @@ pub(super) fn account_key(provider: &dyn Provider) -> String {
     format!("{}/{}", provider.name(), provider.account())
 }
 
+/// Until when everything to the customer is free because an advertisement brought them.
+fn free_until(facts: &Facts<'_>) -> Option<Timestamp> {
+    facts.customer?.free_until(facts.now)
+}
+
 type Rendered = (Rendition, String, u32, price::Category);
 
 /// Free content while the window is open, the template otherwise.
@@ -291,6 +300,7 @@ fn on_whatsapp(record: &MessageRecord, facts: &Facts<'_>) -> Result<Rendered, Cl
     let free = content.has_free() && window_open && !window_refused;
     let form = if free { whatsapp::Form::Free } else { whatsapp::Form::Template };
     let category = match (&content.template, free) {
+        _ if free_until(facts).is_some() => price::Category::FreeEntryPoint,
         (_, true) | (None, false) => price::Category::Service,
         (Some(template), false) => match template.category {
             Category::Authentication => price::Category::Authentication,

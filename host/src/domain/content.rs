@@ -64,6 +64,24 @@ pub struct Card {
     pub email: Option<String>,
 }
 
+/// What the customer sees of the message that an answer goes to, where its author says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Seen {
+    /// That it was read, or that it was not, whatever the host's setting is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<bool>,
+    /// That somebody is typing, until the answer comes. Who types has read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub typing: bool,
+}
+
+impl Seen {
+    pub fn is_none(&self) -> bool {
+        *self == Seen::default()
+    }
+}
+
 /// The lines around the body of an interactive message, and how its choices are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]

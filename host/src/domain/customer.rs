@@ -78,6 +78,9 @@ pub struct Address {
     /// The provider said that it cannot be reached on this channel, until this time (a number may join WhatsApp later).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusable_until: Option<Timestamp>,
+    /// The customer came by an advertisement, and what goes to them on WhatsApp until then is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_until: Option<Timestamp>,
 }
 
 /// A customer with everything that routing a message needs, read as one.
@@ -134,6 +137,12 @@ impl Customer {
         self.consents.iter().find(|consent| consent.channel == channel && consent.scope == scope)
     }
 
+    /// Until when everything on WhatsApp is free because of how the customer came; `None` where it is not at `now`.
+    pub fn free_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let on_whatsapp = self.addresses.iter().filter(|address| address.channel == Channel::Whatsapp);
+        on_whatsapp.filter_map(|address| address.free_until).max().filter(|until| *until > now)
+    }
+
     /// Until when free content may be sent on WhatsApp; `None` where the window is closed at `now`.
     pub fn window_ends(&self, now: Timestamp) -> Option<Timestamp> {
         let on_whatsapp = self.addresses.iter().filter(|address| address.channel == Channel::Whatsapp);
@@ -167,6 +176,7 @@ mod tests {
             address: address.to_owned(),
             last_incoming: heard,
             unusable_until: None,
+            free_until: None,
         };
         let customer = |addresses| Customer {
             tenant: TenantId::default_tenant(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    content::{Frame, HeaderText, Special, TemplateLink},
+    content::{Frame, HeaderText, Seen, Special, TemplateLink},
     customer::Channel,
     purpose::{Category, Purpose},
     quota::Caps,
@@ -127,6 +127,9 @@ pub struct Content {
     /// What stands around choices or a link.
     #[serde(default, skip_serializing_if = "Frame::is_none")]
     pub frame: Frame,
+    /// What the customer sees meanwhile of what they wrote.
+    #[serde(default, skip_serializing_if = "Seen::is_none")]
+    pub seen: Seen,
     /// The language that it is written in, BCP 47: the customer's own where the author says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,

@@ -157,6 +157,12 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// Whether an advertisement that leads to WhatsApp brought the customer here.
+    pub fn came_by_advertisement(&self) -> bool {
+        self.channel == Channel::Whatsapp
+            && self.attributes.iter().any(|(name, _)| name.starts_with("referral-source-"))
+    }
+
     /// Whether it says something new, and so opens WhatsApp's window. To change or to withdraw what was said before does not,
     /// as far as is documented: to be wrong about that costs a template at most, where the other mistake costs the message.
     pub fn is_new(&self) -> bool {

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     AppState,
     auth::Caller,
-    problem::Problem,
+    problem::{Problem, excerpt},
     request::{At, Query, read_json},
 };
 use crate::{
@@ -136,6 +136,7 @@ async fn allowed(state: &AppState, caller: &Caller, asked: Asked) -> Result<Allo
     let Asked { mut message, reference, now } = asked;
     let (because, expected, asked_at) = expected(state, caller, &message, reference).await?;
     message.because = because;
+    of_the_conversation(state, &message).await?;
     let (customer, mut checks) = check(state, &message, asked_at, now).await?;
     checks.insert(0, expected);
     Ok(Allowed { message, checks, customer })
@@ -206,6 +207,21 @@ async fn expected(
         _ => None,
     };
     Ok((because, check, asked_at))
+}
+
+/// What is quoted has to be something that the recipient wrote or was sent, as for plugins.
+async fn of_the_conversation(state: &AppState, message: &NewMessage) -> Result<(), Problem> {
+    let Some(id) = message.quote else { return Ok(()) };
+    let store = &*state.store;
+    let own = match store.incoming(&message.tenant, id).await? {
+        Some(incoming) => rules::expected::wrote(store, &message.to, &incoming).await?,
+        None => store.message(&message.tenant, id).await?.is_some_and(|record| record.message.to == message.to),
+    };
+    if own {
+        return Ok(());
+    }
+    Err(Problem::bad_field("quote", format!("{id} is no message from or to `{}`", excerpt(message.to.lane())))
+        .fix("quote something of this conversation, or nothing"))
 }
 
 async fn check(

@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 pub use settings::{ApiKey, Settings};
 
 use crate::{
+    channel::marks::Marks,
     clock::{Clock, Timestamp},
     domain::{customer::Customer, event::Event, message::NewMessage, plugin::PluginOrder, run::NewRun},
     ids::TenantId,
@@ -57,6 +58,8 @@ pub struct AppState {
     pub counters: Arc<counters::Counters>,
     pub quotas: Arc<quota::Quotas>,
     pub foresight: Arc<dyn Foresight>,
+    /// Those who can be told that a message was read.
+    pub marks: Marks,
     /// Cancelled when the host begins to stop: streams and waits end at once, so that they do not hold it up.
     pub closing: CancellationToken,
 }

@@ -19,13 +19,15 @@ export class Refused extends Error {
 }
 
 export const get = (path) => call("GET", path);
-export const post = (path) => call("POST", path);
+/** With a body it is sent as JSON. */
+export const post = (path, body, headers) => call("POST", path, body, headers);
 
-async function call(method, path) {
-  const response = await authorised(path, { method, cache: "no-store" });
-  const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Refused(response.status, body);
-  return body;
+async function call(method, path, body, headers) {
+  const json = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers } };
+  const response = await authorised(path, { method, cache: "no-store", ...json });
+  const answer = await response.json().catch(() => null);
+  if (!response.ok) throw new Refused(response.status, answer);
+  return answer;
 }
 
 async function authorised(path, options) {

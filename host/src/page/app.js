@@ -1,8 +1,10 @@
 // Puts the page together: settings, header, views by the address's hash, the panel, and the phones where there are any.
 //
-// An address is `#view` or `#view/message-id`: the second opens the message's story beside the view.
+// An address is `#view` or `#view/message-id`: the second opens the message's story beside the view. Of the conversations it is
+// `#conversations/name`, and opens that one.
 
 import { Aside } from "./aside.js";
+import { Conversations } from "./conversations.js";
 import { el } from "./dom.js";
 import { Figures } from "./figures.js";
 import { Header } from "./header.js";
@@ -18,6 +20,7 @@ const plugins = new Plugins();
 const limitsOf = (name) => plugins.limitsOf(name);
 const figures = new Figures();
 const messages = new Messages();
+const conversations = new Conversations((unread) => count("conversations", unread));
 const aside = new Aside(limitsOf);
 const panel = new Panel(() => (location.hash = `#${current().view}`));
 
@@ -28,10 +31,14 @@ const header = new Header((stats) => {
 });
 const timeline = new Timeline({
   limitsOf,
-  onConnection: (connected) => header.setConnected(connected),
+  onConnection: (connected) => {
+    header.setConnected(connected);
+    if (connected) conversations.reload();
+  },
   onChange: (change) => {
     header.readSoon();
     messages.reload();
+    conversations.changed(change);
     if (change.message) panel.changed(change.message.id);
   },
 });
@@ -41,6 +48,7 @@ plugins.load().then(() => timeline.refresh());
 
 const VIEWS = {
   timeline: { title: "Timeline", node: timeline.node },
+  conversations: { title: "Conversations", node: conversations.node, enter: () => conversations.load(), open: (name) => conversations.open(name) },
   messages: { title: "Messages", node: messages.node, enter: () => messages.load() },
   plugins: { title: "Plugins", node: plugins.node, enter: () => plugins.load() },
   aside: { title: "Set aside", node: aside.node, enter: () => aside.load() },
@@ -75,7 +83,8 @@ function route() {
     }
     VIEWS[view].enter?.();
   }
-  panel.show(id);
+  VIEWS[view].open?.(id);
+  panel.show(VIEWS[view].open ? null : id);
 }
 
 // An ordinary link to the main part would be taken for a view.
@@ -86,6 +95,8 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 
 addEventListener("hashchange", route);
 route();
+// How many are unread stands on the tab, whichever view is looked at.
+if (shown !== "conversations") conversations.load();
 
 try {
   const settings = await (await fetch("/page/settings.json")).json();

@@ -51,10 +51,11 @@ function meta(entry) {
   const at = ticks.delivered_at ?? ticks.accepted_at;
   const parts = content.parts > 1 ? el("span", {}, many(content.parts, "part")) : null;
   const by = entry.channel === "sms" && !own ? el("span", {}, provider(entry.provider)) : null;
-  return el("p", { class: "bubble-meta" }, by, parts, el("time", {}, hourMinute(at)), own ? null : marks(ticks));
+  return el("p", { class: "bubble-meta" }, by, parts, el("time", {}, hourMinute(at)), own && entry.channel === "sms" ? null : marks(ticks));
 }
 
-// On a phone the sender sees these; here they stand on what came in, because the shop is the one who watches.
+// On a phone the sender sees these: on what the customer wrote they are blue once the shop has marked it as read. Here they stand
+// on what came in as well, because the shop is the one who watches.
 function marks(ticks) {
   if (ticks.failed_at !== null) return icon("cross", "failed");
   if (ticks.read_at !== null) return el("span", { class: "is-read" }, icon("ticks", "read"));

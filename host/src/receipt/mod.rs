@@ -22,7 +22,7 @@ mod preference;
 mod record;
 mod twilio;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
@@ -33,7 +33,10 @@ use axum::{
 };
 
 use crate::{
-    channel::{Accounts, GatewaySettings, Report},
+    channel::{
+        Accounts, GatewaySettings, Report,
+        marks::{MarkRead, Marks},
+    },
     clock::Clock,
     domain::{event::Event, run::NewRun},
     ids::{PluginName, TenantId},
@@ -57,6 +60,11 @@ pub struct ReceiptState {
     pub route: Arc<dyn Fn(&Arc<Event>) -> (Vec<NewRun>, Vec<String>) + Send + Sync>,
     /// Reads webhooks of channels that components bring.
     pub gateways: Arc<dyn Gateways>,
+    /// Those who can be told that a message was read, and whether they are as soon as it was received.
+    pub marks: Marks,
+    pub mark_read: MarkRead,
+    /// For how long everything to a customer is taken to be free who came by an advertisement.
+    pub free_entry_answer: Duration,
     /// The plugins that ask for messages which answer none of theirs, as they are loaded now.
     pub listeners: Arc<dyn Fn() -> Vec<PluginName> + Send + Sync>,
 }

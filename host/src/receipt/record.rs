@@ -6,7 +6,10 @@ use super::{
     preference,
 };
 use crate::{
-    channel::{IncomingReport, Report, StatusReport},
+    channel::{
+        IncomingReport, Report, StatusReport,
+        marks::{Mark, MarkRead},
+    },
     clock::Timestamp,
     domain::{
         message::AttemptFailure,
@@ -44,7 +47,12 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     }
     if !incoming.is_empty() {
         name_listeners(state, &mut incoming);
-        state.store.record_incoming(incoming, now).await?;
+        let marks = marks(state, &incoming);
+        let new = state.store.record_incoming(incoming, now).await?;
+        let new = marks.into_iter().zip(new).filter_map(|(mark, new)| mark.filter(|_| new));
+        new.for_each(|mark| {
+            state.marks.tell(mark);
+        });
     }
     for moved in moves {
         moving::record(state, provider, moved, now).await?;
@@ -133,7 +141,8 @@ fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Ti
         window_ends: None,
         attributes: report.attributes,
     };
-    NewIncoming { incoming, others: Vec::new(), consent }
+    let free_until = incoming.came_by_advertisement().then(|| time.plus(state.free_entry_answer));
+    NewIncoming { incoming, others: Vec::new(), consent, free_until }
 }
 
 /// Asked once for a webhook, so that all of its messages go to the same plugins.
@@ -142,6 +151,13 @@ fn name_listeners(state: &ReceiptState, incoming: &mut [NewIncoming]) {
     for new in incoming {
         new.others.clone_from(&listeners);
     }
+}
+
+/// What is marked as read because it was received, once it is stored. A reaction or a change is no message to be marked.
+fn marks(state: &ReceiptState, incoming: &[NewIncoming]) -> Vec<Option<Mark>> {
+    let asked = state.mark_read == MarkRead::Received;
+    let markable = |incoming: &Incoming| incoming.is_new() && incoming.kind != "reaction";
+    incoming.iter().map(|new| (asked && markable(&new.incoming)).then(|| Mark::of(&new.incoming, false))).collect()
 }
 
 /// When it happened. A time to come is a wrong clock, and would hold a window open that is closed.

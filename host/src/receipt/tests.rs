@@ -21,6 +21,7 @@ use super::{BODY_BYTES_MAX, Gateways, Posted, Read, ReceiptState, Unread, router
 use crate::{
     channel::{
         Accounts, CmSettings, MetaSettings, TwilioSettings,
+        marks::{MarkRead, Marks},
         signature::{hmac_sha1, hmac_sha256},
     },
     clock::{AdjustableClock, Clock, Timestamp},
@@ -83,6 +84,7 @@ async fn scene() -> Scene {
         address: PAUL.to_owned(),
         last_incoming: None,
         unusable_until: None,
+        free_until: None,
     });
     let profile = CustomerProfile { addresses: addresses.into(), ..CustomerProfile::default() };
     store.put_customer(&tenant, &CustomerId::from("paul"), profile, clock.now()).await.unwrap();
@@ -94,6 +96,9 @@ async fn scene() -> Scene {
         public_url: Some("https://relais.example".into()),
         route: Arc::new(|_| (Vec::new(), Vec::new())),
         gateways: Arc::new(NoGateways),
+        marks: Marks::new(&[]),
+        mark_read: MarkRead::Never,
+        free_entry_answer: std::time::Duration::from_hours(24),
         listeners: Arc::new(|| vec![PluginName::from("answering")]),
     });
     Scene { router, store, clock, tenant, directory }

@@ -4,9 +4,10 @@ use super::{Check, Refusal};
 use crate::{
     clock::Timestamp,
     domain::{
-        customer::WINDOW,
+        customer::{Customer, WINDOW},
         message::{Because, Recipient},
         purpose::Purpose,
+        run::Incoming,
     },
     ids::{CustomerId, EventId, TenantId},
     store::{self, Store},
@@ -33,7 +34,7 @@ pub async fn look_up(
     }
     let Ok(id) = reference.parse() else { return Ok(None) };
     if let Some(incoming) = store.incoming(tenant, id).await? {
-        if concerns(to, incoming.customer.as_ref(), Some(&incoming.sender)) {
+        if wrote(store, to, &incoming).await? {
             let why = format!("the customer wrote on {}", incoming.time);
             return Ok(Some(Ok((Because::Incoming(id), Check::passed("expected", why)))));
         }
@@ -70,6 +71,21 @@ async fn event(
         ))),
         None => Err(Refusal::NotExpected(format!("there is no event {id}"))),
     })
+}
+
+/// Whether the recipient wrote this: as whom they were known then, or from an address that they have now.
+pub async fn wrote(store: &dyn Store, to: &Recipient, incoming: &Incoming) -> store::Result<bool> {
+    if concerns(to, incoming.customer.as_ref(), Some(&incoming.sender)) {
+        return Ok(true);
+    }
+    // Who wrote as a stranger and was registered since.
+    let (Recipient::Customer(id), None) = (to, &incoming.customer) else { return Ok(false) };
+    let customer = store.customer(&incoming.tenant, id).await?;
+    let theirs = |customer: &Customer| {
+        let mut addresses = customer.addresses.iter();
+        addresses.any(|one| one.channel == incoming.channel && one.address == incoming.sender)
+    };
+    Ok(customer.is_some_and(|customer| theirs(&customer)))
 }
 
 fn concerns(to: &Recipient, customer: Option<&CustomerId>, address: Option<&str>) -> bool {

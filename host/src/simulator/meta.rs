@@ -181,12 +181,8 @@ fn mark_read(simulator: &Arc<Simulator>, body: &Value) -> Result<Value, Problem>
     let number = ids::number_of_wamid(id).ok_or_else(unknown)?;
     let now = simulator.now();
     let typing = body.get("typing_indicator").is_some();
-    let entry = simulator.phones.with(&number, |state| {
-        let entry = state.whatsapp.find_mut(id)?;
-        entry.ticks.read_at = Some(now);
-        Some(entry.clone())
-    });
-    if let Some(entry) = entry.map_err(|_| unknown())? {
+    let read = simulator.phones.with(&number, |state| state.whatsapp.read_up_to(id, now)).map_err(|_| unknown())?;
+    for entry in read {
         delivery::show(simulator, &number, &entry);
     }
     if typing {

@@ -150,6 +150,19 @@ impl Thread {
         self.entries.iter_mut().rev().find(|entry| entry.id == id)
     }
 
+    /// What the phone wrote up to this message is read: a mark on one is a mark on those before it. Those that were not yet.
+    pub(crate) fn read_up_to(&mut self, id: &str, now: Timestamp) -> Vec<Entry> {
+        let Some(last) = self.entries.iter().position(|entry| entry.id == id) else { return Vec::new() };
+        let own = self.entries.iter_mut().take(last + 1).filter(|entry| entry.from_phone);
+        let unread = own.filter(|entry| entry.ticks.read_at.is_none());
+        unread
+            .map(|entry| {
+                entry.ticks.read_at = Some(now);
+                entry.clone()
+            })
+            .collect()
+    }
+
     /// The newest message on the screen that has something to tap.
     pub(crate) fn newest_with_buttons(&mut self) -> Option<&mut Entry> {
         self.entries

@@ -3,6 +3,7 @@
 //! An implementation gives a [`Place`] and calls `store_contract!`, which makes a test of every function listed there.
 
 pub(crate) mod aside;
+pub(crate) mod conversations;
 pub(crate) mod customers;
 pub(crate) mod erasure;
 pub(crate) mod messages;
@@ -100,6 +101,10 @@ macro_rules! store_contract {
                 a_receipt_about_an_unknown_attempt_is_matched_later, a_message_that_arrives_twice_is_counted,
                 a_message_that_was_given_up_can_still_arrive, a_failed_attempt_is_planned_again,
                 a_stop_that_a_provider_reports_is_a_refusal,
+            }
+            conversations::{
+                conversations_are_listed_by_who_wrote_last_and_counted_until_they_are_read,
+                a_thread_is_read_page_by_page, a_conversation_goes_with_what_was_written,
             }
             customers::{
                 an_address_names_one_customer, an_older_consent_does_not_overrule_a_newer_one,

@@ -1,6 +1,9 @@
 //! What the receipt stage brings, and what came of it.
 
+use std::sync::Arc;
+
 use crate::{
+    clock::Timestamp,
     domain::{customer::Consent, run::Incoming},
     ids::{CustomerId, PluginName},
 };
@@ -23,6 +26,8 @@ pub struct NewIncoming {
     pub others: Vec<PluginName>,
     /// A STOP or START that the text is, by the keywords of `channels.md` §5.4.
     pub consent: Option<Consent>,
+    /// What goes to the sender until then is free: they came by an advertisement.
+    pub free_until: Option<Timestamp>,
 }
 
 /// What came of moving a customer to another address.
@@ -38,3 +43,19 @@ pub enum Moved {
         by: CustomerId,
     },
 }
+
+/// What was exchanged with an address, as a list shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversation {
+    /// The number of the last that came: the order of the list.
+    pub seq: i64,
+    /// The last that came.
+    pub last: Arc<Incoming>,
+    /// Whose address it is now.
+    pub owner: Option<CustomerId>,
+    /// How much of what came no person has read, up to [`UNREAD_MAX`].
+    pub unread: u32,
+}
+
+/// More than that is shown as that many: who has so much to read needs no exact figure.
+pub const UNREAD_MAX: u32 = 100;

@@ -8,6 +8,7 @@
 //! The store never makes a request, never runs a plugin and never reads the clock: times are given to it.
 
 mod adrift;
+mod aside;
 mod cache;
 mod commands;
 #[cfg(test)]
@@ -30,9 +31,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
+pub use aside::{BULK_MAX, Bulk, RunFilter};
 pub use figures::{Figures, Part};
 pub use handover::Handover;
-pub use heard::{Moved, NewIncoming, Recorded};
+pub use heard::{Conversation, Moved, NewIncoming, Recorded, UNREAD_MAX};
 pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
 pub use url::StoreUrl;
@@ -302,37 +304,6 @@ pub struct Effects {
     pub cancels: Vec<MessageId>,
 }
 
-/// Which runs to list, replay or discard. What is absent is not asked for.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RunFilter {
-    pub state: Option<RunState>,
-    pub plugin: Option<PluginName>,
-    pub entity: Option<String>,
-    pub customer: Option<CustomerId>,
-    /// The kind of failure, as [`RunFailure`] writes it: `retry`, `reject`, `fault`, `limit`, `host`.
-    pub failure: Option<String>,
-    /// Ended or last failed at this time or later, and at this time or earlier.
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
-    /// These and no others, where any are named.
-    pub ids: Vec<RunId>,
-    /// Only what was accepted after the run of this `seq`: where the next of several steps goes on.
-    pub after_seq: i64,
-}
-
-/// What one step of replaying or discarding many runs came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bulk {
-    pub count: u32,
-    /// There are further ones, after `last_seq`.
-    pub more: bool,
-    /// The last run that was looked at.
-    pub last_seq: i64,
-}
-
-/// Runs that are replayed or discarded by one transaction: others write in between.
-pub const BULK_MAX: u32 = 500;
-
 /// One line of a message's story: a receipt that was recorded.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReceiptLine {
@@ -456,6 +427,20 @@ pub trait Store: Send + Sync + 'static {
         to: &str,
         told: RoutedEvent,
     ) -> Result<Moved>;
+
+    // conversations ------------------------------------------------------------------------------------------------
+
+    /// The conversations with those who wrote, by who wrote last; one for each address. Cheap however much was written.
+    async fn conversations(&self, tenant: &TenantId, page: Paging) -> Result<Vec<Conversation>>;
+
+    /// What came from an address, each with its number, the latest first.
+    async fn written(&self, tenant: &TenantId, sender: &str, page: Paging) -> Result<Vec<(i64, Arc<Incoming>)>>;
+
+    /// What was asked to be sent to a recipient by this name (a customer's id, a number, an id of WhatsApp's), the latest first.
+    async fn sent(&self, tenant: &TenantId, lane: &str, page: Paging) -> Result<Vec<MessageRecord>>;
+
+    /// A person has read what came from these addresses, of each up to the message with this number.
+    async fn read_through(&self, tenant: &TenantId, read: Vec<(String, i64)>) -> Result<()>;
 
     // customers ----------------------------------------------------------------------------------------------------
 

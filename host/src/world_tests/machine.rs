@@ -13,7 +13,11 @@ use tokio::task::JoinHandle;
 
 use super::{plugin::Plugins, provider::Scripted, world::World};
 use crate::{
-    channel::{Provider, price},
+    channel::{
+        Provider,
+        marks::{MarkRead, Marks},
+        price,
+    },
     clock::{AdjustableClock, Clock},
     dispatch,
     domain::{customer::Channel, shard::Shard},
@@ -125,6 +129,8 @@ fn dispatching(
         attempt_timeout: Duration::from_secs(10),
         circuits: dispatch::Circuits::default(),
         pace: dispatch::Pace::new(&settings),
+        marks: Marks::new(&[]),
+        mark_read: MarkRead::Never,
         settings,
     }
 }

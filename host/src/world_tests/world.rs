@@ -324,6 +324,7 @@ impl World {
                 address: format!("+3361111111{no}"),
                 last_incoming: Some(BEGIN),
                 unusable_until: None,
+                free_until: None,
             };
             let addresses = Channel::ALL.map(address).to_vec();
             let profile = CustomerProfile { addresses, ..CustomerProfile::default() };

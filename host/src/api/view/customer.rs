@@ -14,6 +14,7 @@ pub(crate) fn customer(customer: &Customer, now: Timestamp) -> Value {
                 "address": address.address,
                 "last_incoming": time_or_null(address.last_incoming),
                 "unusable_until": time_or_null(address.unusable_until),
+                "free_until": time_or_null(address.free_until),
             })
         })
         .collect();

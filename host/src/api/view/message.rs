@@ -76,8 +76,9 @@ pub(crate) fn state_word(state: MessageState) -> &'static str {
     }
 }
 
-fn content(content: &Content) -> Value {
+pub(crate) fn content(content: &Content) -> Value {
     json!({
+        "special": content.special,
         "text": content.text,
         "template": content.template.as_ref().map(template),
         "attachment": content.attachment.as_ref().map(attachment),

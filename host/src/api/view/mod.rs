@@ -2,6 +2,7 @@
 //!
 //! What the store keeps has shapes of its own, which may change with it; these are the ones that callers rely on.
 
+mod conversation;
 mod customer;
 mod event;
 mod message;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::{clock::Timestamp, ingress::problem::Problem};
 
 pub(crate) use self::{
+    conversation::{incoming_entry, line, outgoing_entry, to},
     customer::customer,
     event::event,
     message::{because, failure, message, next_at, state_word},

@@ -10,7 +10,10 @@ use anyhow::{Context as _, bail};
 use super::{http::Services, package::Copied, phones::Phones, witness::Witness};
 use crate::{
     author::scratch::Scratch,
-    channel::{price, sms},
+    channel::{
+        marks::{MarkRead, Marks},
+        price, sms,
+    },
     clock::{Clock, StandingClock, Timestamp},
     dispatch,
     domain::run::{Flow, QueuedRun, RunFailure},
@@ -230,6 +233,8 @@ fn dispatching(
         attempt_timeout: std::time::Duration::from_secs(20),
         circuits: dispatch::Circuits::default(),
         pace: dispatch::Pace::new(&settings),
+        marks: Marks::new(&[]),
+        mark_read: MarkRead::Never,
         settings,
     }
 }

@@ -83,6 +83,7 @@ impl People {
             address: number.clone(),
             last_incoming: open.filter(|_| *channel == Channel::Whatsapp),
             unusable_until: None,
+            free_until: None,
         };
         let profile = CustomerProfile {
             name: customer.name.clone(),
@@ -258,7 +259,7 @@ impl People {
             window_ends: None,
             attributes: report.attributes,
         };
-        let new = NewIncoming { incoming, others: desk.plugins.listeners(), consent };
+        let new = NewIncoming { incoming, others: desk.plugins.listeners(), consent, free_until: None };
         desk.store.record_incoming(vec![new], now).await?;
         Ok(())
     }

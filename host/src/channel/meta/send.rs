@@ -136,6 +136,32 @@ impl Provider for Meta {
         self.preference
     }
 
+    fn marks_read(&self) -> bool {
+        true
+    }
+
+    async fn mark_read(&self, provider_id: &str, typing: bool) -> Result<(), AttemptFailure> {
+        let mut body = json!({ "messaging_product": "whatsapp", "status": "read", "message_id": provider_id });
+        if let Some(fields) = body.as_object_mut().filter(|_| typing) {
+            fields.insert("typing_indicator".to_owned(), json!({ "type": "text" }));
+        }
+        let request = self.http.post(self.messages_url.clone()).header(AUTHORIZATION, self.authorization.clone());
+        let reply = match exchange(request.json(&body)).await {
+            Ok(reply) => reply,
+            // To mark a message twice does no harm, so a lost answer is as good as none.
+            Err(Broken::NotSent(detail) | Broken::Lost(detail)) => return Err(failure::unreachable(&detail)),
+        };
+        if reply.status.is_success() {
+            return Ok(());
+        }
+        match answer(&reply, 1) {
+            Answer::Failed(failure) => Err(failure),
+            Answer::Accepted { .. } | Answer::Unknown { .. } => {
+                Err(failure::busy(failure::PROVIDER_DOWN, reply.status.as_u16(), "the mark was not confirmed", None))
+            }
+        }
+    }
+
     async fn send(&self, outgoing: &Outgoing) -> Answer {
         let Rendition::Whatsapp(rendered) = &outgoing.body else {
             return Answer::Failed(failure::bad_request(failure::BAD_REQUEST, "an SMS cannot be sent over WhatsApp"));

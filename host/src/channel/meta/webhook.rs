@@ -88,6 +88,9 @@ struct Status {
     biz_opaque_callback_data: Option<String>,
     #[serde(default)]
     pricing: Option<Value>,
+    /// Left out but for free entry points, of which it says when they end.
+    #[serde(default)]
+    conversation: Option<Value>,
     #[serde(default)]
     errors: Vec<Value>,
 }
@@ -121,8 +124,18 @@ fn status(value: &Value) -> Report {
         state,
         time: time(&status.timestamp),
         failure,
-        pricing: status.pricing,
+        pricing: status.pricing.map(|pricing| with_end(pricing, status.conversation.as_ref())),
     })
+}
+
+/// The price with the time at which what is free for it ends, in seconds.
+fn with_end(mut pricing: Value, conversation: Option<&Value>) -> Value {
+    let ends = conversation.and_then(|conversation| conversation.get("expiration_timestamp"));
+    let ends = ends.and_then(|ends| ends.as_i64().or_else(|| ends.as_str()?.parse().ok()));
+    if let (Some(fields), Some(ends)) = (pricing.as_object_mut(), ends) {
+        fields.insert("expires".to_owned(), Value::from(ends));
+    }
+    pricing
 }
 
 #[derive(Deserialize)]

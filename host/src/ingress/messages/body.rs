@@ -11,7 +11,7 @@ use crate::{
     channel::phone,
     clock::Timestamp,
     domain::{
-        content::Frame,
+        content::{Frame, Seen},
         customer::is_user_id,
         message::{
             Attachment, Because, Choice, Content, MediaKind, MediaSource, NewMessage, Place, Recipient, SmsPolicy,
@@ -47,6 +47,8 @@ pub(super) struct Asked {
     fallback_after: Option<String>,
     expires: Option<String>,
     tag: Option<String>,
+    /// The message of the conversation that it quotes.
+    quote: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -145,6 +147,7 @@ impl Asked {
             mime_type: asked.mime_type,
             filename: asked.filename,
         });
+        let quote = self.quote.as_deref().map(quoted).transpose()?;
         let header = attachment.as_ref().map(|attachment| MediaKind::of(&attachment.mime_type));
         Ok(NewMessage {
             id,
@@ -161,6 +164,7 @@ impl Asked {
                 choices: self.choices,
                 special: None,
                 frame: Frame::default(),
+                seen: Seen::default(),
                 language: None,
                 sms_text: self.sms_text,
             },
@@ -169,10 +173,17 @@ impl Asked {
             expires: self.expires.as_deref().map(expires).transpose()?,
             dedup_key: None,
             tag: self.tag,
-            quote: None,
+            quote,
             created: now,
         })
     }
+}
+
+fn quoted(id: &str) -> Result<MessageId, Problem> {
+    id.parse().map_err(|_| {
+        Problem::bad_field("quote", format!("`{}` is no id of a message", excerpt(id)))
+            .fix("give the id of one that the customer wrote, or that was sent to them")
+    })
 }
 
 fn recipient(to: To, default_region: Option<&str>) -> Result<Recipient, Problem> {

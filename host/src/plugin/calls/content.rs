@@ -79,7 +79,25 @@ impl RunState {
             "header" => draft.frame.header = Some(value),
             "footer" => draft.frame.footer = Some(value),
             "list-button" => draft.frame.list_button = Some(value),
-            _ => draft.bad(format!("this host knows no setting `{name}`; it knows header, footer and list-button")),
+            "mark-read" => match yes_or_no(name, &value) {
+                Ok(read) => draft.seen.read = Some(read),
+                Err(problem) => draft.bad(problem),
+            },
+            "typing" => match yes_or_no(name, &value) {
+                Ok(typing) => draft.seen.typing = typing,
+                Err(problem) => draft.bad(problem),
+            },
+            _ => draft.bad(format!(
+                "this host knows no setting `{name}`; it knows header, footer, list-button, mark-read and typing"
+            )),
         })
+    }
+}
+
+fn yes_or_no(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("setting `{name}` is `{value}`; write `true` or `false`")),
     }
 }

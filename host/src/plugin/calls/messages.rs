@@ -11,7 +11,7 @@ use super::{Misuse, RunState, duration, instant, timestamp, trouble};
 use crate::{
     clock::Timestamp,
     domain::{
-        content::{Frame, Special},
+        content::{Frame, Seen, Special},
         customer::Channel,
         message::{Attachment, Choice, MediaSource, MessageRecord, Place, SmsPolicy},
         purpose::Purpose,
@@ -37,6 +37,7 @@ pub struct Draft {
     pub(super) choices: Vec<Choice>,
     pub(super) special: Option<Special>,
     pub(super) frame: Frame,
+    pub(super) seen: Seen,
     pub(super) sms_text: Option<String>,
     pub(super) sms: SmsPolicy,
     pub(super) fallback_after: Option<Duration>,

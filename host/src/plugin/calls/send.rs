@@ -226,6 +226,7 @@ impl RunState {
             choices: draft.choices.clone(),
             special: draft.special.clone(),
             frame: draft.frame.clone(),
+            seen: draft.seen.clone(),
             language: locale.map(str::to_owned),
             sms_text: draft.sms_text.clone(),
         })

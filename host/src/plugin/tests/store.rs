@@ -16,9 +16,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, Error, EventStory, Figures, Fired,
+        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
     },
 };
 
@@ -47,6 +47,7 @@ pub(super) fn customer() -> Customer {
                 address: "+33612345678".into(),
                 last_incoming: None,
                 unusable_until: None,
+                free_until: None,
             })
             .into(),
         consents: vec![],
@@ -123,6 +124,18 @@ impl Store for OneCustomer {
     async fn record_incoming(&self, _: Vec<NewIncoming>, _: Timestamp) -> Result<Vec<bool>> {
         Err(Error::Closed)
     }
+    async fn conversations(&self, _: &TenantId, _: Paging) -> Result<Vec<Conversation>> {
+        Err(Error::Closed)
+    }
+    async fn written(&self, _: &TenantId, _: &str, _: Paging) -> Result<Vec<(i64, Arc<Incoming>)>> {
+        Err(Error::Closed)
+    }
+    async fn sent(&self, _: &TenantId, _: &str, _: Paging) -> Result<Vec<MessageRecord>> {
+        Err(Error::Closed)
+    }
+    async fn read_through(&self, _: &TenantId, _: Vec<(String, i64)>) -> Result<()> {
+        Err(Error::Closed)
+    }
     async fn record_address_consent(&self, _: &TenantId, _: &str, _: Consent) -> Result<()> {
         Err(Error::Closed)
     }
@@ -142,8 +155,13 @@ impl Store for OneCustomer {
         self.answer((id.as_str() == "4711").then(|| Arc::new(customer())))
     }
     async fn behind_number(&self, tenant: &TenantId, number: &str, now: Timestamp) -> Result<Arc<Customer>> {
-        let address =
-            |channel| Address { channel, address: number.to_owned(), last_incoming: None, unusable_until: None };
+        let address = |channel| Address {
+            channel,
+            address: number.to_owned(),
+            last_incoming: None,
+            unusable_until: None,
+            free_until: None,
+        };
         self.answer(Arc::new(Customer {
             tenant: tenant.clone(),
             id: CustomerId::from(number),

@@ -76,6 +76,7 @@ fn put_addresses(
             address: Address {
                 last_incoming: heard.max(known.and_then(|known| known.last_incoming)),
                 unusable_until: address.unusable_until.or(known.and_then(|known| known.unusable_until)),
+                free_until: address.free_until.max(known.and_then(|known| known.free_until)),
                 ..address.clone()
             },
         };
@@ -138,6 +139,18 @@ pub(super) fn note_address(
     Ok(())
 }
 
+/// The provider says until when everything to this address is free.
+pub(super) fn note_free_until(tx: &mut Tx<'_>, tenant: &TenantId, address: &str, until: Timestamp) -> Outcome<()> {
+    let Some(mut owned) = tx.source.address(tenant, Channel::Whatsapp, address)? else { return Ok(()) };
+    if owned.address.free_until >= Some(until) {
+        return Ok(());
+    }
+    owned.address.free_until = Some(until);
+    tx.source.put_address(tenant, &owned)?;
+    tx.customer_changed(tenant, &owned.owner)?;
+    Ok(())
+}
+
 /// Who wrote with both a number and an id has both: what is known under one of them holds for the other. Where they belong to two
 /// customers, the number decides, because the shop gave it and the id was learnt.
 pub(super) fn same_person(tx: &mut Tx<'_>, tenant: &TenantId, number: &str, id: &str) -> Outcome<Option<CustomerId>> {
@@ -161,7 +174,8 @@ pub(super) fn same_person(tx: &mut Tx<'_>, tenant: &TenantId, number: &str, id: 
     if let Some(replaced) = replaced {
         tx.source.delete_address(tenant, channel, &replaced)?;
     }
-    let address = Address { channel, address: new.to_owned(), last_incoming: None, unusable_until: None };
+    let address =
+        Address { channel, address: new.to_owned(), last_incoming: None, unusable_until: None, free_until: None };
     tx.source.put_address(tenant, &OwnedAddress { owner: owner.clone(), position, address })?;
     if let Some(lost) = by_id.filter(|before| before.owner != owner) {
         tx.customer_changed(tenant, &lost.owner)?;
@@ -204,7 +218,8 @@ pub(in crate::store) fn move_address(
     tx.source.delete_address(tenant, channel, from)?;
     if taken.is_none() {
         // The window is not taken along: nobody has written from the new address yet.
-        let address = Address { channel, address: to.to_owned(), last_incoming: None, unusable_until: None };
+        let address =
+            Address { channel, address: to.to_owned(), last_incoming: None, unusable_until: None, free_until: None };
         let owned = OwnedAddress { owner: old.owner.clone(), position: old.position, address };
         tx.source.put_address(tenant, &owned)?;
     }
@@ -218,13 +233,14 @@ pub(super) fn heard_from(
     tx: &mut Tx<'_>,
     tenant: &TenantId,
     customer: &CustomerId,
-    channel: Channel,
-    address: &str,
+    (channel, address): (Channel, &str),
     at: Option<Timestamp>,
+    free_until: Option<Timestamp>,
 ) -> Outcome<()> {
     let owned = tx.source.address(tenant, channel, address)?;
     if let Some(mut owned) = owned.filter(|owned| owned.owner == *customer) {
         owned.address.last_incoming = owned.address.last_incoming.max(at);
+        owned.address.free_until = owned.address.free_until.max(free_until);
         // Who writes from an address can be reached at it.
         owned.address.unusable_until = None;
         tx.source.put_address(tenant, &owned)?;
@@ -275,14 +291,26 @@ pub(super) fn suppress(tx: &mut Tx<'_>, tenant: &TenantId, address: &str, consen
     }
 }
 
-/// The customer who has a number (or WhatsApp's id of somebody) on any channel, or a stranger with the refusals that are kept of it.
+/// What is known of a number that belongs to nobody known.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Stranger {
+    /// Refusals that are kept of it.
+    pub(in crate::store) refused: Vec<Consent>,
+    /// When somebody last wrote from it on WhatsApp: a stranger who asks is answered freely too.
+    pub(in crate::store) heard: Option<Timestamp>,
+    /// They came by an advertisement, and what goes to them until then is free.
+    pub(in crate::store) free_until: Option<Timestamp>,
+}
+
+/// The customer who has a number (or WhatsApp's id of somebody) on any channel, or a stranger with what is known of it.
 pub(in crate::store) fn behind_number(
     owner: Option<Customer>,
-    suppressed: Vec<Consent>,
+    stranger: Stranger,
     tenant: &TenantId,
     number: &str,
     now: Timestamp,
 ) -> Customer {
+    let Stranger { refused, heard, free_until } = stranger;
     let mut customer = owner.unwrap_or_else(|| Customer {
         tenant: tenant.clone(),
         id: CustomerId::from(number),
@@ -291,7 +319,7 @@ pub(in crate::store) fn behind_number(
         timezone: None,
         attributes: BTreeMap::new(),
         addresses: Vec::new(),
-        consents: suppressed,
+        consents: refused,
         created: now,
         updated: now,
     });
@@ -300,7 +328,10 @@ pub(in crate::store) fn behind_number(
     for channel in channels {
         if customer.address(channel).is_none_or(|address| address.address != number) {
             customer.addresses.retain(|address| address.channel != channel);
-            let address = Address { channel, address: number.to_owned(), last_incoming: None, unusable_until: None };
+            let last_incoming = heard.filter(|_| channel == Channel::Whatsapp);
+            let free_until = free_until.filter(|_| channel == Channel::Whatsapp);
+            let address =
+                Address { channel, address: number.to_owned(), last_incoming, unusable_until: None, free_until };
             customer.addresses.push(address);
         }
     }

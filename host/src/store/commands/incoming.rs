@@ -52,8 +52,10 @@ fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
     }
     let seq = tx.source.next(Sequence::Incoming)?;
     tx.source.insert_incoming(seq, &incoming)?;
+    let free_until = new.free_until.filter(|until| *until > now);
+    tx.source.put_conversation(&tenant, &incoming.sender, seq, free_until)?;
     if let Some(customer) = &incoming.customer {
-        customers::heard_from(tx, &tenant, customer, incoming.channel, &incoming.sender, heard)?;
+        customers::heard_from(tx, &tenant, customer, (incoming.channel, &incoming.sender), heard, free_until)?;
     }
     if let Some(consent) = &new.consent {
         take_consent(tx, &incoming, consent)?;
@@ -81,6 +83,11 @@ fn take_consent(tx: &mut Tx<'_>, incoming: &Incoming, consent: &Consent) -> Outc
             each(names, |name| customers::suppress(tx, tenant, name, consent)).map(|_| ())
         }
     }
+}
+
+/// A person has read what came from these addresses, of each up to the message with this number.
+pub(in crate::store) fn read(tx: &mut Tx<'_>, tenant: &TenantId, read: &[(String, i64)]) -> Outcome<()> {
+    each(read, |(sender, through)| tx.source.read_conversation(tenant, sender, *through)).map(|_| ())
 }
 
 /// A customer is reached at another address. The event that tells of it is committed where it was done for the customer it names.

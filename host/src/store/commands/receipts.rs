@@ -71,6 +71,7 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
     if !tx.source.write_receipt(seq, no, receipt_code(receipt), nameless.as_ref().unwrap_or(receipt), now)? {
         return Ok(false);
     }
+    let free = free_entry(receipt).map(|until| (attempt.address.clone(), until));
     let before = attempt.state;
     attempt.state = before.after(receipt.state);
     // Nothing is added to what was erased: a provider's id may hold the number.
@@ -87,7 +88,17 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
         let attempt = attempt.clone();
         remember(tx, &held.record.message, &attempt, failure, now)?;
     }
+    if let Some((address, until)) = free.filter(|(_, until)| *until > now) {
+        customers::note_free_until(tx, &receipt.tenant, &address, until)?;
+    }
     Ok(true)
+}
+
+/// Until when everything to the recipient is free, where the receipt says that it is for how they came.
+fn free_entry(receipt: &Receipt) -> Option<Timestamp> {
+    let pricing = receipt.pricing.as_ref()?;
+    let free = pricing.get("type")?.as_str()? == "free_entry_point";
+    free.then(|| pricing.get("expires")?.as_i64().map(Timestamp::from_seconds)).flatten()
 }
 
 fn without_words(failure: AttemptFailure) -> AttemptFailure {

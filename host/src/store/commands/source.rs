@@ -141,6 +141,16 @@ pub(in crate::store) trait Heard {
 
     fn incoming(&mut self, id: MessageId) -> Outcome<Option<Arc<Incoming>>>;
     fn insert_incoming(&mut self, seq: i64, incoming: &Incoming) -> Outcome<()>;
+    /// The conversation with an address has come this far, and what goes there is free until then.
+    fn put_conversation(
+        &mut self,
+        tenant: &TenantId,
+        sender: &str,
+        last_seq: i64,
+        free_until: Option<Timestamp>,
+    ) -> Outcome<()>;
+    /// A person has read it up to here; it is never unread again by that.
+    fn read_conversation(&mut self, tenant: &TenantId, sender: &str, read_seq: i64) -> Outcome<()>;
     /// When somebody last wrote from an address.
     fn last_incoming(&mut self, tenant: &TenantId, channel: Channel, address: &str) -> Outcome<Option<Timestamp>>;
 }
@@ -196,6 +206,7 @@ pub(in crate::store) trait Erasing {
     /// Dedup keys of a recipient, and what plugins have used of their places with them.
     fn delete_dedup_keys(&mut self, tenant: &TenantId, lane: &str) -> Outcome<()>;
     fn incoming_body(&mut self, seq: i64) -> Outcome<Option<Incoming>>;
+    /// The conversation that it was the last of goes with it.
     fn erase_incoming(&mut self, seq: i64, emptied: &Incoming) -> Outcome<()>;
     fn bump_version(&mut self, key: &EntityKey) -> Outcome<()>;
     fn delete_entity(&mut self, key: &EntityKey) -> Outcome<()>;

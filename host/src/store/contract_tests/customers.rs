@@ -21,6 +21,7 @@ fn profile(numbers: &[&str]) -> CustomerProfile {
             address: (*number).to_owned(),
             last_incoming: None,
             unusable_until: None,
+            free_until: None,
         })
     };
     CustomerProfile {
@@ -66,7 +67,14 @@ fn incoming(name: &str, channel: Channel, text: &str) -> NewIncoming {
         window_ends: None,
         attributes: Vec::new(),
     };
-    NewIncoming { incoming, others: vec![PluginName::from("helpdesk")], consent: None }
+    NewIncoming { incoming, others: vec![PluginName::from("helpdesk")], consent: None, free_until: None }
+}
+
+/// Something that somebody wrote on WhatsApp.
+pub(crate) fn written_by(name: &str, sender: &str) -> NewIncoming {
+    let mut new = incoming(name, Channel::Whatsapp, "Hello");
+    new.incoming.sender = sender.to_owned();
+    new
 }
 
 async fn record(world: &World, new: NewIncoming) -> Arc<Incoming> {
@@ -119,6 +127,10 @@ pub(crate) async fn a_number_is_its_customer_or_a_stranger_with_refusals(place: 
     let behind = || world.store.behind_number(&tenant, NUMBER, at(200));
     let stranger = behind().await.unwrap();
     assert_eq!((stranger.consents.len(), stranger.addresses.len()), (0, 2));
+    assert_eq!(stranger.window_ends(at(200)), None);
+    // Who writes without being known is answered freely all the same.
+    record(&world, incoming("1", Channel::Whatsapp, "Hello")).await;
+    assert_eq!(behind().await.unwrap().window_ends(at(200)), Some(at(100 + 24 * HOUR)));
     world.store.record_address_consent(&tenant, NUMBER, consent(false, 60)).await.unwrap();
     assert!(!behind().await.unwrap().consent(Channel::Sms, ConsentScope::Marketing).unwrap().granted);
     put(&world, "ann", profile(&[NUMBER])).await;

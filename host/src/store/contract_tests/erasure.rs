@@ -54,7 +54,13 @@ fn about(id: &str, word: &str) -> RoutedEvent {
 
 /// A store full of Ann.
 pub(crate) async fn fill(store: &dyn Store) {
-    let address = |channel| Address { channel, address: NUMBER.into(), last_incoming: None, unusable_until: None };
+    let address = |channel| Address {
+        channel,
+        address: NUMBER.into(),
+        last_incoming: None,
+        unusable_until: None,
+        free_until: None,
+    };
     let refused = Consent {
         channel: Channel::Sms,
         scope: ConsentScope::Service,
@@ -97,7 +103,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         window_ends: None,
         attributes: Vec::new(),
     };
-    let new = NewIncoming { incoming, others: vec![PluginName::from("helpdesk")], consent: None };
+    let new = NewIncoming { incoming, others: vec![PluginName::from("helpdesk")], consent: None, free_until: None };
     store.record_incoming(vec![new], at(200)).await.unwrap();
 }
 

@@ -1,7 +1,10 @@
 //! An event's whole life, and every look for open work: what a database must not read a table from end to end for.
 
-use super::*;
-use crate::domain::run::{StateChange, StateEntry, TimerChange};
+use super::{customers::written_by, *};
+use crate::{
+    domain::run::{StateChange, StateEntry, TimerChange},
+    store::Paging,
+};
 
 /// Lives it once, on a store that holds much that is others'.
 pub(crate) async fn live(store: &dyn Store, name: &str) {
@@ -38,4 +41,10 @@ pub(crate) async fn live(store: &dyn Store, name: &str) {
     assert!(store.cancel_message(&tenant(), keyed.id, at(40)).await.unwrap());
     store.message_by_dedup_key(&tenant(), &key().plugin, "ann", &format!("order/{name}")).await.unwrap();
     store.figures(&tenant()).await.unwrap();
+    store.record_incoming(vec![written_by(name, "+33639981201")], at(200)).await.unwrap();
+    let page = Paging { before: None, limit: 10 };
+    assert!(!store.conversations(&tenant(), page).await.unwrap().is_empty());
+    store.written(&tenant(), "+33639981201", page).await.unwrap();
+    store.sent(&tenant(), "ann", page).await.unwrap();
+    store.read_through(&tenant(), vec![("+33639981201".to_owned(), 1)]).await.unwrap();
 }

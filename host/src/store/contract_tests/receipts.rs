@@ -129,8 +129,13 @@ pub(crate) async fn a_failed_attempt_is_planned_again(place: &dyn Place) {
 
 pub(crate) async fn a_stop_that_a_provider_reports_is_a_refusal(place: &dyn Place) {
     let world = open(place).await;
-    let address =
-        |channel| Address { channel, address: "+33611111111".into(), last_incoming: None, unusable_until: None };
+    let address = |channel| Address {
+        channel,
+        address: "+33611111111".into(),
+        last_incoming: None,
+        unusable_until: None,
+        free_until: None,
+    };
     let addresses = Channel::ALL.map(address).to_vec();
     let profile = CustomerProfile { addresses, ..CustomerProfile::default() };
     world.store.put_customer(&tenant(), &ann(), profile, at(0)).await.unwrap();

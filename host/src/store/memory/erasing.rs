@@ -145,6 +145,7 @@ impl Erasing for MemorySource<'_> {
 
     fn erase_incoming(&mut self, seq: i64, emptied: &Incoming) -> Outcome<()> {
         self.tables.incoming.insert(seq, Arc::new(emptied.clone()));
+        self.tables.conversations.retain(|(tenant, _), row| *tenant != emptied.tenant || row.last_seq != seq);
         Ok(())
     }
 

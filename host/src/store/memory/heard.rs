@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     MemorySource,
-    tables::{ParkedRow, ReceiptRow},
+    tables::{ParkedRow, ReceiptRow, Tables},
     twice,
 };
 use crate::{
@@ -106,11 +106,37 @@ impl Heard for MemorySource<'_> {
         }
     }
 
-    fn last_incoming(&mut self, tenant: &TenantId, channel: Channel, address: &str) -> Outcome<Option<Timestamp>> {
-        let of_address =
-            self.tables.incoming.values().filter(|incoming| {
-                incoming.tenant == *tenant && incoming.channel == channel && incoming.sender == address
-            });
-        Ok(of_address.map(|incoming| incoming.time).max())
+    fn put_conversation(
+        &mut self,
+        tenant: &TenantId,
+        sender: &str,
+        last_seq: i64,
+        free_until: Option<Timestamp>,
+    ) -> Outcome<()> {
+        let key = (tenant.clone(), sender.to_owned());
+        let mut row = self.tables.conversations.get(&key).copied().unwrap_or_default();
+        row.last_seq = row.last_seq.max(last_seq);
+        row.free_until = row.free_until.max(free_until);
+        self.tables.conversations.insert(key, row);
+        Ok(())
     }
+
+    fn read_conversation(&mut self, tenant: &TenantId, sender: &str, read_seq: i64) -> Outcome<()> {
+        if let Some(row) = self.tables.conversations.get_mut(&(tenant.clone(), sender.to_owned())) {
+            row.read_seq = row.read_seq.max(read_seq);
+        }
+        Ok(())
+    }
+
+    fn last_incoming(&mut self, tenant: &TenantId, channel: Channel, address: &str) -> Outcome<Option<Timestamp>> {
+        Ok(last(self.tables, tenant, channel, address))
+    }
+}
+
+/// When somebody last wrote from an address.
+pub(super) fn last(tables: &Tables, tenant: &TenantId, channel: Channel, address: &str) -> Option<Timestamp> {
+    let rows = tables.incoming.values();
+    let of_address =
+        rows.filter(|incoming| incoming.tenant == *tenant && incoming.channel == channel && incoming.sender == address);
+    of_address.map(|incoming| incoming.time).max()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    MemorySource,
+    MemorySource, heard,
     tables::{CustomerRow, Tables},
 };
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     store::{
         CustomerProfile,
         commands::{
-            Outcome, customers,
-            customers::address_hash,
+            Outcome,
+            customers::{self, Stranger, address_hash},
             source::{OwnedAddress, People},
         },
     },
@@ -59,14 +59,21 @@ pub(super) fn behind_number(
     let mut owners = tables.addresses.iter().filter(|((of, _, address), _)| of == tenant && address == number);
     let owner = owners.next().map(|(_, owned)| owned.owner.clone());
     let known = owner.as_ref().and_then(|id| load(tables, tenant, id));
-    let refusals = match owner {
-        Some(_) => Vec::new(),
-        None => Channel::ALL
-            .into_iter()
-            .flat_map(|on| suppressed(tables, tenant, on, address_hash(address_key, tenant, on, number)))
-            .collect(),
+    let stranger = match owner {
+        Some(_) => Stranger::default(),
+        None => Stranger {
+            refused: Channel::ALL
+                .into_iter()
+                .flat_map(|on| suppressed(tables, tenant, on, address_hash(address_key, tenant, on, number)))
+                .collect(),
+            heard: heard::last(tables, tenant, Channel::Whatsapp, number),
+            free_until: tables
+                .conversations
+                .get(&(tenant.clone(), number.to_owned()))
+                .and_then(|conversation| conversation.free_until),
+        },
     };
-    customers::behind_number(known, refusals, tenant, number, now)
+    customers::behind_number(known, stranger, tenant, number, now)
 }
 
 impl People for MemorySource<'_> {

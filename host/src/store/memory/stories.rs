@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::tables::{EventRow, RunRow, Tables};
 use crate::domain::message::MessageRecord;
 use crate::{
-    domain::event::Event,
+    domain::{event::Event, run::Incoming},
     ids::{CustomerId, MessageId, TenantId},
     store::{
-        BULK_MAX, EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+        BULK_MAX, Conversation, EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+        UNREAD_MAX,
         commands::{messages::STATE_COUNTER, runs::SetAside},
     },
 };
@@ -113,6 +114,36 @@ pub(super) fn messages(tables: &Tables, tenant: &TenantId, filter: &MessageFilte
         record.message.tenant == *tenant && of && filter.state.is_none_or(|state| record.state == state)
     });
     records.take(page.limit as usize).collect()
+}
+
+pub(super) fn conversations(tables: &Tables, tenant: &TenantId, page: Paging) -> Vec<Conversation> {
+    let before = page.before.unwrap_or(i64::MAX);
+    let of_tenant = tables.conversations.iter().filter(|((of, _), row)| of == tenant && row.last_seq < before);
+    let mut found: Vec<Conversation> = of_tenant
+        .filter_map(|((_, sender), row)| {
+            let last = tables.incoming.get(&row.last_seq)?.clone();
+            let address = (tenant.clone(), last.channel, sender.clone());
+            let unread = written(tables, tenant, sender, Paging { before: None, limit: UNREAD_MAX });
+            let unread = unread.iter().filter(|(seq, _)| *seq > row.read_seq).count();
+            let owner = tables.addresses.get(&address).map(|owned| owned.owner.clone());
+            Some(Conversation { seq: row.last_seq, owner, unread: u32::try_from(unread).unwrap_or(u32::MAX), last })
+        })
+        .collect();
+    found.sort_by_key(|conversation| std::cmp::Reverse(conversation.seq));
+    found.truncate(page.limit as usize);
+    found
+}
+
+pub(super) fn written(tables: &Tables, tenant: &TenantId, sender: &str, page: Paging) -> Vec<(i64, Arc<Incoming>)> {
+    let rows = tables.incoming.range(..page.before.unwrap_or(i64::MAX)).rev();
+    let of = rows.filter(|(_, incoming)| incoming.tenant == *tenant && incoming.sender == sender);
+    of.take(page.limit as usize).map(|(seq, incoming)| (*seq, incoming.clone())).collect()
+}
+
+pub(super) fn sent(tables: &Tables, tenant: &TenantId, lane: &str, page: Paging) -> Vec<MessageRecord> {
+    let rows = tables.messages.range(..page.before.unwrap_or(i64::MAX)).rev();
+    let of = rows.filter(|(_, row)| row.message.tenant == *tenant && row.lane == lane);
+    of.filter_map(|(seq, _)| tables.record(*seq)).take(page.limit as usize).collect()
 }
 
 pub(super) fn receipts(tables: &Tables, tenant: &TenantId, id: MessageId) -> Vec<ReceiptLine> {

@@ -79,6 +79,7 @@ pub(crate) struct Tables {
     pub(super) dedup: Table<(TenantId, String, String, String), MessageId>,
     pub(super) incoming: Table<i64, Arc<Incoming>>,
     pub(super) incoming_ids: Table<MessageId, i64>,
+    pub(super) conversations: Table<(TenantId, String), ConversationRow>,
     pub(super) customers: Table<(TenantId, CustomerId), CustomerRow>,
     pub(super) addresses: Table<AddressKey, OwnedAddress>,
     pub(super) consents: Table<(TenantId, CustomerId, Channel, ConsentScope), Consent>,
@@ -86,6 +87,14 @@ pub(crate) struct Tables {
     pub(super) plugin_records: Table<PluginName, PluginRecord>,
     pub(super) plugin_use: Table<UseKey, Used>,
     pub(super) touched: u64,
+}
+
+/// The last that came from an address, and the last of it that was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ConversationRow {
+    pub(super) last_seq: i64,
+    pub(super) read_seq: i64,
+    pub(super) free_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]

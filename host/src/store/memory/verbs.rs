@@ -18,9 +18,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
+        self, Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, EventStory, Figures, Fired,
+        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
         commands::{accept, change, commit, customers, erase, incoming, messages, plugins, receipts, runs, timers},
     },
 };
@@ -140,6 +140,22 @@ impl Store for MemoryStore {
         told: RoutedEvent,
     ) -> Result<Moved> {
         self.write("move_address", |tx| incoming::moved(tx, tenant, channel, (from, to), &told)).await
+    }
+
+    async fn conversations(&self, tenant: &TenantId, page: Paging) -> Result<Vec<Conversation>> {
+        self.read("conversations", |tables| stories::conversations(tables, tenant, page)).await
+    }
+
+    async fn written(&self, tenant: &TenantId, sender: &str, page: Paging) -> Result<Vec<(i64, Arc<Incoming>)>> {
+        self.read("written", |tables| stories::written(tables, tenant, sender, page)).await
+    }
+
+    async fn sent(&self, tenant: &TenantId, lane: &str, page: Paging) -> Result<Vec<MessageRecord>> {
+        self.read("sent", |tables| stories::sent(tables, tenant, lane, page)).await
+    }
+
+    async fn read_through(&self, tenant: &TenantId, read: Vec<(String, i64)>) -> Result<()> {
+        self.write("read_through", |tx| incoming::read(tx, tenant, &read)).await
     }
 
     async fn put_customer(

@@ -83,7 +83,7 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 }
 
 /// In the order in which they are moved.
-pub(in crate::store) const TABLES: [Table; 22] = [
+pub(in crate::store) const TABLES: [Table; 23] = [
     // PostgreSQL keeps a part for each host, which are added up.
     Table {
         instead: &[("part", "0")],
@@ -166,6 +166,11 @@ pub(in crate::store) const TABLES: [Table; 22] = [
         "seq int8, id bytea, tenant text, customer text?, channel text, sender text, time int8, body text",
     ),
     table(
+        "conversations",
+        &["tenant", "sender"],
+        "tenant text, sender text, last_seq int8, read_seq int8, free_until int8?",
+    ),
+    table(
         "customers",
         &["tenant", "id"],
         "tenant text, id text, name text?, locale text?, timezone text?, attributes text, created int8, updated int8",
@@ -173,7 +178,8 @@ pub(in crate::store) const TABLES: [Table; 22] = [
     table(
         "addresses",
         &["tenant", "channel", "address"],
-        "tenant text, channel text, address text, customer text, position int4, last_incoming int8?, unusable_until int8?",
+        "tenant text, channel text, address text, customer text, position int4, last_incoming int8?, unusable_until int8?, \
+         free_until int8?",
     ),
     table(
         "consents",

@@ -320,7 +320,7 @@ async fn load_addresses(client: &ClientWrapper, wanted: &Wanted, base: &mut Tabl
     let tenants: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
     let channels: Vec<&str> = keys.iter().map(|key| key.1.as_str()).collect();
     let addresses: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
-    let sql = "SELECT a.tenant, a.channel, a.address, a.customer, a.position, a.last_incoming, a.unusable_until \
+    let sql = "SELECT a.tenant, a.channel, a.address, a.customer, a.position, a.last_incoming, a.unusable_until, a.free_until \
                FROM addresses a JOIN unnest($1::text[], $2::text[], $3::text[]) AS n (tenant, channel, address) \
                USING (tenant, channel, address) ORDER BY a.tenant, a.channel, a.address FOR UPDATE OF a";
     let found = read::all(client, sql, &[&tenants, &channels, &addresses], |row| {
@@ -332,6 +332,7 @@ async fn load_addresses(client: &ClientWrapper, wanted: &Wanted, base: &mut Tabl
             address: row.try_get(2)?,
             last_incoming: rows::time(row, 5)?,
             unusable_until: rows::time(row, 6)?,
+            free_until: rows::time(row, 7)?,
         };
         let key = (tenant, channel, address.address.clone());
         Ok((key, OwnedAddress { owner, position: rows::count(row, 4)?, address }))

@@ -16,6 +16,7 @@
 mod adrift;
 mod aside;
 mod connect;
+mod conversations;
 mod erasing;
 mod error;
 mod heard;

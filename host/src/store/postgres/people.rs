@@ -6,6 +6,7 @@ use deadpool_postgres::ClientWrapper;
 
 use super::{
     error::Outcome,
+    heard,
     read::{self, Params},
     rows,
 };
@@ -13,7 +14,10 @@ use crate::{
     clock::Timestamp,
     domain::customer::{Address, Channel, Consent, ConsentScope, Customer},
     ids::{CustomerId, TenantId},
-    store::commands::{self, customers::address_hash},
+    store::commands::{
+        self,
+        customers::{Stranger, address_hash},
+    },
 };
 
 pub(super) async fn load(client: &ClientWrapper, tenant: &TenantId, id: &CustomerId) -> Outcome<Option<Customer>> {
@@ -61,7 +65,7 @@ pub(super) async fn load_customers(client: &ClientWrapper, tenant: &TenantId, id
 }
 
 async fn addresses(client: &ClientWrapper, params: Params<'_>) -> Outcome<HashMap<CustomerId, Vec<Address>>> {
-    let sql = "SELECT customer, channel, address, last_incoming, unusable_until FROM addresses \
+    let sql = "SELECT customer, channel, address, last_incoming, unusable_until, free_until FROM addresses \
                WHERE tenant = $1 AND customer = ANY($2) ORDER BY customer, position";
     let found = read::all(client, sql, params, |row| {
         let address = Address {
@@ -69,6 +73,7 @@ async fn addresses(client: &ClientWrapper, params: Params<'_>) -> Outcome<HashMa
             address: row.try_get(2)?,
             last_incoming: rows::time(row, 3)?,
             unusable_until: rows::time(row, 4)?,
+            free_until: rows::time(row, 5)?,
         };
         Ok((rows::must_name(row, 0)?, address))
     });
@@ -152,12 +157,16 @@ pub(super) async fn behind_number(
         Some(id) => load(client, tenant, id).await?,
         None => None,
     };
-    let mut refusals = Vec::new();
+    let mut stranger = Stranger::default();
     if owner.is_none() {
+        stranger.heard = heard::last_incoming(client, tenant, Channel::Whatsapp, number).await?;
+        let sql = "SELECT free_until FROM conversations WHERE tenant = $1 AND sender = $2";
+        let free = read::one(client, sql, &[&tenant.as_str(), &number], |row| rows::time(row, 0)).await?;
+        stranger.free_until = free.flatten();
         for channel in Channel::ALL {
             let hash = address_hash(address_key, tenant, channel, number);
-            refusals.extend(suppressed(client, tenant, channel, hash).await?);
+            stranger.refused.extend(suppressed(client, tenant, channel, hash).await?);
         }
     }
-    Ok(commands::customers::behind_number(known, refusals, tenant, number, now))
+    Ok(commands::customers::behind_number(known, stranger, tenant, number, now))
 }

@@ -97,7 +97,12 @@ impl Kind {
                 "incoming",
                 "time",
                 "true",
-                format!("DELETE FROM incoming r WHERE r.seq IN ({}) RETURNING 1", picked("incoming", "true")),
+                format!(
+                    "WITH gone AS (DELETE FROM incoming r WHERE r.seq IN ({}) RETURNING r.seq, r.tenant), \
+                     listed AS (DELETE FROM conversations c USING gone g \
+                     WHERE c.tenant = g.tenant AND c.last_seq = g.seq) SELECT 1 FROM gone",
+                    picked("incoming", "true")
+                ),
             ),
             Aged::Keys => Kind::new(
                 "old_event_keys",

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
 use super::{
-    PgStore, adrift, aside, erasing, heard, kept, known, lease, open_work, outbox, pace, people, retain,
+    PgStore, adrift, aside, conversations, erasing, heard, kept, known, lease, open_work, outbox, pace, people, retain,
     source::{Want, WantedAttempt},
     stories,
 };
@@ -23,9 +23,9 @@ use crate::{
     },
     ids::{AttemptToken, CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageChangeKind, MessageFilter, Moved, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
-        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        self, Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, EventStory, Figures, Fired,
+        MessageChange, MessageChangeKind, MessageFilter, Moved, NewIncoming, Paging, Part, Receipt, ReceiptLine,
+        Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, quota, receipts, runs,
             source::{Sequence, author_name},
@@ -220,6 +220,23 @@ impl Store for PgStore {
     ) -> Result<Moved> {
         let (tenant, from, to) = (tenant.clone(), from.to_owned(), to.to_owned());
         self.write(Vec::new(), move |tx| incoming::moved(tx, &tenant, channel, (&from, &to), &told)).await
+    }
+
+    async fn conversations(&self, tenant: &TenantId, page: Paging) -> Result<Vec<Conversation>> {
+        self.read(async |client| conversations::list(client, tenant, page).await).await
+    }
+
+    async fn written(&self, tenant: &TenantId, sender: &str, page: Paging) -> Result<Vec<(i64, Arc<Incoming>)>> {
+        self.read(async |client| conversations::written(client, tenant, sender, page).await).await
+    }
+
+    async fn sent(&self, tenant: &TenantId, lane: &str, page: Paging) -> Result<Vec<MessageRecord>> {
+        self.read(async |client| conversations::sent(client, tenant, lane, page).await).await
+    }
+
+    async fn read_through(&self, tenant: &TenantId, read: Vec<(String, i64)>) -> Result<()> {
+        let tenant = tenant.clone();
+        self.write(Vec::new(), move |tx| incoming::read(tx, &tenant, &read)).await
     }
 
     async fn put_customer(

@@ -79,6 +79,8 @@ impl Erasing for PgSource {
     fn erase_incoming(&mut self, seq: i64, emptied: &Incoming) -> Outcome<()> {
         let sql = "UPDATE incoming SET customer = NULL, sender = '', body = $2::text WHERE seq = $1::int8";
         self.statement(sql, row![seq, serde_json::to_string(emptied)?]);
+        let sql = "DELETE FROM conversations WHERE tenant = $1::text AND last_seq = $2::int8";
+        self.statement(sql, row![emptied.tenant.as_str(), seq]);
         Ok(())
     }
 

@@ -166,6 +166,34 @@ impl Heard for PgSource {
         Ok(())
     }
 
+    fn put_conversation(
+        &mut self,
+        tenant: &TenantId,
+        sender: &str,
+        last_seq: i64,
+        free_until: Option<Timestamp>,
+    ) -> Outcome<()> {
+        let key = format!("{tenant}\0{sender}").into_bytes();
+        let free_until = free_until.map(|until| until.0);
+        // Two from one address in a transaction: the advertisement may have brought the first of them.
+        match self.writes.conversations.get_mut(&key).map(Vec::as_mut_slice) {
+            Some([_, _, seq, free]) => {
+                *seq = last_seq.into();
+                if free_until.is_some() {
+                    *free = free_until.into();
+                }
+            }
+            _ => self.writes.conversations.set(key, row![tenant.as_str(), sender, last_seq, free_until]),
+        }
+        Ok(())
+    }
+
+    fn read_conversation(&mut self, tenant: &TenantId, sender: &str, read_seq: i64) -> Outcome<()> {
+        let key = format!("{tenant}\0{sender}").into_bytes();
+        self.writes.read_conversations.set(key, row![tenant.as_str(), sender, read_seq]);
+        Ok(())
+    }
+
     fn last_incoming(&mut self, tenant: &TenantId, channel: Channel, address: &str) -> Outcome<Option<Timestamp>> {
         look!(self, last_incoming, (tenant.clone(), channel, address.to_owned())).copied()
     }

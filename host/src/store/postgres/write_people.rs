@@ -80,6 +80,7 @@ impl People for PgSource {
                 owned.position,
                 address.last_incoming.map(|at| at.0),
                 address.unusable_until.map(|at| at.0),
+                address.free_until.map(|at| at.0),
             ],
         );
         self.change_customer(tenant, &owned.owner, |customer| {

@@ -175,6 +175,17 @@ tables! {
         "seq int8, id bytea, tenant text, customer text, channel text, sender text, time int8, body text",
         "INSERT INTO incoming ({columns}) SELECT {columns} FROM {rows} ORDER BY id ON CONFLICT (id) DO NOTHING", true
     }
+    conversations: CONVERSATIONS {
+        "tenant text, sender text, last_seq int8, free_until int8",
+        "INSERT INTO conversations AS c ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, sender \
+         ON CONFLICT (tenant, sender) DO UPDATE SET last_seq = greatest(c.last_seq, excluded.last_seq), \
+         free_until = greatest(c.free_until, excluded.free_until)", true
+    }
+    read_conversations: READ_CONVERSATIONS {
+        "tenant text, sender text, read_seq int8",
+        "UPDATE conversations c SET read_seq = greatest(c.read_seq, n.read_seq) FROM {rows} \
+         WHERE c.tenant = n.tenant AND c.sender = n.sender", false
+    }
     customers: CUSTOMERS {
         "tenant text, id text, name text, locale text, timezone text, attributes text, created int8, updated int8",
         "INSERT INTO customers ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, id ON CONFLICT (tenant, id) \
@@ -187,11 +198,12 @@ tables! {
          WHERE a.tenant = n.tenant AND a.channel = n.channel AND a.address = n.address", false
     }
     addresses: ADDRESSES {
-        "tenant text, channel text, address text, customer text, position int8, last_incoming int8, unusable_until int8",
+        "tenant text, channel text, address text, customer text, position int8, last_incoming int8, unusable_until int8, \
+         free_until int8",
         "INSERT INTO addresses ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, channel, address \
          ON CONFLICT (tenant, channel, address) DO UPDATE SET customer = excluded.customer, \
          position = excluded.position, last_incoming = excluded.last_incoming, \
-         unusable_until = excluded.unusable_until", true
+         unusable_until = excluded.unusable_until, free_until = excluded.free_until", true
     }
     consents: CONSENTS {
         "tenant text, customer text, channel text, scope text, granted bool, source text, at int8",

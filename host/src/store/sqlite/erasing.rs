@@ -81,6 +81,8 @@ impl Erasing for SqliteSource<'_> {
     fn erase_incoming(&mut self, seq: i64, emptied: &Incoming) -> commands::Outcome<()> {
         let sql = "UPDATE incoming SET customer = NULL, sender = '', body = ?2 WHERE seq = ?1";
         self.execute(sql, params![seq, serde_json::to_string(emptied)?])?;
+        let sql = "DELETE FROM conversations WHERE tenant = ?1 AND last_seq = ?2";
+        self.execute(sql, params![emptied.tenant.as_str(), seq])?;
         Ok(())
     }
 

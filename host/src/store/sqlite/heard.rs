@@ -129,18 +129,33 @@ impl Heard for SqliteSource<'_> {
         Ok(())
     }
 
+    fn put_conversation(
+        &mut self,
+        tenant: &TenantId,
+        sender: &str,
+        last_seq: i64,
+        free_until: Option<Timestamp>,
+    ) -> commands::Outcome<()> {
+        let sql = "INSERT INTO conversations (tenant, sender, last_seq, free_until) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (tenant, sender) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq), \
+                   free_until = coalesce(max(free_until, excluded.free_until), free_until, excluded.free_until)";
+        self.execute(sql, params![tenant.as_str(), sender, last_seq, free_until.map(|until| until.0)])?;
+        Ok(())
+    }
+
+    fn read_conversation(&mut self, tenant: &TenantId, sender: &str, read_seq: i64) -> commands::Outcome<()> {
+        let sql = "UPDATE conversations SET read_seq = max(read_seq, ?3) WHERE tenant = ?1 AND sender = ?2";
+        self.execute(sql, params![tenant.as_str(), sender, read_seq])?;
+        Ok(())
+    }
+
     fn last_incoming(
         &mut self,
         tenant: &TenantId,
         channel: Channel,
         address: &str,
     ) -> commands::Outcome<Option<Timestamp>> {
-        // By time, because they need not come in their order: the last few hold the latest.
-        let sql = "SELECT max(time) FROM (SELECT time FROM incoming WHERE tenant = ?1 AND sender = ?2 AND channel = ?3 \
-                   ORDER BY seq DESC LIMIT 32)";
-        let params = params![tenant.as_str(), address, channel.as_str()];
-        let found = self.one(sql, params, |row| row.get::<_, Option<i64>>(0))?;
-        Ok(found.flatten().map(Timestamp))
+        Ok(last_incoming(self.conn, tenant, channel, address)?)
     }
 }
 
@@ -166,4 +181,19 @@ pub(super) fn load(conn: &Connection, tenant: &TenantId, id: MessageId) -> Outco
     let mut statement = conn.prepare_cached("SELECT body FROM incoming WHERE id = ?1 AND tenant = ?2")?;
     let found = statement.query_row(params![id.0, tenant.as_str()], |row| rows::json::<Incoming>(row, 0)).optional()?;
     Ok(found.map(Arc::new))
+}
+
+/// When somebody last wrote from an address.
+pub(super) fn last_incoming(
+    conn: &Connection,
+    tenant: &TenantId,
+    channel: Channel,
+    address: &str,
+) -> Outcome<Option<Timestamp>> {
+    // By time, because they need not come in their order: the last few hold the latest.
+    let sql = "SELECT max(time) FROM (SELECT time FROM incoming WHERE tenant = ?1 AND sender = ?2 AND channel = ?3 \
+               ORDER BY seq DESC LIMIT 32)";
+    let params = params![tenant.as_str(), address, channel.as_str()];
+    let found = conn.prepare_cached(sql)?.query_row(params, |row| row.get::<_, Option<i64>>(0))?;
+    Ok(found.map(Timestamp))
 }

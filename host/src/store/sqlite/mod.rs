@@ -14,6 +14,7 @@
 
 mod adrift;
 mod aside;
+mod conversations;
 mod damage;
 mod erasing;
 mod error;

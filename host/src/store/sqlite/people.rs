@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     error::{Outcome, Trouble},
-    rows,
+    heard, rows,
     source::SqliteSource,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         CustomerProfile,
         commands::{
             self,
-            customers::address_hash,
+            customers::{Stranger, address_hash},
             source::{OwnedAddress, People},
         },
     },
@@ -53,7 +53,7 @@ impl People for SqliteSource<'_> {
         channel: Channel,
         address: &str,
     ) -> commands::Outcome<Option<OwnedAddress>> {
-        let sql = "SELECT customer, position, last_incoming, unusable_until FROM addresses \
+        let sql = "SELECT customer, position, last_incoming, unusable_until, free_until FROM addresses \
                    WHERE tenant = ?1 AND channel = ?2 AND address = ?3";
         Ok(self.one(sql, params![tenant.as_str(), channel.as_str(), address], |row| {
             Ok(OwnedAddress {
@@ -64,6 +64,7 @@ impl People for SqliteSource<'_> {
                     address: address.to_owned(),
                     last_incoming: rows::time(row, 2)?,
                     unusable_until: rows::time(row, 3)?,
+                    free_until: rows::time(row, 4)?,
                 },
             })
         })?)
@@ -71,7 +72,7 @@ impl People for SqliteSource<'_> {
 
     fn put_address(&mut self, tenant: &TenantId, owned: &OwnedAddress) -> commands::Outcome<()> {
         let sql = "INSERT OR REPLACE INTO addresses (tenant, channel, address, customer, position, last_incoming, \
-                   unusable_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                   unusable_until, free_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let address = &owned.address;
         self.execute(
             sql,
@@ -83,6 +84,7 @@ impl People for SqliteSource<'_> {
                 owned.position,
                 address.last_incoming.map(|at| at.0),
                 address.unusable_until.map(|at| at.0),
+                address.free_until.map(|at| at.0),
             ],
         )?;
         Ok(())
@@ -155,7 +157,7 @@ pub(super) fn load(conn: &Connection, tenant: &TenantId, id: &CustomerId) -> Out
 }
 
 pub(super) fn addresses(conn: &Connection, tenant: &TenantId, id: &CustomerId) -> Outcome<Vec<Address>> {
-    let sql = "SELECT channel, address, last_incoming, unusable_until FROM addresses INDEXED BY addresses_customer \
+    let sql = "SELECT channel, address, last_incoming, unusable_until, free_until FROM addresses INDEXED BY addresses_customer \
                WHERE tenant = ?1 AND customer = ?2 ORDER BY position";
     let mut statement = conn.prepare_cached(sql)?;
     let found = statement.query_map(params![tenant.as_str(), id.as_str()], |row| {
@@ -164,6 +166,7 @@ pub(super) fn addresses(conn: &Connection, tenant: &TenantId, id: &CustomerId) -
             address: row.get(1)?,
             last_incoming: rows::time(row, 2)?,
             unusable_until: rows::time(row, 3)?,
+            free_until: rows::time(row, 4)?,
         })
     })?;
     found.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
@@ -233,12 +236,16 @@ pub(super) fn behind_number(
         Some(id) => load(conn, tenant, id)?,
         None => None,
     };
-    let mut refusals = Vec::new();
+    let mut stranger = Stranger::default();
     if owner.is_none() {
+        stranger.heard = heard::last_incoming(conn, tenant, Channel::Whatsapp, number)?;
+        let sql = "SELECT free_until FROM conversations WHERE tenant = ?1 AND sender = ?2";
+        let free = conn.prepare_cached(sql)?.query_row(params![tenant.as_str(), number], |row| rows::time(row, 0));
+        stranger.free_until = free.optional()?.flatten();
         for channel in Channel::ALL {
             let hash = address_hash(address_key, tenant, channel, number);
-            refusals.extend(suppressed(conn, tenant, channel, hash)?);
+            stranger.refused.extend(suppressed(conn, tenant, channel, hash)?);
         }
     }
-    Ok(commands::customers::behind_number(known, refusals, tenant, number, now))
+    Ok(commands::customers::behind_number(known, stranger, tenant, number, now))
 }

@@ -97,7 +97,11 @@ impl Kind {
             }
             Aged::Runs => Kind::runs(),
             Aged::Messages => Kind::messages(),
-            Aged::Incoming => Kind::gone("incoming", "time", "true", &[]),
+            Aged::Incoming => {
+                let listed = "DELETE FROM conversations WHERE (tenant, last_seq) = \
+                              (SELECT tenant, seq FROM incoming WHERE seq = ?1)";
+                Kind::gone("incoming", "time", "true", &[listed.to_owned()])
+            }
             Aged::Keys => Kind {
                 table: "old_event_keys",
                 seq: "seq",

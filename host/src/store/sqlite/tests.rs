@@ -251,8 +251,13 @@ async fn nothing_of_an_erased_customer_is_left_in_the_file() {
     let directory = Directory::new();
     let store = directory.open().unwrap();
     let (tenant, ann) = (TenantId::default_tenant(), CustomerId::from("ann"));
-    let address =
-        Address { channel: Channel::Sms, address: "+33612345678".into(), last_incoming: None, unusable_until: None };
+    let address = Address {
+        channel: Channel::Sms,
+        address: "+33612345678".into(),
+        last_incoming: None,
+        unusable_until: None,
+        free_until: None,
+    };
     let profile = CustomerProfile {
         name: Some("Ann Unforgettable".into()),
         addresses: vec![address],

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, adrift, aside, erasing, heard, kept, known, open_work, outbox, people, retain, stories};
+use super::{
+    SqliteStore, adrift, aside, conversations, erasing, heard, kept, known, open_work, outbox, people, retain, stories,
+};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -17,9 +19,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
-        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
-        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        self, Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, Error, EventStory, Figures,
+        Fired, MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result,
+        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs, timers,
         },
@@ -161,6 +163,26 @@ impl Store for SqliteStore {
     ) -> Result<Moved> {
         let (tenant, from, to) = (tenant.clone(), from.to_owned(), to.to_owned());
         self.write(move |tx| incoming::moved(tx, &tenant, channel, (&from, &to), &told)).await
+    }
+
+    async fn conversations(&self, tenant: &TenantId, page: Paging) -> Result<Vec<Conversation>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| conversations::list(conn, &tenant, page)).await
+    }
+
+    async fn written(&self, tenant: &TenantId, sender: &str, page: Paging) -> Result<Vec<(i64, Arc<Incoming>)>> {
+        let (tenant, sender) = (tenant.clone(), sender.to_owned());
+        self.readers.read(move |conn| conversations::written(conn, &tenant, &sender, page)).await
+    }
+
+    async fn sent(&self, tenant: &TenantId, lane: &str, page: Paging) -> Result<Vec<MessageRecord>> {
+        let (tenant, lane) = (tenant.clone(), lane.to_owned());
+        self.readers.read(move |conn| conversations::sent(conn, &tenant, &lane, page)).await
+    }
+
+    async fn read_through(&self, tenant: &TenantId, read: Vec<(String, i64)>) -> Result<()> {
+        let tenant = tenant.clone();
+        self.write(move |tx| incoming::read(tx, &tenant, &read)).await
     }
 
     async fn put_customer(
