@@ -192,6 +192,7 @@ fn router(
         clock: clock.clone(),
         tenant: TenantId::default_tenant(),
         accounts: Arc::new(config.accounts.clone()),
+        prices: Arc::new(prices(config)?),
         public_url: config.server.public_url.as_deref().map(Arc::from),
         route: Arc::new(move |event| {
             let routing = routes.route(event);

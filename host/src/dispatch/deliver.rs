@@ -276,6 +276,7 @@ fn written(planned: Planned, no: u32, now: Timestamp) -> (Attempt, (Rendition, O
         answered: None,
         failure: None,
         decision: planned.decision,
+        tally: planned.tally,
     };
     (attempt, (planned.body, planned.instead))
 }

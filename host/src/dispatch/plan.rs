@@ -16,6 +16,7 @@ use crate::{
         customer::{Channel, Customer},
         message::{Attempt, AttemptFailure, MessageRecord, Next, Remember, Retry, SmsPolicy},
         status::{AttemptState, MessageState},
+        tally::Tally,
     },
     rules::{allowed, allowed::is_marketing},
 };
@@ -62,6 +63,7 @@ pub(super) struct Planned {
     pub parts: u32,
     pub price_micros: Option<i64>,
     pub decision: serde_json::Value,
+    pub tally: Tally,
 }
 
 /// Decides. A settled message is the caller's mistake to ask about, and closes again.

@@ -14,6 +14,7 @@ use crate::{
         message::{MessageRecord, NewMessage, SmsPolicy},
         purpose::Category,
         status::MessageState,
+        tally::Tally,
     },
     rules::{Check, Refusal, allowed},
 };
@@ -197,6 +198,11 @@ pub(super) fn open(
         parts,
         price_micros: price.as_ref().map(|price| price.micros),
         decision: json!({ "price": source, "accounts": accounts }),
+        tally: Tally {
+            country: country.as_deref().map(Into::into),
+            currency: price.as_ref().map(|price| price.currency.as_str().into()),
+            ..Tally::default()
+        },
     };
     Ok((Box::new(planned), checks))
 }

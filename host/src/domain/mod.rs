@@ -16,5 +16,6 @@ pub mod quota;
 pub mod run;
 pub mod shard;
 pub mod status;
+pub mod tally;
 pub mod text;
 pub mod usage;

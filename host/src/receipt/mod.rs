@@ -14,6 +14,7 @@
 
 mod answer;
 mod cm;
+mod cost;
 pub mod keywords;
 mod meta;
 mod moving;
@@ -30,7 +31,7 @@ use axum::{
 };
 
 use crate::{
-    channel::Accounts,
+    channel::{Accounts, price},
     clock::Clock,
     domain::{event::Event, run::NewRun},
     ids::{PluginName, TenantId},
@@ -47,6 +48,8 @@ pub struct ReceiptState {
     pub clock: Arc<dyn Clock>,
     pub tenant: TenantId,
     pub accounts: Arc<Accounts>,
+    /// What what Meta charges for costs.
+    pub prices: Arc<price::Table>,
     /// How providers reach us, `https://relais.example`: Twilio signs the URL that it called, and a proxy may have changed
     /// the `Host` that we see.
     pub public_url: Option<Arc<str>>,

@@ -1,7 +1,7 @@
 //! From reports to rows: one verb for all receipts of a webhook, one for all messages, and the preferences.
 
 use super::{
-    ReceiptState, keywords,
+    ReceiptState, cost, keywords,
     moving::{self, Move},
     preference,
 };
@@ -89,7 +89,10 @@ fn strip(report: &mut Report) {
     }
 }
 
-fn receipt(state: &ReceiptState, provider: &str, status: StatusReport, now: Timestamp) -> Receipt {
+fn receipt(state: &ReceiptState, provider: &str, mut status: StatusReport, now: Timestamp) -> Receipt {
+    if let Some(pricing) = &mut status.pricing {
+        cost::add(state, provider, status.state, pricing, at(status.time, now));
+    }
     Receipt {
         tenant: state.tenant.clone(),
         provider: provider.to_owned(),

@@ -91,6 +91,7 @@ async fn scene() -> Scene {
         clock: clock.clone(),
         tenant: tenant.clone(),
         accounts: Arc::new(accounts()),
+        prices: Arc::new(crate::channel::price::Table::built_in()),
         public_url: Some("https://relais.example".into()),
         route: Arc::new(|_| (Vec::new(), Vec::new())),
         listeners: Arc::new(|| vec![PluginName::from("answering")]),

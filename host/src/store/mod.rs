@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
-pub use figures::{Figures, Part};
+pub use figures::{By, Figures, Part, StatRow, StatSpan};
 pub use handover::Handover;
 pub use heard::{Moved, NewIncoming, Recorded};
 pub use retention::{Aged, RetainStep, Retained};
@@ -515,6 +515,8 @@ pub trait Store: Send + Sync + 'static {
     async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
+    /// What was counted of a tenant's messages, summed by what `span` groups by.
+    async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>>;
 
     // what is remembered of plugins --------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ use crate::{
     channel::{
         ParseError, Report, StatusReport,
         failure::{Hint, shortened},
+        phone,
         signature::{self, Refused},
     },
     clock::Timestamp,
@@ -55,8 +56,8 @@ fn read_change(change: &Value, reports: &mut Vec<Report>) {
     };
     match field {
         "messages" => {
-            reports.extend(list(value, "statuses").iter().map(status));
             let (metadata, contacts) = (value.get("metadata"), list(value, "contacts"));
+            reports.extend(list(value, "statuses").iter().map(|one| status(one, metadata)));
             reports.extend(list(value, "messages").iter().map(|message| inbound::message(message, metadata, contacts)));
             reports.extend(list(value, "errors").iter().map(error));
         }
@@ -87,12 +88,14 @@ struct Status {
     #[serde(default)]
     biz_opaque_callback_data: Option<String>,
     #[serde(default)]
+    recipient_id: Option<String>,
+    #[serde(default)]
     pricing: Option<Value>,
     #[serde(default)]
     errors: Vec<Value>,
 }
 
-fn status(value: &Value) -> Report {
+fn status(value: &Value, metadata: Option<&Value>) -> Report {
     let status = match Status::deserialize(value) {
         Ok(status) => status,
         Err(error) => return notice("unreadable", format!("a status: {error}")),
@@ -121,8 +124,20 @@ fn status(value: &Value) -> Report {
         state,
         time: time(&status.timestamp),
         failure,
-        pricing: status.pricing,
+        pricing: status.pricing.map(|said| priced(said, status.recipient_id.as_deref(), metadata)),
     })
+}
+
+/// Meta charges by the recipient's country and tells neither that nor an amount: what a price is found by goes along. A country
+/// names nobody.
+fn priced(mut said: Value, recipient: Option<&str>, metadata: Option<&Value>) -> Value {
+    let country = recipient.and_then(|id| phone::country(&address(id)));
+    let number = metadata.and_then(|metadata| metadata.get("phone_number_id")).and_then(Value::as_str);
+    if let Some(said) = said.as_object_mut() {
+        said.extend(country.map(|country| ("country".to_owned(), country.into())));
+        said.extend(number.map(|number| ("phone_number_id".to_owned(), shortened(number).into())));
+    }
+    said
 }
 
 #[derive(Deserialize)]

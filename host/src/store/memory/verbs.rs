@@ -20,7 +20,7 @@ use crate::{
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
         MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
+        RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, StatRow, StatSpan, Store, Vitals,
         commands::{accept, change, commit, customers, erase, incoming, messages, plugins, receipts, runs, timers},
     },
 };
@@ -288,6 +288,10 @@ impl Store for MemoryStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read("figures", |tables| stories::figures(tables, tenant)).await
+    }
+
+    async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>> {
+        self.read("stats", |tables| stories::stats(tables, tenant, span)).await
     }
 
     async fn plugin_use(&self, key: &UseKey) -> Result<Used> {

@@ -25,7 +25,7 @@ use crate::{
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
         MessageChangeKind, MessageFilter, Moved, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
-        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, quota, receipts, runs,
             source::{Sequence, author_name},
@@ -355,6 +355,10 @@ impl Store for PgStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read(async |client| stories::figures(client, tenant).await).await
+    }
+
+    async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>> {
+        self.read(async |client| stories::stats(client, tenant, span).await).await
     }
 
     async fn plugin_use(&self, key: &UseKey) -> Result<Used> {

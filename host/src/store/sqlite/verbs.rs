@@ -19,7 +19,7 @@ use crate::{
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
         MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
-        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs, timers,
         },
@@ -321,6 +321,11 @@ impl Store for SqliteStore {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| stories::figures(conn, &tenant)).await
+    }
+
+    async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>> {
+        let (tenant, span) = (tenant.clone(), span.clone());
+        self.readers.read(move |conn| stories::stats(conn, &tenant, &span)).await
     }
 
     async fn plugin_use(&self, key: &UseKey) -> Result<Used> {
