@@ -46,6 +46,8 @@ pub struct Config {
     pub prices: PriceSettings,
     #[serde(default)]
     pub accounts: channel::Accounts,
+    /// Whether what plugins declare is what providers have approved.
+    pub templates: channel::TemplateSettings,
     pub http: channel::HttpSettings,
 }
 

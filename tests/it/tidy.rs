@@ -213,7 +213,7 @@ const SETTINGS: [(&str, &[&str]); 16] = [
     ("plugin/budget.rs", &["Budget"]),
     ("plugin/http/mod.rs", &["HttpSettings"]),
     ("channel/sms/render.rs", &["Settings"]),
-    ("channel/settings.rs", &["HttpSettings"]),
+    ("channel/settings.rs", &["HttpSettings", "TemplateSettings"]),
 ];
 
 /// Whether a key is in the defaults: set, shown in a comment, or the name of a table.

@@ -13,7 +13,7 @@ use super::{
     route::{Closed, account_key},
 };
 use crate::{
-    channel::{Provider, Rendition, price, serves},
+    channel::{Provider, Rendition, price, serves, templates::Shape},
     clock::Timestamp,
     domain::{
         customer::Channel,
@@ -30,6 +30,8 @@ pub(super) struct Asked<'a> {
     pub body: &'a Rendition,
     pub category: price::Category,
     pub parts: u32,
+    /// What it brings for its template, where it is one.
+    pub shape: Option<&'a Shape>,
 }
 
 pub(super) struct Chosen {
@@ -43,6 +45,8 @@ struct Weighed {
     price: Option<price::Price>,
     /// Why it is not taken, and until when where that passes.
     against: Option<(String, Option<Timestamp>)>,
+    /// Why it goes after the others.
+    flagged: Option<String>,
 }
 
 pub(super) fn choose(record: &MessageRecord, asked: &Asked<'_>, facts: &Facts<'_>) -> Result<Chosen, Closed> {
@@ -64,11 +68,14 @@ fn weigh(record: &MessageRecord, provider: &Arc<dyn Provider>, asked: &Asked<'_>
     let day = facts.now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
     let whose = (provider.name(), provider.account());
     let price = facts.prices.price_with(day, asked.channel, asked.category, asked.country, asked.parts, whose);
+    let (name, account) = whose;
+    let standing = || facts.standing.against(name, account, asked.body, asked.shape, facts.now);
+    let rests = || facts.circuits.rests(&account_key(&**provider), facts.now).map(|(until, why)| (why, Some(until)));
     let against = match unusable(record, &**provider, asked, facts) {
         Some(why) => Some((why, None)),
-        None => facts.circuits.rests(&account_key(&**provider), facts.now).map(|(until, why)| (why, Some(until))),
+        None => standing().or_else(rests),
     };
-    Weighed { provider: provider.clone(), price, against }
+    Weighed { provider: provider.clone(), price, against, flagged: facts.standing.flagged(name, account, facts.now) }
 }
 
 /// What time does not change.
@@ -117,17 +124,18 @@ pub(super) fn another(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>)
     })
 }
 
-/// The place of the cheapest; of those that cost the same, the first by preference. Prices in another currency than the first
+/// The place of the cheapest of those that nothing was said against; of those that cost the same, the first by preference. Prices in another currency than the first
 /// account's cannot be compared: those come after it, with the ones that have none.
 fn cheapest(weighed: &[Weighed]) -> Option<usize> {
     let usable = || weighed.iter().enumerate().filter(|(_, one)| one.against.is_none());
-    let first = usable().min_by_key(|(at, one)| (one.provider.preference(), *at));
+    let first = usable().min_by_key(|(at, one)| (one.flagged.is_some(), one.provider.preference(), *at));
     let currency = first.and_then(|(_, one)| one.price.as_ref()).map(|price| price.currency.clone());
     let cost = |one: &Weighed| {
         let price = one.price.as_ref().filter(|price| Some(&price.currency) == currency.as_ref());
         price.map_or(i64::MAX, |price| price.micros)
     };
-    usable().min_by_key(|(at, one)| (cost(one), one.provider.preference(), *at)).map(|(at, _)| at)
+    let order = |(at, one): &(usize, &Weighed)| (one.flagged.is_some(), cost(one), one.provider.preference(), *at);
+    usable().min_by_key(order).map(|(at, _)| at)
 }
 
 fn shown(weighed: &[Weighed], taken: Option<usize>, sticky: bool) -> Vec<Value> {
@@ -137,7 +145,8 @@ fn shown(weighed: &[Weighed], taken: Option<usize>, sticky: bool) -> Vec<Value> 
             Some((why, Some(until))) => Some(format!("it rests until {until}: {why}")),
             Some((why, None)) => Some(why.clone()),
             None if is_taken && sticky => Some("the customer wrote to it".to_owned()),
-            None if is_taken => None,
+            None if is_taken => one.flagged.clone(),
+            None if one.flagged.is_some() => one.flagged.clone(),
             None if sticky => Some("the customer wrote to another".to_owned()),
             None => Some("another is cheaper, or goes first".to_owned()),
         };

@@ -36,7 +36,7 @@ pub use pace::Pace;
 pub use settings::Settings;
 
 use crate::{
-    channel::{Provider, price},
+    channel::{Provider, price, standing::Standing},
     clock::{Clock, Timestamp},
     domain::{message::MessageRecord, shard::Shard},
     ids::TenantId,
@@ -67,6 +67,7 @@ pub struct Parts {
     /// The time-out of a request to a provider: an attempt of which nothing is heard for longer is in doubt.
     pub attempt_timeout: Duration,
     pub circuits: Circuits,
+    pub standing: Arc<Standing>,
     pub pace: Pace,
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Cause, Doubt, NearDeadline, Policy, Settings, account, circuit::Circuits, route};
 use crate::{
-    channel::{Provider, Rendition, price, sms},
+    channel::{Provider, Rendition, price, sms, standing::Standing},
     clock::Timestamp,
     domain::{
         customer::{Channel, Customer},
@@ -30,6 +30,7 @@ pub(super) struct Facts<'a> {
     pub written_to: Option<(&'a str, &'a str)>,
     pub providers: &'a [Arc<dyn Provider>],
     pub circuits: &'a Circuits,
+    pub standing: &'a Standing,
     pub prices: &'a price::Table,
     pub sms: &'a sms::Settings,
     pub rules: &'a allowed::Settings,

@@ -10,6 +10,7 @@ pub mod event;
 pub mod exchange;
 pub mod kinds;
 pub mod message;
+pub mod note;
 pub mod plugin;
 pub mod purpose;
 pub mod quota;

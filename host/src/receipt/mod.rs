@@ -31,7 +31,7 @@ use axum::{
 };
 
 use crate::{
-    channel::{Accounts, price},
+    channel::{Accounts, price, standing::Standing},
     clock::Clock,
     domain::{event::Event, run::NewRun},
     ids::{PluginName, TenantId},
@@ -48,6 +48,8 @@ pub struct ReceiptState {
     pub clock: Arc<dyn Clock>,
     pub tenant: TenantId,
     pub accounts: Arc<Accounts>,
+    /// What is known of the accounts, which webhooks add to.
+    pub standing: Arc<Standing>,
     /// What what Meta charges for costs.
     pub prices: Arc<price::Table>,
     /// How providers reach us, `https://relais.example`: Twilio signs the URL that it called, and a proxy may have changed

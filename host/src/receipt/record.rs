@@ -25,6 +25,7 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     let mut incoming = Vec::new();
     let mut preferences = Vec::new();
     let mut moves = Vec::new();
+    let mut notes = Vec::new();
     for mut report in reports {
         strip(&mut report);
         match report {
@@ -36,6 +37,7 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
             Report::Moved { channel, provider_id, from, to, time } => {
                 moves.push(Move { channel, provider_id, from, to, time: at(time, now) });
             }
+            Report::Standing(said) => notes.extend(state.standing.hear(&said, now)),
             Report::Notice { kind, detail } => tracing::warn!(provider, kind, "the provider says: {detail}"),
         }
     }
@@ -45,6 +47,9 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     if !incoming.is_empty() {
         name_listeners(state, &mut incoming);
         state.store.record_incoming(incoming, now).await?;
+    }
+    if !notes.is_empty() {
+        state.store.put_notes(&state.tenant, notes).await?;
     }
     for moved in moves {
         moving::record(state, provider, moved, now).await?;
@@ -85,7 +90,7 @@ fn strip(report: &mut Report) {
         }
         Report::MarketingPreference { address, .. } => strip_nul(address),
         Report::Moved { provider_id, from, to, .. } => [provider_id, from, to].into_iter().for_each(strip_nul),
-        Report::Notice { .. } => {}
+        Report::Standing(_) | Report::Notice { .. } => {}
     }
 }
 

@@ -90,6 +90,7 @@ async fn scene() -> Scene {
         store: store.clone(),
         clock: clock.clone(),
         tenant: tenant.clone(),
+        standing: Arc::new(crate::channel::standing::Standing::new(&accounts(), true)),
         accounts: Arc::new(accounts()),
         prices: Arc::new(crate::channel::price::Table::built_in()),
         public_url: Some("https://relais.example".into()),
@@ -135,6 +136,7 @@ impl Scene {
             answered: None,
             failure: None,
             decision: Value::Null,
+            tally: crate::domain::tally::Tally { country: Some("FR".into()), ..Default::default() },
         };
         self.change(message, MessageChangeKind::Begin { attempt, look_again: Timestamp::NEVER }).await;
         let answer = Answer::Accepted { provider_id: format!("{provider}-1") };

@@ -29,6 +29,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use crate::domain::note::Note;
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use figures::{By, Figures, Part, StatRow, StatSpan};
 pub use handover::Handover;
@@ -517,6 +518,13 @@ pub trait Store: Send + Sync + 'static {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
     /// What was counted of a tenant's messages, summed by what `span` groups by.
     async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>>;
+
+    // what is remembered of accounts -------------------------------------------------------------------------------
+
+    /// What providers have said of the accounts and their templates.
+    async fn notes(&self, tenant: &TenantId) -> Result<Vec<Note>>;
+    /// Keeps each, unless something later is kept under its name.
+    async fn put_notes(&self, tenant: &TenantId, notes: Vec<Note>) -> Result<()>;
 
     // what is remembered of plugins --------------------------------------------------------------------------------
 

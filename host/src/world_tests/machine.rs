@@ -123,6 +123,7 @@ fn dispatching(
         sms: crate::channel::sms::Settings::default(),
         rules: crate::rules::allowed::Settings::default(),
         attempt_timeout: Duration::from_secs(10),
+        standing: Arc::new(crate::channel::standing::Standing::new(&crate::channel::Accounts::default(), true)),
         circuits: dispatch::Circuits::default(),
         pace: dispatch::Pace::new(&settings),
         settings,

@@ -14,6 +14,7 @@ use crate::{
         failure::{Hint, shortened},
         phone,
         signature::{self, Refused},
+        standing::Said,
     },
     clock::Timestamp,
     domain::status::AttemptState,
@@ -43,13 +44,15 @@ pub fn parse(raw: &[u8]) -> Result<Vec<Report>, ParseError> {
             return Ok(vec![notice("other-object", detail)]);
         }
     }
-    for change in entries.iter().flat_map(|entry| list(entry, "changes")) {
-        read_change(change, &mut reports);
+    for entry in entries {
+        for change in list(entry, "changes") {
+            read_change(change, entry, &mut reports);
+        }
     }
     Ok(reports)
 }
 
-fn read_change(change: &Value, reports: &mut Vec<Report>) {
+fn read_change(change: &Value, entry: &Value, reports: &mut Vec<Report>) {
     let field = change.get("field").and_then(Value::as_str).unwrap_or_default();
     let Some(value) = change.get("value") else {
         return reports.push(notice("unreadable", format!("a change of `{}` has no value", shortened(field))));
@@ -62,9 +65,14 @@ fn read_change(change: &Value, reports: &mut Vec<Report>) {
             reports.extend(list(value, "errors").iter().map(error));
         }
         "user_preferences" => reports.extend(list(value, "user_preferences").iter().map(preference)),
-        // Templates and accounts concern nobody in person, so the whole of it may be logged.
+        // Templates and accounts concern nobody in person, so the whole of it may be kept and logged.
         _ if field.contains("template") || field.starts_with("account") || field.starts_with("phone_number") => {
-            reports.push(notice(field, shortened(&value.to_string())));
+            reports.push(Report::Standing(Said {
+                business: shortened(entry.get("id").and_then(Value::as_str).unwrap_or_default()),
+                time: entry.get("time").and_then(time),
+                field: shortened(field),
+                value: value.clone(),
+            }));
         }
         _ => reports.push(notice(field, "its contents are not used".to_owned())),
     }

@@ -17,8 +17,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageFilter, Moved, NewIncoming, Note, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
+        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
     },
 };
 
@@ -209,6 +209,15 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn figures(&self, _: &TenantId) -> Result<Figures> {
+        Err(Error::Closed)
+    }
+    async fn stats(&self, _: &TenantId, _: &StatSpan) -> Result<Vec<StatRow>> {
+        Err(Error::Closed)
+    }
+    async fn notes(&self, _: &TenantId) -> Result<Vec<Note>> {
+        self.answer(Vec::new())
+    }
+    async fn put_notes(&self, _: &TenantId, _: Vec<Note>) -> Result<()> {
         Err(Error::Closed)
     }
     async fn plugin_use(&self, _: &UseKey) -> Result<Used> {

@@ -20,7 +20,7 @@ use crate::{
     },
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        CustomerProfile, Effects, Receipt, RunState,
+        CustomerProfile, Effects, Note, Receipt, RunState,
         commands::{
             source::{OwnedAddress, Parked, Sequence},
             tx::{Counts, Stats},
@@ -87,6 +87,7 @@ pub(crate) struct Tables {
     pub(super) suppressed: Table<(TenantId, Channel, [u8; 32], ConsentScope), Consent>,
     pub(super) plugin_records: Table<PluginName, PluginRecord>,
     pub(super) plugin_use: Table<UseKey, Used>,
+    pub(super) notes: Table<(TenantId, String), Note>,
     pub(super) touched: u64,
 }
 

@@ -19,7 +19,7 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
+        MessageFilter, Moved, NewIncoming, Note, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
         RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, StatRow, StatSpan, Store, Vitals,
         commands::{accept, change, commit, customers, erase, incoming, messages, plugins, receipts, runs, timers},
     },
@@ -288,6 +288,18 @@ impl Store for MemoryStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read("figures", |tables| stories::figures(tables, tenant)).await
+    }
+
+    async fn notes(&self, tenant: &TenantId) -> Result<Vec<Note>> {
+        let mine = |(of, _): &(TenantId, String)| of == tenant;
+        self.read("notes", |tables| {
+            tables.notes.iter().filter(|(key, _)| mine(key)).map(|(_, note)| note.clone()).collect()
+        })
+        .await
+    }
+
+    async fn put_notes(&self, tenant: &TenantId, notes: Vec<Note>) -> Result<()> {
+        self.write("put_notes", |tx| notes.iter().try_for_each(|note| tx.source.put_note(tenant, note))).await
     }
 
     async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>> {

@@ -18,8 +18,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
-        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
-        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
+        MessageChange, MessageFilter, Moved, NewIncoming, Note, Paging, Receipt, ReceiptLine, Recorded, Result,
+        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs, timers,
         },
@@ -321,6 +321,16 @@ impl Store for SqliteStore {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| stories::figures(conn, &tenant)).await
+    }
+
+    async fn notes(&self, tenant: &TenantId) -> Result<Vec<Note>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| known::notes(conn, &tenant)).await
+    }
+
+    async fn put_notes(&self, tenant: &TenantId, notes: Vec<Note>) -> Result<()> {
+        let tenant = tenant.clone();
+        self.write(move |tx| notes.iter().try_for_each(|note| tx.source.put_note(&tenant, note))).await
     }
 
     async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>> {

@@ -7,3 +7,7 @@ CREATE TABLE stats (
 ) WITH (fillfactor = 70);
 -- What an attempt needs for it: country and currency, whether it was taken, when it arrived and what it cost.
 ALTER TABLE attempts ADD COLUMN tally text;
+-- What providers have said of accounts and templates: their health, a pause, a restriction.
+CREATE TABLE notes (
+  tenant text NOT NULL, name text NOT NULL, at bigint NOT NULL, body text NOT NULL, PRIMARY KEY (tenant, name)
+);

@@ -6,3 +6,7 @@ CREATE TABLE stats (
 ) STRICT, WITHOUT ROWID;
 -- What an attempt needs for it: country and currency, whether it was taken, when it arrived and what it cost.
 ALTER TABLE attempts ADD COLUMN tally TEXT;
+-- What providers have said of accounts and templates: their health, a pause, a restriction.
+CREATE TABLE notes (
+  tenant TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
