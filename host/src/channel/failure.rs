@@ -20,6 +20,8 @@ pub const PROVIDER_DOWN: &str = "provider-down";
 pub const RATE_LIMITED: &str = "rate-limited";
 /// Our code for credentials or an address of the API that are wrong for every message.
 pub const ACCOUNT_PROBLEM: &str = "account-problem";
+/// Our code for a template that is missing, paused, or does not fit.
+pub const TEMPLATE_PROBLEM: &str = "template-problem";
 /// Our code for a request that we built wrongly.
 pub const BAD_REQUEST: &str = "bad-request";
 

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use super::{
     Accounts, Rendition,
-    failure::shortened,
+    failure::{ACCOUNT_PROBLEM, TEMPLATE_PROBLEM, shortened},
     meta,
     templates::{Approved, Misfit, Shape, misfits},
 };
@@ -61,6 +61,16 @@ impl Health {
     fn holds(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until > now)
     }
+}
+
+/// Why an account cannot carry a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Against {
+    /// `template-problem` or `account-problem`.
+    pub code: &'static str,
+    pub why: String,
+    /// Until when, where it passes by itself.
+    pub until: Option<Timestamp>,
 }
 
 /// The templates of a business account.
@@ -244,7 +254,7 @@ impl Standing {
         body: &Rendition,
         template: Option<&Shape>,
         now: Timestamp,
-    ) -> Option<(String, Option<Timestamp>)> {
+    ) -> Option<Against> {
         let business = self.business(provider, account)?;
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let is_template = matches!(body, Rendition::Whatsapp(rendered) if rendered.kind == "template");
@@ -254,12 +264,13 @@ impl Standing {
             LeadsTo::Flagged | LeadsTo::Well | LeadsTo::Told => false,
         };
         if let Some(health) = known.health_of(business, now).find(against) {
-            return Some((health.why.clone(), health.until));
+            return Some(Against { code: ACCOUNT_PROBLEM, why: health.why.clone(), until: health.until });
         }
         let shape = template.filter(|_| is_template && self.hold)?;
         let found = self.misfits(&known, business, shape)?;
         let holds = found.into_iter().find(|misfit| misfit.holds)?;
-        Some((format!("the template `{}` in `{}`: {}", shape.name, shape.language, holds.why), None))
+        let why = format!("the template `{}` in `{}`: {}", shape.name, shape.language, holds.why);
+        Some(Against { code: TEMPLATE_PROBLEM, why, until: None })
     }
 
     /// Whether the account goes after the others of its channel, and why.

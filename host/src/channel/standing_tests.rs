@@ -48,7 +48,7 @@ fn approved(name: &str, language: &str, status: &str) -> Approved {
 
 /// Why the account `main` cannot send a template.
 fn against(standing: &Standing, shape: &Shape) -> Option<String> {
-    standing.against("meta", "main", &rendered("template"), Some(shape), NOW).map(|(why, _)| why)
+    standing.against("meta", "main", &rendered("template"), Some(shape), NOW).map(|found| found.why)
 }
 
 #[test]
@@ -144,9 +144,9 @@ fn a_restriction_closes_the_account_for_what_it_names_and_until_it_ends() {
     };
     standing.hear(&said("account_update", restricted("RESTRICTED_BIZ_INITIATED_MESSAGING")), NOW);
     let closed = |standing: &Standing, kind, now| standing.against("meta", "main", &rendered(kind), None, now);
-    let (why, until) = closed(&standing, "template", NOW).unwrap();
-    assert!(why.contains("ACCOUNT_RESTRICTION"), "{why}");
-    assert_eq!(until, Some(Timestamp::from_seconds(ends)));
+    let found = closed(&standing, "template", NOW).unwrap();
+    assert!(found.why.contains("ACCOUNT_RESTRICTION"), "{found:?}");
+    assert_eq!((found.code, found.until), ("account-problem", Some(Timestamp::from_seconds(ends))));
     assert_eq!(closed(&standing, "text", NOW), None, "an answer may go out");
     assert_eq!(closed(&standing, "template", Timestamp::from_seconds(ends)), None, "it has ended");
     let later = |value| Said { time: Some(NOW), ..said("account_update", value) };
