@@ -22,7 +22,7 @@ use crate::{
     plugin::{self, Plugins},
     receipt, retention, run,
     shutdown::Shutdown,
-    store::{Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
+    store::{self, Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
 };
 use directory::PluginDirectory;
 use planner::Planner;
@@ -61,7 +61,7 @@ pub async fn start_with_page(
     phones: Option<String>,
 ) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
-    let config = Config { rules: config.rules.with_hours().map_err(anyhow::Error::msg)?, ..config };
+    let config = Config { rules: config.rules.with_tables().map_err(anyhow::Error::msg)?, ..config };
     let (hand, inlets) = handover::handover(config.store.handover_max, config.store.watch_lag_max);
     let store = open_store(&config, &hand, &clock).await?;
     let secret = store.host_secret();
@@ -135,7 +135,7 @@ async fn open_store(
     hand: &handover::Handover,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Store>> {
-    let settings = config.store.clone();
+    let settings = store::Settings { tenant_caps: config.caps.clone(), ..config.store.clone() };
     Ok(match &config.store.url {
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, settings, hand.clone(), clock.now())?),
         StoreUrl::Postgres(url) => Arc::new(PgStore::open(url, settings, hand.clone(), clock.clone()).await?),
@@ -219,6 +219,7 @@ fn router(
         clock: clock.clone(),
         tenant: TenantId::default_tenant(),
         accounts: Arc::new(config.accounts.clone()),
+        keywords: config.rules.keywords.clone(),
         standing: standing.clone(),
         prices: Arc::new(prices(config)?),
         public_url: config.server.public_url.as_deref().map(Arc::from),

@@ -76,7 +76,8 @@ pub struct Parts {
 pub async fn work(parts: impl Into<Arc<Parts>>, inlet: Inlet<MessageRecord>, handover: Handover, shutdown: Shutdown) {
     let parts = parts.into();
     Dispatcher {
-        queue: Queue::new(parts.settings.in_memory_max, parts.settings.concurrent_max),
+        queue: Queue::new(parts.settings.in_memory_max, parts.settings.concurrent_max)
+            .with_lanes_of(parts.settings.lane_in_memory_max),
         parts,
         inlet,
         handover,
@@ -294,6 +295,9 @@ async fn answer(store: &dyn Store, tenant: &TenantId, read: Read) -> store::Resu
             store.due_messages(tenant, after, until, limit).await.map(Answer::Messages)
         }
         Read::Page { after, limit } => store.open_messages(tenant, after, limit).await.map(Answer::Messages),
+        Read::Lane { lane, after, limit } => {
+            store.open_messages_of(tenant, &lane, after, limit).await.map(Answer::Messages)
+        }
         Read::Sweep { after, through, limit } => {
             store.open_message_seqs(tenant, after, through, limit).await.map(Answer::Seqs)
         }

@@ -35,6 +35,7 @@ use crate::{
     clock::Clock,
     domain::{event::Event, run::NewRun},
     ids::{PluginName, TenantId},
+    rules::keywords::Keywords,
     store::Store,
 };
 
@@ -48,6 +49,8 @@ pub struct ReceiptState {
     pub clock: Arc<dyn Clock>,
     pub tenant: TenantId,
     pub accounts: Arc<Accounts>,
+    /// Which words stop messages.
+    pub keywords: Keywords,
     /// What is known of the accounts, which webhooks add to.
     pub standing: Arc<Standing>,
     /// What what Meta charges for costs.

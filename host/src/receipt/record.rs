@@ -114,7 +114,7 @@ fn receipt(state: &ReceiptState, provider: &str, mut status: StatusReport, now: 
 fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Timestamp) -> NewIncoming {
     let time = at(report.time, now);
     // By our clock: providers say whole seconds, and a STOP in the second of an earlier consent must not lose to it.
-    let consent = keywords::consent(&report, now);
+    let consent = keywords::consent(&report, now, &state.keywords);
     let account = state.accounts.written_to(provider, report.channel, report.to.as_deref()).map(str::to_owned);
     let incoming = Incoming {
         id: MessageId::of_incoming(&state.tenant, provider, &report.provider_id),

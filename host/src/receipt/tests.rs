@@ -90,6 +90,7 @@ async fn scene() -> Scene {
         store: store.clone(),
         clock: clock.clone(),
         tenant: tenant.clone(),
+        keywords: Default::default(),
         standing: Arc::new(crate::channel::standing::Standing::new(&accounts(), true)),
         accounts: Arc::new(accounts()),
         prices: Arc::new(crate::channel::price::Table::built_in()),

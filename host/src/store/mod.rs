@@ -408,8 +408,23 @@ pub trait Store: Send + Sync + 'static {
     /// A tenant's messages to plan now, after `after`, in order of commit. With `after` 0: all, as after a restart.
     async fn open_messages(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<MessageRecord>>;
 
-    /// Which messages of a tenant are to be planned now, after `after` and up to `through`, in order.
-    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>>;
+    /// One recipient's messages to plan now, after `after`, in order of commit.
+    async fn open_messages_of(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>>;
+
+    /// Which messages of a tenant are to be planned now, after `after` and up to `through`, in order, and to whom.
+    async fn open_message_seqs(
+        &self,
+        tenant: &TenantId,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>>;
 
     /// The messages of a lane that were committed before `seq` and have to be sent before it: those that are to be planned now,
     /// and those whose attempt was written down and has no answer yet. Of the last few of the lane, in order.

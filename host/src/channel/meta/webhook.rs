@@ -120,7 +120,8 @@ fn status(value: &Value, metadata: Option<&Value>) -> Report {
     // Other systems may send from the same number; what they put there is no token of ours.
     let token: Option<AttemptToken> = status.biz_opaque_callback_data.and_then(|text| text.parse().ok());
     let failure = (state == AttemptState::Failed).then(|| {
-        let hint = Hint::attempt(token.map_or(0, |token| token.attempt));
+        let hint =
+            Hint { day: time(&status.timestamp).map(day), ..Hint::attempt(token.map_or(0, |token| token.attempt)) };
         match status.errors.first().map(GraphError::deserialize) {
             Some(Ok(error)) => error.failure(0, hint),
             _ => super::table().classify("none", Some("Meta gave no reason"), hint),
@@ -194,6 +195,10 @@ fn error(value: &Value) -> Report {
 pub(super) fn address(id: &str) -> String {
     let digits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
     if digits { format!("+{id}") } else { id.to_owned() }
+}
+
+fn day(at: Timestamp) -> jiff::civil::Date {
+    at.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// Unix seconds, as text in messages and statuses, as a number elsewhere.

@@ -93,7 +93,10 @@ impl Store for OneCustomer {
     async fn open_messages(&self, _: &TenantId, _: i64, _: u32) -> Result<Vec<MessageRecord>> {
         Err(Error::Closed)
     }
-    async fn open_message_seqs(&self, _: &TenantId, _: i64, _: i64, _: u32) -> Result<Vec<i64>> {
+    async fn open_messages_of(&self, _: &TenantId, _: &str, _: i64, _: u32) -> Result<Vec<MessageRecord>> {
+        Err(Error::Closed)
+    }
+    async fn open_message_seqs(&self, _: &TenantId, _: i64, _: i64, _: u32) -> Result<Vec<(i64, String)>> {
         Err(Error::Closed)
     }
     async fn earlier_messages(&self, _: &TenantId, _: &str, _: i64) -> Result<Vec<MessageRecord>> {

@@ -116,6 +116,7 @@ impl MemoryStore {
                 address_key: [7; 32],
                 address_unusable: settings.address_unusable(),
                 answer_within: settings.answer_within(),
+                caps: settings.tenant_caps.clone(),
             },
             caches: Caches {
                 entities: Cache::of_bytes(0),

@@ -84,11 +84,32 @@ impl Store for MemoryStore {
         self.read("open_messages", |tables| open_work::messages(tables, &*self.script, tenant, after, limit)).await
     }
 
-    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+    async fn open_messages_of(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let all = |tables: &super::Tables| open_work::messages(tables, &*self.script, tenant, after, u32::MAX);
+        let mut found = self.read("open_messages_of", all).await?;
+        found.retain(|record| record.message.to.lane() == lane);
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
+    async fn open_message_seqs(
+        &self,
+        tenant: &TenantId,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>> {
         let records = self
             .read("open_message_seqs", |tables| open_work::messages(tables, &*self.script, tenant, after, limit))
             .await?;
-        Ok(records.into_iter().map(|record| record.seq).filter(|seq| *seq <= through).collect())
+        let named = records.into_iter().map(|record| (record.seq, record.message.to.lane().to_owned()));
+        Ok(named.filter(|(seq, _)| *seq <= through).collect())
     }
 
     async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>> {

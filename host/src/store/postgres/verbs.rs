@@ -143,7 +143,23 @@ impl Store for PgStore {
         self.read(async |client| open_work::messages(client, tenant, after, limit, &shards).await).await
     }
 
-    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+    async fn open_messages_of(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        self.read(async |client| open_work::messages_of(client, tenant, lane, after, limit).await).await
+    }
+
+    async fn open_message_seqs(
+        &self,
+        tenant: &TenantId,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>> {
         let shards = self.shared.leases.owned();
         self.read(async |client| open_work::message_seqs(client, tenant, after, through, limit, &shards).await).await
     }

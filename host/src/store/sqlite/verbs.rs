@@ -104,7 +104,24 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| open_work::messages(conn, &tenant, after, limit)).await
     }
 
-    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+    async fn open_messages_of(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let (tenant, lane) = (tenant.clone(), lane.to_owned());
+        self.readers.read(move |conn| open_work::messages_of(conn, &tenant, &lane, after, limit)).await
+    }
+
+    async fn open_message_seqs(
+        &self,
+        tenant: &TenantId,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| open_work::message_seqs(conn, &tenant, after, through, limit)).await
     }
