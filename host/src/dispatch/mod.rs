@@ -23,6 +23,8 @@ mod queue;
 mod route;
 mod settings;
 mod share;
+#[cfg(test)]
+mod store_tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,7 +40,7 @@ pub use settings::Settings;
 use crate::{
     channel::{Provider, price, standing::Standing},
     clock::{Clock, Timestamp},
-    domain::{message::MessageRecord, shard::Shard},
+    domain::{customer::Customer, message::MessageRecord, shard::Shard},
     ids::TenantId,
     shutdown::Shutdown,
     store::{self, Handover, Store, handover::Inlet},
@@ -97,6 +99,12 @@ pub async fn work(parts: impl Into<Arc<Parts>>, inlet: Inlet<MessageRecord>, han
 /// Takes one message through as many steps as can be taken now: for whoever drives the stage by hand, in simulated time.
 pub async fn deliver(parts: &Parts, record: MessageRecord) {
     deliver::deliver(parts, record, &CancellationToken::new()).await;
+}
+
+/// Whether an attempt would be made now: for whoever measures what it takes to decide that.
+pub fn plans_an_attempt(parts: &Parts, record: &MessageRecord, customer: &Customer) -> bool {
+    let facts = deliver::facts(parts, Some(customer), None, parts.clock.now());
+    matches!(plan::plan(record, &facts), plan::Plan::Attempt(_))
 }
 
 struct Dispatcher {
