@@ -209,11 +209,12 @@ const SETTINGS: [(&str, &[&str]); 17] = [
     ("dispatch/settings.rs", &["Settings"]),
     ("dispatch/fallback.rs", &["Fallback"]),
     ("retention.rs", &["Settings"]),
+    ("domain/quota.rs", &["TenantCaps"]),
     ("plugin/settings.rs", &["Settings", "CompileSettings", "LimitSettings", "CapSettings", "CapTable"]),
     ("plugin/budget.rs", &["Budget"]),
     ("plugin/http/mod.rs", &["HttpSettings"]),
     ("channel/sms/render.rs", &["Settings"]),
-    ("channel/settings.rs", &["HttpSettings"]),
+    ("channel/settings.rs", &["HttpSettings", "TemplateSettings"]),
     ("channel/marks.rs", &["WhatsappSettings"]),
 ];
 

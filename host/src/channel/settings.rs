@@ -172,6 +172,23 @@ fn url_safe(text: &str) -> bool {
     !dots_alone && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
+/// How templates are held against what providers have approved.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct TemplateSettings {
+    /// Between two readings of an account's templates, beside that at the start; 0: never. Webhooks tell of a pause at once, so
+    /// this is for what they lose. An hour is far from Meta's bound on such calls (200 an hour).
+    pub check_every_s: u64,
+    /// Whether a message is kept from WhatsApp whose template would be refused; without, Meta is asked and says so.
+    pub hold: bool,
+}
+
+impl Default for TemplateSettings {
+    fn default() -> Self {
+        TemplateSettings { check_every_s: 3600, hold: true }
+    }
+}
+
 /// How requests to providers are made.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
