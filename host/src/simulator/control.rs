@@ -15,16 +15,17 @@
 //! | `PATCH /sim/phones/{number}` | some of these fields, and `"window_open":true\|false` → phone view |
 //! | `DELETE /sim/phones/{number}` | → 204 |
 //! | `POST /sim/phones/{number}/online`, `/offline` | → phone view; online delivers what waited |
-//! | `POST /sim/phones/{number}/write` | `{"channel":"whatsapp"\|"sms","provider","text"}`, or in place of `text` `"image":{"url","caption"}` or `"location":{"latitude","longitude","name","address"}`; `"quotes"`: a message id → the entry |
+//! | `POST /sim/phones/{number}/write` | `{"channel":"whatsapp"\|"sms","provider","text"}`, or in place of `text` `"image"`, `"video"`, `"audio"`, `"document"` or `"sticker"`: `{"url","caption","filename"}`, `"location":{"latitude","longitude","name","address"}`, `"contact":{"name","phone"}` or `"reaction":{"message_id","emoji"}`; `"quotes"`: a message id → the entry |
 //! | `POST /sim/phones/{number}/tap` | `{"button":"id or title","message_id"}`; without `message_id` the newest message with buttons → the entry |
 //! | `GET /sim/phones/{number}/thread` | `{"number","whatsapp":[entry…],"sms":[entry…]}` |
 //! | `GET /sim/troubles` | `{"troubles":[…]}` |
 //! | `POST /sim/troubles` | one trouble → the trouble with its `id`, 201 |
 //! | `DELETE /sim/troubles`, `/sim/troubles/{id}` | → 204 |
-//! | `GET /sim/templates`, `POST /sim/templates`, `DELETE /sim/templates/{name}` | `{"name","language","category","status","message_send_ttl_seconds","body"}` or Meta's form with `components`; once one is registered, others are refused with 132001 |
+//! | `GET /sim/templates`, `POST /sim/templates`, `DELETE /sim/templates/{name}` | `{"name","language","category","status","message_send_ttl_seconds","body"}` or Meta's form with `components`; once one is registered, others are refused with 132001; Meta reports a change of the status |
 //! | `GET /sim/requests?provider=&to=&token=&accepted=&after=&limit=` | `{"requests":[request…],"seen","forgotten"}`, oldest first; `to` with `%2B` |
 //! | `GET /sim/webhooks?provider=&state=&number=&token=&after=&limit=` | `{"webhooks":[webhook…],"seen","forgotten"}` |
 //! | `POST /sim/meta/verify-webhook` | calls the webhook with `hub.challenge` as Meta does → `{"verified","status","answer","url"}` |
+//! | `POST /sim/meta/changes` | `{"field","value"}`: posts this change as Meta's webhook, signed: what no telephone does, such as `account_update`; a value without `metadata` gets the number's where the field has it → `{"status":"ok"}` |
 //! | `GET /sim/media/{id}` | a file that was uploaded or that a phone sent |
 //! | `GET /sim/stream` | server-sent events, below |
 //!
@@ -64,7 +65,9 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Error, Phone, Settings, Simulator, Template, Trouble, Write, cm, ledger, meta, phones, twilio, webhooks};
+use super::{
+    Error, Phone, Settings, Simulator, Template, Trouble, Write, cm, ledger, meta, meta_hooks, phones, twilio, webhooks,
+};
 
 type Shared = State<Arc<Simulator>>;
 type Answered<T> = Result<T, Error>;
@@ -90,6 +93,7 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/sim/requests", get(requests))
         .route("/sim/webhooks", get(list_webhooks))
         .route("/sim/meta/verify-webhook", post(verify_webhook))
+        .route("/sim/meta/changes", post(post_change))
         .route("/sim/media/{id}", get(media))
         .route("/sim/stream", get(stream))
         .layer(middleware::from_fn(loopback_pages_only));
@@ -333,6 +337,14 @@ impl Simulator {
         self.ledger.page(&ledger::Filter::default()).requests
     }
 
+    /// Has Meta post what is about no message and no telephone.
+    fn tell_change(self: &Arc<Self>, outgoing: Option<(String, webhooks::Parcel)>) {
+        let Some((url, parcel)) = outgoing else { return };
+        let about = webhooks::About { id: String::new(), number: String::new(), token: None, status: None };
+        let this = Arc::clone(self);
+        self.spawn(async move { webhooks::post(&this, webhooks::Outgoing { url, parcel, about }).await });
+    }
+
     fn show_troubles(&self) {
         self.stream.send("troubles", || json!({"troubles": self.troubles.all()}));
     }
@@ -347,7 +359,32 @@ async fn add_template(State(simulator): Shared, body: Bytes) -> Answered<(Status
     if template.name.is_empty() {
         return Err(Error::Field { field: "name", problem: "is missing".into() });
     }
-    Ok((StatusCode::CREATED, Json(json!(simulator.templates.put(template)))))
+    let before = simulator.templates.find(&template.name, &template.language).map(|known| known.status);
+    let template = simulator.templates.put(template);
+    if before.is_some_and(|status| status != template.status) {
+        simulator.tell_change(meta_hooks::template_status(&simulator, &template));
+    }
+    Ok((StatusCode::CREATED, Json(json!(template))))
+}
+
+/// A change as it stands in Meta's webhooks.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    field: String,
+    value: Value,
+}
+
+async fn post_change(State(simulator): Shared, body: Bytes) -> Answered<Json<Value>> {
+    let Change { field, value } = read(&body)?;
+    if !value.is_object() {
+        return Err(Error::Field { field: "value", problem: "has to be an object".into() });
+    }
+    let outgoing = meta_hooks::any(&simulator, &field, value);
+    let outgoing = outgoing
+        .ok_or_else(|| Error::Field { field: "webhook_base", problem: "is not set; PATCH /sim/settings".into() })?;
+    simulator.tell_change(Some(outgoing));
+    Ok(Json(json!({"status": "ok"})))
 }
 
 async fn remove_template(State(simulator): Shared, Path(name): Path<String>) -> Response {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Simulator, Tick,
+    Simulator, Template, Tick,
     delivery::{self, Carried, Reason, Report, Wire},
     meta_errors,
     phones::user_id,
@@ -110,6 +110,36 @@ pub(crate) fn message(
         contact = json!({"profile": {"name": name, "username": username}, "user_id": user});
     }
     Some((url, Parcel::Meta(change(simulator, &json!({"contacts": [contact], "messages": [whole]})))))
+}
+
+/// A template's new state.
+pub(crate) fn template_status(simulator: &Simulator, template: &Template) -> Option<(String, Parcel)> {
+    let reason = if template.status == "REJECTED" { "INVALID_FORMAT" } else { "NONE" };
+    let mut value = json!({
+        "event": template.status,
+        "message_template_id": template.id.parse::<u64>().ok(),
+        "message_template_name": template.name,
+        "message_template_language": template.language,
+        "message_template_category": template.category,
+        "reason": reason,
+    });
+    if template.status == "DISABLED" {
+        value["disable_info"] = json!({"disable_date": seconds(simulator.now())});
+    }
+    any(simulator, "message_template_status_update", value)
+}
+
+/// Any change. What is about a number says which one.
+pub(crate) fn any(simulator: &Simulator, field: &str, value: Value) -> Option<(String, Parcel)> {
+    let url = simulator.settings().meta_url()?;
+    let mut whole = if is_of_number(field) { change(simulator, &value) } else { json!({"value": value}) };
+    whole["field"] = field.into();
+    Some((url, Parcel::Meta(whole)))
+}
+
+/// Whether a change is about the number; all others are about the account, and their entry has a time.
+pub(crate) fn is_of_number(field: &str) -> bool {
+    matches!(field, "messages" | "user_preferences")
 }
 
 fn hides_number(simulator: &Simulator, number: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Templates at Meta: checking a message that uses one, and the endpoints that list, create and delete them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json,
@@ -171,12 +171,52 @@ fn button(id: &str, title: &str, kind: &str) -> Button {
 pub(crate) async fn list(
     State(simulator): State<Arc<Simulator>>,
     Path((_, waba_id)): Path<(String, String)>,
+    Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     if let Some(refused) = meta::refuse(&simulator, &headers, &waba_id, &simulator.options.meta.waba_id) {
         return refused;
     }
-    Json(json!({"data": simulator.templates.all(), "paging": {}})).into_response()
+    let fits = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+    let all = simulator.templates.all();
+    let known = all.len();
+    let asked = all.into_iter().filter(|template| {
+        fits("name", &template.name) && fits("status", &template.status) && fits("language", &template.language)
+    });
+    let mut page = json!({"data": asked.map(shown).collect::<Vec<_>>(), "paging": {}});
+    // Counts are given where they are asked for.
+    if query.contains_key("summary") {
+        page["summary"] = json!({
+            "total_count": known, "message_template_count": known,
+            "message_template_limit": TEMPLATES_MAX, "are_translations_complete": true,
+        });
+    }
+    Json(page).into_response()
+}
+
+/// How many templates an account may have.
+const TEMPLATES_MAX: usize = 250;
+
+/// A template as Meta lists it: what does not apply is left out, and the short form of a body is a component like the others.
+fn shown(template: Template) -> Value {
+    let named = template.placeholders().iter().any(|name| name.parse::<u32>().is_err());
+    let mut components = template.components.clone();
+    if let Some(body) = template.body.as_ref().filter(|_| template.component("BODY").is_none()) {
+        components.push(json!({"type": "BODY", "text": body}));
+    }
+    let mut shown = json!({
+        "id": template.id,
+        "name": template.name,
+        "language": template.language,
+        "category": template.category,
+        "status": template.status,
+        "parameter_format": if named { "NAMED" } else { "POSITIONAL" },
+        "components": components,
+    });
+    if let Some(seconds) = template.message_send_ttl_seconds {
+        shown["message_send_ttl_seconds"] = seconds.into();
+    }
+    shown
 }
 
 pub(crate) async fn create(
@@ -206,7 +246,7 @@ pub(crate) async fn create(
 pub(crate) async fn delete(
     State(simulator): State<Arc<Simulator>>,
     Path((_, waba_id)): Path<(String, String)>,
-    Query(query): Query<std::collections::HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     if let Some(refused) = meta::refuse(&simulator, &headers, &waba_id, &simulator.options.meta.waba_id) {

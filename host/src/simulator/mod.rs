@@ -21,6 +21,7 @@ pub mod control;
 mod control_phones;
 pub(crate) mod delivery;
 mod door;
+mod files;
 mod ids;
 mod ledger;
 mod listen;
@@ -59,7 +60,7 @@ pub use self::{
         CmOptions, Keep, Limits, MetaOptions, Options, PairRate, Settings, Strangers, Timing, TwilioOptions,
         WebhookOptions, Window,
     },
-    phones::{Channel, Error, Phone, Provider, Rule, Write},
+    phones::{Card, Channel, Error, Phone, Picture, Provider, Reaction, Rule, Write},
     templates::Template,
     threads::{Button, Content, Entry, Media as EntryMedia, Place, Tick, Ticks, UsedTemplate},
     trouble::{Kind, Trouble},

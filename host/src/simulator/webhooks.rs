@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{Options, Provider, Simulator, Tick, WebhookOptions, door::pause, lock, signature};
+use super::{Options, Provider, Simulator, Tick, WebhookOptions, door::pause, lock, meta_hooks, signature};
 use crate::clock::Timestamp;
 
 /// How many webhooks wait for another try at most; a host that is gone for good must not fill the memory.
@@ -224,7 +224,13 @@ struct Sealed {
 
 fn seal_meta(simulator: &Simulator, url: String, changes: Vec<Value>) -> Sealed {
     let meta = &simulator.options.meta;
-    let shown = json!({"object": "whatsapp_business_account", "entry": [{"id": meta.waba_id, "changes": changes}]});
+    let mut entry = json!({"id": meta.waba_id});
+    let of_number = |change: &Value| change["field"].as_str().is_some_and(meta_hooks::is_of_number);
+    if !changes.iter().all(of_number) {
+        entry["time"] = simulator.now().0.div_euclid(1000).into();
+    }
+    entry["changes"] = changes.into();
+    let shown = json!({"object": "whatsapp_business_account", "entry": [entry]});
     let text = signature::meta_json(&shown);
     let signed = signature::meta(&meta.app_secret, text.as_bytes());
     Sealed {
