@@ -61,7 +61,7 @@ await went("jsText", "sms delivered");
 const template = {
   whatsapp: {
     namespace: "00000000_0000_4000_8000_000000000002",
-    element_name: "commande_prete",
+    elementName: "commande_prete",
     language: { policy: "deterministic", code: "fr" },
     components: [{ type: "body", parameters: [{ type: "text", text: "Paul" }, { type: "text", text: "4821" }] }],
   },

@@ -177,7 +177,7 @@ def templates():
     made = wa.create_template(Template(
         name="commande_prete", language=TemplateLanguage.FRENCH, category=TemplateCategory.UTILITY,
         parameter_format=ParamFormat.POSITIONAL, message_send_ttl_seconds=600,
-        components=[BodyText("Bonjour {{1}}, commande {{2}}.", "Paul", "4821"), Buttons([QuickReplyButton(text="J'arrive")])],
+        components=[BodyText("Bonjour {{1}}, commande {{2}}.", "Paul", "4821"), Buttons(buttons=[QuickReplyButton(text="J'arrive")])],
     ))
     assert made.id, made
     listed = wa.get_templates(name="commande_prete")
@@ -194,7 +194,7 @@ def templates():
     simulator.tap(TO, "J'arrive")
     tapped = hear()
     assert isinstance(tapped, types.CallbackButton) and tapped.data == "cmd:4821:j-arrive" and tapped.is_quick_reply, tapped
-    assert tapped.reply_to_message.message_id == sent.id
+    assert tapped.reply_to_message.id == sent.id
     try:
         wa.send_template(TO, "commande_prete", TemplateLanguage.FRENCH, [BodyText.params("Paul")])
         raise SystemExit("a template without its second parameter was taken")
@@ -216,7 +216,7 @@ def what_phones_send():
     statuses(asked, "sent", "delivered", "read")
     simulator.tap(TO, "Je viens")
     tapped = hear()
-    assert (tapped.data, tapped.title, tapped.reply_to_message.message_id) == ("rdv:oui", "Je viens", asked.id), tapped
+    assert (tapped.data, tapped.title, tapped.reply_to_message.id) == ("rdv:oui", "Je viens", asked.id), tapped
     rows = [types.SectionRow("8 h - 12 h", "liv:am", "Gratuit")]
     asked = wa.send_message(TO, "Quel créneau ?", buttons=types.SectionList("Choisir", [types.Section("Demain", rows)]))
     statuses(asked, "sent", "delivered", "read")
@@ -247,7 +247,7 @@ def what_phones_send():
         reaction = hear().reaction
         assert (reaction.emoji, reaction.message_id, reaction.is_removed) == (emoji, asked.id, emoji is None), reaction
     simulator.write(TO, text="Oui", quotes=asked.id)
-    assert hear().reply_to_message.message_id == asked.id
+    assert hear().reply_to_message.id == asked.id
 
 
 def trouble_and_other_changes():
