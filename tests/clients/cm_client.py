@@ -4,13 +4,12 @@ goes the whole way: through the rules, over WhatsApp or SMS, to its receipt."""
 import contextlib
 import io
 import sys
-import time
 
 from cm_text.text_client import TextClient
 from cm_text.whatsapp_interactive.message_builder import MessageBuilder as build
 from cm_text.whatsapp_template import WhatsappTemplate
 
-from doors import PATIENCE_S, Simulator, call
+from doors import Simulator, call, until
 
 DOOR, TOKEN, SIMULATOR = sys.argv[1:4]
 OWN = DOOR != SIMULATOR
@@ -25,17 +24,6 @@ simulator.phone(LEA)
 def written(number):
     """As CM.com wants numbers."""
     return "00" + number[1:]
-
-
-def until(what, look):
-    """What `look` gives once it is something."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise SystemExit(f"{what}: not after {PATIENCE_S} s")
 
 
 def taken(answer, *references):

@@ -4,6 +4,7 @@ import http.server
 import json
 import queue
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -27,6 +28,17 @@ def call(method, url, body=None, headers=None):
         return status, json.loads(text)
     except ValueError:
         return status, text
+
+
+def until(what, look):
+    """What `look` gives once it is something."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise SystemExit(f"{what}: not after {PATIENCE_S} s")
 
 
 class Simulator:
