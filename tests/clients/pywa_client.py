@@ -262,10 +262,15 @@ def trouble_and_other_changes():
         assert limit.code == 130429, limit
     stop = {"wa_id": TO[1:], "detail": "User requested to stop", "category": "marketing_messages", "value": "stop", "timestamp": 1767254400}
     contact = {"profile": {"name": "Zoé"}, "wa_id": TO[1:], "user_id": "FR.13000000000000000001"}
-    simulator.do("POST", "meta/changes", {"field": "user_preferences", "value": {"contacts": [contact], "user_preferences": [stop]}})
+    number = {"messaging_product": "whatsapp", "metadata": {"display_phone_number": "33139980001", "phone_number_id": PHONE_ID}}
+    simulator.do("POST", "meta/webhook", {"field": "user_preferences", "value": number | {"contacts": [contact], "user_preferences": [stop]}})
     assert hear().value.value == "stop"
-    simulator.do("POST", "meta/changes", {"field": "account_update", "value": {"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "SPAM"}}})
+    simulator.do("POST", "meta/webhook", {"field": "account_update", "value": {"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "SPAM"}}})
     assert hear().event.value == "ACCOUNT_VIOLATION"
+    moved = {"message_template_id": 7, "message_template_name": "commande_prete", "message_template_language": "fr"}
+    moved |= {"previous_category": "UTILITY", "new_category": "MARKETING"}
+    simulator.do("POST", "meta/webhook", {"field": "template_category_update", "value": moved})
+    assert hear().new_category.value == "MARKETING"
 
 
 def who_hides_the_number():

@@ -25,7 +25,7 @@
 //! | `GET /sim/requests?provider=&to=&token=&accepted=&after=&limit=` | `{"requests":[request…],"seen","forgotten"}`, oldest first; `to` with `%2B` |
 //! | `GET /sim/webhooks?provider=&state=&number=&token=&after=&limit=` | `{"webhooks":[webhook…],"seen","forgotten"}` |
 //! | `POST /sim/meta/verify-webhook` | calls the webhook with `hub.challenge` as Meta does → `{"verified","status","answer","url"}` |
-//! | `POST /sim/meta/changes` | `{"field","value"}`: posts this change as Meta's webhook, signed: what no telephone does, such as `account_update`; a value without `metadata` gets the number's where the field has it → `{"status":"ok"}` |
+//! | `POST /sim/meta/webhook` | `{"field","value"}`: posts it as Meta does what is about the account, a number or a template, signed → `{"posted":true}` after the first try |
 //! | `GET /sim/media/{id}` | a file that was uploaded or that a phone sent |
 //! | `GET /sim/stream` | server-sent events, below |
 //!
@@ -93,7 +93,7 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/sim/requests", get(requests))
         .route("/sim/webhooks", get(list_webhooks))
         .route("/sim/meta/verify-webhook", post(verify_webhook))
-        .route("/sim/meta/changes", post(post_change))
+        .route("/sim/meta/webhook", post(post_webhook))
         .route("/sim/media/{id}", get(media))
         .route("/sim/stream", get(stream))
         .layer(middleware::from_fn(loopback_pages_only));
@@ -337,14 +337,6 @@ impl Simulator {
         self.ledger.page(&ledger::Filter::default()).requests
     }
 
-    /// Has Meta post what is about no message and no telephone.
-    fn tell_change(self: &Arc<Self>, outgoing: Option<(String, webhooks::Parcel)>) {
-        let Some((url, parcel)) = outgoing else { return };
-        let about = webhooks::About { id: String::new(), number: String::new(), token: None, status: None };
-        let this = Arc::clone(self);
-        self.spawn(async move { webhooks::post(&this, webhooks::Outgoing { url, parcel, about }).await });
-    }
-
     fn show_troubles(&self) {
         self.stream.send("troubles", || json!({"troubles": self.troubles.all()}));
     }
@@ -362,29 +354,14 @@ async fn add_template(State(simulator): Shared, body: Bytes) -> Answered<(Status
     let before = simulator.templates.find(&template.name, &template.language).map(|known| known.status);
     let template = simulator.templates.put(template);
     if before.is_some_and(|status| status != template.status) {
-        simulator.tell_change(meta_hooks::template_status(&simulator, &template));
+        let parcel = webhooks::Parcel::Meta(meta_hooks::template_status(&simulator, &template));
+        if let Some(url) = simulator.settings().meta_url() {
+            let this = Arc::clone(&simulator);
+            let about = webhooks::About::default();
+            simulator.spawn(async move { webhooks::post(&this, webhooks::Outgoing { url, parcel, about }).await });
+        }
     }
     Ok((StatusCode::CREATED, Json(json!(template))))
-}
-
-/// A change as it stands in Meta's webhooks.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Change {
-    field: String,
-    value: Value,
-}
-
-async fn post_change(State(simulator): Shared, body: Bytes) -> Answered<Json<Value>> {
-    let Change { field, value } = read(&body)?;
-    if !value.is_object() {
-        return Err(Error::Field { field: "value", problem: "has to be an object".into() });
-    }
-    let outgoing = meta_hooks::any(&simulator, &field, value);
-    let outgoing = outgoing
-        .ok_or_else(|| Error::Field { field: "webhook_base", problem: "is not set; PATCH /sim/settings".into() })?;
-    simulator.tell_change(Some(outgoing));
-    Ok(Json(json!({"status": "ok"})))
 }
 
 async fn remove_template(State(simulator): Shared, Path(name): Path<String>) -> Response {
@@ -418,6 +395,24 @@ async fn verify_webhook(State(simulator): Shared) -> Answered<Json<Value>> {
     };
     let verified = status == Some(200) && answer == challenge;
     Ok(Json(json!({"verified": verified, "status": status, "answer": answer, "url": url})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AboutTheAccount {
+    field: String,
+    value: Value,
+}
+
+/// What Meta posts about an account, a number or a template.
+async fn post_webhook(State(simulator): Shared, body: Bytes) -> Answered<Json<Value>> {
+    let AboutTheAccount { field, value } = read(&body)?;
+    let url = simulator.settings().meta_url();
+    let url =
+        url.ok_or_else(|| Error::Field { field: "webhook_base", problem: "is not set; PATCH /sim/settings".into() })?;
+    let parcel = webhooks::Parcel::Meta(json!({"field": field, "value": value}));
+    webhooks::post(&simulator, webhooks::Outgoing { url, parcel, about: webhooks::About::default() }).await;
+    Ok(Json(json!({"posted": true})))
 }
 
 async fn media(State(simulator): Shared, Path(id): Path<String>) -> Response {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Content, Error, Picture, Write};
+use super::{Content, Error, Picture, Write, set};
 
 /// The smallest picture there is, one transparent point.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\xdac\xfc\xff\xff?\x03\0\x08\xfc\x02\xfe\xa7\x9a\xa0\xa0\0\0\0\0IEND\xaeB`\x82";
@@ -49,13 +49,13 @@ pub(crate) fn message(content: &Content) -> Value {
     let mut file = json!({"mime_type": media.mime_type});
     match media.kind.as_str() {
         // What is recorded in WhatsApp is a voice message.
-        "audio" => file["voice"] = true.into(),
-        "sticker" => file["animated"] = false.into(),
-        "document" => file["filename"] = media.filename.as_deref().unwrap_or("document.pdf").into(),
+        "audio" => set(&mut file, "voice", true),
+        "sticker" => set(&mut file, "animated", false),
+        "document" => set(&mut file, "filename", media.filename.as_deref().unwrap_or("document.pdf")),
         _ => {}
     }
     if let Some(caption) = content.text.as_deref().filter(|_| !matches!(media.kind.as_str(), "audio" | "sticker")) {
-        file["caption"] = caption.into();
+        set(&mut file, "caption", caption);
     }
     json!({"type": media.kind, &media.kind: file})
 }
@@ -75,7 +75,7 @@ pub(crate) fn contacts(content: &Content) -> Value {
 pub(crate) fn reaction(content: &Content) -> Value {
     let mut reaction = json!({"message_id": content.quotes});
     if let Some(emoji) = &content.text {
-        reaction["emoji"] = emoji.as_str().into();
+        set(&mut reaction, "emoji", emoji.as_str());
     }
     json!({"type": "reaction", "reaction": reaction})
 }

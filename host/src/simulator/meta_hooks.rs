@@ -7,6 +7,7 @@ use super::{
     delivery::{self, Carried, Reason, Report, Wire},
     meta_errors,
     phones::user_id,
+    set,
     webhooks::Parcel,
 };
 
@@ -113,7 +114,7 @@ pub(crate) fn message(
 }
 
 /// A template's new state.
-pub(crate) fn template_status(simulator: &Simulator, template: &Template) -> Option<(String, Parcel)> {
+pub(crate) fn template_status(simulator: &Simulator, template: &Template) -> Value {
     let reason = if template.status == "REJECTED" { "INVALID_FORMAT" } else { "NONE" };
     let mut value = json!({
         "event": template.status,
@@ -124,22 +125,9 @@ pub(crate) fn template_status(simulator: &Simulator, template: &Template) -> Opt
         "reason": reason,
     });
     if template.status == "DISABLED" {
-        value["disable_info"] = json!({"disable_date": seconds(simulator.now())});
+        set(&mut value, "disable_info", json!({"disable_date": seconds(simulator.now())}));
     }
-    any(simulator, "message_template_status_update", value)
-}
-
-/// Any change. What is about a number says which one.
-pub(crate) fn any(simulator: &Simulator, field: &str, value: Value) -> Option<(String, Parcel)> {
-    let url = simulator.settings().meta_url()?;
-    let mut whole = if is_of_number(field) { change(simulator, &value) } else { json!({"value": value}) };
-    whole["field"] = field.into();
-    Some((url, Parcel::Meta(whole)))
-}
-
-/// Whether a change is about the number; all others are about the account, and their entry has a time.
-pub(crate) fn is_of_number(field: &str) -> bool {
-    matches!(field, "messages" | "user_preferences")
+    json!({"field": "message_template_status_update", "value": value})
 }
 
 fn hides_number(simulator: &Simulator, number: &str) -> bool {

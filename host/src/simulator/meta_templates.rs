@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Button, Content, Simulator, Template, UsedTemplate, meta,
     meta_body::{Checked, Problem, attachment, required},
+    set,
     templates::{Known, render},
 };
 
@@ -177,46 +178,56 @@ pub(crate) async fn list(
     if let Some(refused) = meta::refuse(&simulator, &headers, &waba_id, &simulator.options.meta.waba_id) {
         return refused;
     }
-    let fits = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
     let all = simulator.templates.all();
+    if all.is_empty() {
+        // Every name is taken then, and a list that says so cannot be written: the app may not read it.
+        let details = "Application does not have permission for this action";
+        return meta::problem(&simulator, &Problem::new(10, details));
+    }
     let known = all.len();
-    let asked = all.into_iter().filter(|template| {
-        fits("name", &template.name) && fits("status", &template.status) && fits("language", &template.language)
-    });
-    let mut page = json!({"data": asked.map(shown).collect::<Vec<_>>(), "paging": {}});
+    let fits = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+    let asked =
+        |one: &Template| fits("name", &one.name) && fits("status", &one.status) && fits("language", &one.language);
+    let all: Vec<Template> = all.into_iter().filter(asked).collect();
+    let wanted = query.get("limit").and_then(|limit| limit.parse::<usize>().ok()).unwrap_or(25).clamp(1, 1000);
+    let from = query.get("after").and_then(|cursor| cursor.parse::<usize>().ok()).unwrap_or(0);
+    let page: Vec<Value> = all.iter().skip(from).take(wanted).map(listed).collect();
+    let (until, base) = (from + page.len(), &simulator.options.meta.waba_id);
+    let mut paging = json!({"cursors": {"before": from.to_string(), "after": until.to_string()}});
+    if until < all.len() {
+        let next = format!("https://graph.facebook.com/{base}/message_templates?after={until}&limit={wanted}");
+        set(&mut paging, "next", next);
+    }
+    let mut answer = json!({"data": page, "paging": paging});
     // Counts are given where they are asked for.
     if query.contains_key("summary") {
-        page["summary"] = json!({
+        let summary = json!({
             "total_count": known, "message_template_count": known,
             "message_template_limit": TEMPLATES_MAX, "are_translations_complete": true,
         });
+        set(&mut answer, "summary", summary);
     }
-    Json(page).into_response()
+    Json(answer).into_response()
 }
 
 /// How many templates an account may have.
 const TEMPLATES_MAX: usize = 250;
 
-/// A template as Meta lists it: what does not apply is left out, and the short form of a body is a component like the others.
-fn shown(template: Template) -> Value {
+/// As Meta lists a template: with components, whichever form it was registered in.
+fn listed(template: &Template) -> Value {
+    let mut row = json!(template);
+    if template.components.is_empty() {
+        set(&mut row, "components", json!([{"type": "BODY", "text": template.body()}]));
+    }
     let named = template.placeholders().iter().any(|name| name.parse::<u32>().is_err());
-    let mut components = template.components.clone();
-    if let Some(body) = template.body.as_ref().filter(|_| template.component("BODY").is_none()) {
-        components.push(json!({"type": "BODY", "text": body}));
+    set(&mut row, "parameter_format", if named { "NAMED" } else { "POSITIONAL" });
+    if let Some(fields) = row.as_object_mut() {
+        fields.remove("body");
+        if template.message_send_ttl_seconds.is_none() {
+            fields.remove("message_send_ttl_seconds");
+        }
     }
-    let mut shown = json!({
-        "id": template.id,
-        "name": template.name,
-        "language": template.language,
-        "category": template.category,
-        "status": template.status,
-        "parameter_format": if named { "NAMED" } else { "POSITIONAL" },
-        "components": components,
-    });
-    if let Some(seconds) = template.message_send_ttl_seconds {
-        shown["message_send_ttl_seconds"] = seconds.into();
-    }
-    shown
+    row
 }
 
 pub(crate) async fn create(

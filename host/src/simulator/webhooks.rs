@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{Options, Provider, Simulator, Tick, WebhookOptions, door::pause, lock, meta_hooks, signature};
+use super::{Options, Provider, Simulator, Tick, WebhookOptions, door::pause, lock, set, signature};
 use crate::clock::Timestamp;
 
 /// How many webhooks wait for another try at most; a host that is gone for good must not fill the memory.
@@ -46,7 +46,7 @@ pub enum Progress {
 }
 
 /// Which message a webhook is about. `status` is missing for what a phone wrote.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct About {
     pub id: String,
     pub number: String,
@@ -224,12 +224,12 @@ struct Sealed {
 
 fn seal_meta(simulator: &Simulator, url: String, changes: Vec<Value>) -> Sealed {
     let meta = &simulator.options.meta;
-    let mut entry = json!({"id": meta.waba_id});
-    let of_number = |change: &Value| change["field"].as_str().is_some_and(meta_hooks::is_of_number);
-    if !changes.iter().all(of_number) {
-        entry["time"] = simulator.now().0.div_euclid(1000).into();
+    // What is about the account says when; what is about messages has the time in it.
+    let about_account = changes.iter().any(|change| change.get("field") != Some(&"messages".into()));
+    let mut entry = json!({"id": meta.waba_id, "changes": changes});
+    if about_account {
+        set(&mut entry, "time", simulator.now().0.div_euclid(1000));
     }
-    entry["changes"] = changes.into();
     let shown = json!({"object": "whatsapp_business_account", "entry": [entry]});
     let text = signature::meta_json(&shown);
     let signed = signature::meta(&meta.app_secret, text.as_bytes());
