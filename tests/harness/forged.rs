@@ -58,6 +58,16 @@ impl Host {
         &self.sim.options.meta.app_secret
     }
 
+    /// What CM.com reports of one message, by our reference.
+    pub(crate) async fn cm_report(&self, reference: &str, code: &str) -> Answer {
+        let status = json!({"code": code, "errorCode": "", "errorDescription": ""});
+        let body = json!({"messages": {"msg": {
+            "received": "2026-01-15T10:30:02", "to": "0033639981201", "reference": reference, "status": status, "operator": "20801",
+        }}});
+        let path = format!("/v1/webhooks/cm/{}", self.sim.options.cm.webhook_secret);
+        self.send(reqwest::Method::POST, &path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
     /// A webhook of Twilio, to a path with its query, signed with `token` over `signed_url`.
     pub(crate) async fn twilio_webhook(&self, path: &str, params: &[(&str, &str)], token: &str) -> Answer {
         let mut sorted = params.to_vec();

@@ -118,5 +118,65 @@ async fn rich_content_goes_on_whatsapp_and_falls_back_to_the_text_of_the_body() 
     assert_eq!(screen[0]["content"]["text"], "Votre commande 4821 est prete.");
     let listed = host.get("/v1/messages").await;
     let id = listed["messages"][0]["id"].as_str().unwrap();
-    assert!(host.until_state(id, "delivered").await.way().ends_with("sms delivered"), "{listed:#}");
+    // It is on the screen a moment before its receipt is here.
+    let message = host.until_state(id, "delivered").await;
+    assert!(message.way().ends_with("sms delivered"), "{listed:#}");
+}
+
+#[tokio::test]
+async fn interactive_messages_of_cm_s_sdks_keep_their_buttons_rows_and_frame() {
+    let mut host = shop().await;
+    host.key = Some(TOKEN);
+    host.customer("paul", PAUL).await;
+    host.sim.writes(PAUL, "whatsapp", "Bonjour").await;
+    host.until("the window is open", async || {
+        let paul = host.get("/v1/customers/paul").await;
+        if paul["window_ends"].is_null() { Err(paul.to_string()) } else { Ok(()) }
+    })
+    .await;
+    let interactive = |own: Value| {
+        let rich = json!({"allowedChannels": ["WhatsApp"], "richContent": {"conversation": [{"interactive": own}]}});
+        body(vec![message(&["0033639981201"], rich)])
+    };
+    let row = |id: &str| json!({"id": id, "title": id, "description": "Gratuit"});
+    let sections = json!([{"title": "Demain", "rows": [row("am"), row("pm")]}]);
+    let sent = [
+        json!({
+            "type": "list", "header": {"type": "text", "text": "Livraison"}, "body": {"text": "Quel créneau ?"},
+            "footer": {"text": "Boulange"}, "action": {"button": "Choisir", "sections": sections},
+        }),
+        json!({
+            "type": "button", "body": {"text": "Vous venez ?"},
+            "action": {"buttons": [{"type": "reply", "reply": {"id": "oui", "title": "Oui"}}]},
+        }),
+        json!({
+            "type": "cta_url", "body": {"text": "Suivre"},
+            "action": {"name": "cta_url", "parameters": {"display_text": "Ouvrir", "url": "https://a.example/4821"}},
+        }),
+    ];
+    for own in &sent {
+        let answer = posts(&host, Some(TOKEN), &interactive(own.clone())).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let card = json!([{"name": {"formatted_name": "Léa Exemple"}, "phones": [{"phone": "+33639981202"}]}]);
+    let rich =
+        json!({"allowedChannels": ["WhatsApp"], "richContent": {"conversation": [{"contacts": card}]}, "body": {}});
+    let answer = posts(&host, Some(TOKEN), &body(vec![message(&["0033639981201"], rich)])).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let screen = host
+        .until("Paul sees all four", async || {
+            let screen = host.sim.screen(PAUL, "whatsapp").await;
+            let shown: Vec<Value> = screen.iter().filter(|entry| entry["from_phone"] == false).cloned().collect();
+            if shown.len() == 4 { Ok(shown) } else { Err(format!("{screen:#?}")) }
+        })
+        .await;
+    let mut kinds: Vec<&str> = screen.iter().map(|entry| entry["content"]["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["buttons", "contacts", "cta-url", "list"]);
+    let list = &screen.iter().find(|entry| entry["content"]["kind"] == "list").unwrap()["content"];
+    assert_eq!((&list["header"], &list["footer"]), (&json!("Livraison"), &json!("Boulange")));
+    assert_eq!(list["buttons"][1], json!({"id": "pm", "title": "pm", "kind": "row", "description": "Gratuit"}));
+    let empty = json!({"type": "flow", "body": {"text": "?"}, "action": {}});
+    let answer = posts(&host, Some(TOKEN), &interactive(empty)).await;
+    assert_eq!(answer.body["messages"][0]["messageErrorCode"], 304, "{}", answer.text);
 }

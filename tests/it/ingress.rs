@@ -235,3 +235,27 @@ async fn who_sends_a_header_or_a_body_too_slowly_is_cut_off_and_the_others_are_s
     assert!(answer.contains("/problems/too-slow"), "{answer}");
     assert_eq!(host.get("/v1/events").await["events"].as_array().unwrap().len(), 5);
 }
+
+#[tokio::test]
+async fn who_has_a_key_may_ask_whether_it_may_deliver_and_is_told_how_fast() {
+    const KEY: &str = "a-key-of-the-shop-0001";
+    let host = Host::start(Setup::new().key("shop", KEY)).await;
+    let ask = async |path: &str, headers: &[(&str, &str)]| host.send(Method::OPTIONS, path, headers, "").await;
+    let origin = ("webhook-request-origin", "eventemitter.example");
+    let bearer = format!("Bearer {KEY}");
+    let in_url = format!("/v1/events?access_token={KEY}");
+    for answer in [
+        ask("/v1/events", &[origin, ("authorization", &bearer), ("webhook-request-rate", "120")]).await,
+        ask(&in_url, &[origin]).await,
+    ] {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.header("webhook-allowed-origin"), "eventemitter.example");
+        assert_eq!(answer.header("webhook-allowed-rate"), "*");
+        assert!(answer.header("allow").contains("POST"));
+    }
+    // Who does not say where the events would come from is consented to nothing.
+    let unasked = ask("/v1/events", &[("authorization", &bearer)]).await;
+    assert!(unasked.status == 200 && !unasked.headers.contains_key("webhook-allowed-origin"), "{unasked:?}");
+    let stranger = ask("/v1/events", &[origin]).await;
+    assert!(stranger.status == 401 && !stranger.headers.contains_key("webhook-allowed-origin"), "{stranger:?}");
+}

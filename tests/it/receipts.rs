@@ -7,6 +7,7 @@ use crate::harness::{Db, Host, PAUL, Setup, Shown, Sms, both_databases, order_re
 both_databases! {
     receipts_in_any_order_and_repeated_end_in_the_same_state,
     a_proof_of_arrival_outranks_a_failure_whichever_comes_first,
+    receipts_of_both_channels_in_any_order_end_as_one_double_delivery,
     what_the_simulated_providers_shuffle_repeat_and_delay_ends_as_it_should,
     a_receipt_that_is_faster_than_the_answer_counts,
     receipts_are_kept_over_a_crash_and_what_was_missed_is_delivered_after_it,
@@ -79,6 +80,43 @@ async fn a_proof_of_arrival_outranks_a_failure_whichever_comes_first(db: Db) {
         // The first failure has set off an SMS, which is no second attempt on WhatsApp.
         host.customer_with("paul", PAUL, json!({"addresses": []})).await;
         host.customer("paul", PAUL).await;
+    }
+}
+
+async fn receipts_of_both_channels_in_any_order_end_as_one_double_delivery(db: Db) {
+    let host = without_receipts(Setup::tester().on(db).sms(Sms::Cm)).await;
+    let reports = ["whatsapp delivered", "whatsapp read", "sms delivered"];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (no, order) in orders.into_iter().enumerate() {
+        let (id, wamid, token) = taken(&host, no).await;
+        let mut failed = host.status(&wamid, Some(&token), "failed");
+        // This one is about the message, and says nothing against the number.
+        failed["statuses"][0]["errors"] = json!([{"code": 132_000, "title": "Number of parameters does not match"}]);
+        host.meta_webhook(&[failed.clone()], host.meta_secret()).await.ok();
+        let reference = host
+            .until("CM.com has the SMS", async || {
+                let requests = host.sim.requests("provider=cm&accepted=true").await;
+                let found = requests.get(no).and_then(|request| request["tokens"][0].as_str().map(str::to_owned));
+                found.ok_or_else(|| format!("{requests:#?}"))
+            })
+            .await;
+        // Each of them twice, and the failure once more in between.
+        for report in order.into_iter().chain(order).map(|at| reports[at]) {
+            match report.split_once(' ') {
+                Some(("sms", _)) => host.cm_report(&reference, "2").await.ok(),
+                Some((_, status)) => {
+                    let status = host.status(&wamid, Some(&token), status);
+                    host.meta_webhook(&[failed.clone(), status], host.meta_secret()).await.ok()
+                }
+                None => unreachable!(),
+            };
+        }
+        let message = host.message(&id).await;
+        let attempts = message["attempts"].as_array().unwrap();
+        let ends: Vec<_> = attempts.iter().map(|attempt| [&attempt["channel"], &attempt["state"]]).collect();
+        assert_eq!(json!(ends), json!([["whatsapp", "read"], ["sms", "delivered"]]), "{order:?}: {message:#}");
+        assert_eq!(message["state"], "read", "{order:?}: {message:#}");
+        assert_eq!(host.stats().await["double_deliveries"], json!(no + 1), "{order:?}");
     }
 }
 

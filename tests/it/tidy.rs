@@ -312,6 +312,19 @@ fn no_file_names_a_package_registry_or_a_path_of_somebodys_machine() {
 }
 
 #[test]
+fn every_test_that_docs_vectors_names_is_there() {
+    let page = fs::read_to_string(repository().join("docs/vectors.md")).unwrap();
+    let named = page.split('`').skip(1).step_by(2).filter(|word| word.contains('_') && !word.contains(' '));
+    let named: BTreeSet<&str> = named.collect();
+    assert!(named.len() > 60, "the page has lost its names: {}", named.len());
+    let rust: Vec<String> =
+        tracked().into_iter().filter(|(path, _)| path.ends_with(".rs")).map(|(_, text)| text).collect();
+    let is_there = |name: &str| rust.iter().any(|text| text.contains(&format!("fn {name}(")));
+    let missing: Vec<&str> = named.into_iter().filter(|name| !is_there(name)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
+#[test]
 fn every_source_file_is_part_of_the_program() {
     let files = sources();
     let mut orphans = Vec::new();

@@ -220,7 +220,21 @@ fn check_body(leg: &Leg) -> Result<(), Refusal> {
         return Err(Refusal(304, format!("The body type {kind:?} is invalid")));
     }
     let rich = leg.channel == Channel::Whatsapp && field(&leg.message, "richContent").is_some();
+    if rich && templates(&leg.message).any(|own| !is_named(own)) {
+        return Err(Refusal(304, "A template needs its element_name and the code of its language".into()));
+    }
     if content.is_empty() && !rich { Err(Refusal(304, "The body is empty".into())) } else { Ok(()) }
+}
+
+fn templates(message: &Value) -> impl Iterator<Item = &Value> {
+    let conversation = field(message, "richContent").and_then(|rich| field(rich, "conversation"));
+    let items = conversation.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|item| field(field(item, "template")?, "whatsapp"))
+}
+
+fn is_named(template: &Value) -> bool {
+    let some = |text: Option<&Value>| text.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    some(field(template, "element_name")) && some(field(template, "language").and_then(|own| field(own, "code")))
 }
 
 fn check_rest(leg: &Leg) -> Result<(), Refusal> {

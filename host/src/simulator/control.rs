@@ -15,13 +15,13 @@
 //! | `PATCH /sim/phones/{number}` | some of these fields, and `"window_open":true\|false` → phone view |
 //! | `DELETE /sim/phones/{number}` | → 204 |
 //! | `POST /sim/phones/{number}/online`, `/offline` | → phone view; online delivers what waited |
-//! | `POST /sim/phones/{number}/write` | `{"channel":"whatsapp"\|"sms","provider","text"}`, or in place of `text` `"image":{"url","caption"}` or `"location":{"latitude","longitude","name","address"}`; `"quotes"`: a message id → the entry |
+//! | `POST /sim/phones/{number}/write` | `{"channel":"whatsapp"\|"sms","provider","text"}`, or in place of `text` `"image"`, `"video"`, `"audio"`, `"document"` or `"sticker"`: `{"url","caption","filename"}`, `"location":{"latitude","longitude","name","address"}`, `"contact":{"name","phone"}` or `"reaction":{"message_id","emoji"}`; `"quotes"`: a message id → the entry |
 //! | `POST /sim/phones/{number}/tap` | `{"button":"id or title","message_id"}`; without `message_id` the newest message with buttons → the entry |
 //! | `GET /sim/phones/{number}/thread` | `{"number","whatsapp":[entry…],"sms":[entry…]}` |
 //! | `GET /sim/troubles` | `{"troubles":[…]}` |
 //! | `POST /sim/troubles` | one trouble → the trouble with its `id`, 201 |
 //! | `DELETE /sim/troubles`, `/sim/troubles/{id}` | → 204 |
-//! | `GET /sim/templates`, `POST /sim/templates`, `DELETE /sim/templates/{name}` | `{"name","language","category","status","message_send_ttl_seconds","body"}` or Meta's form with `components`; once one is registered, others are refused with 132001 |
+//! | `GET /sim/templates`, `POST /sim/templates`, `DELETE /sim/templates/{name}` | `{"name","language","category","status","message_send_ttl_seconds","body"}` or Meta's form with `components`; once one is registered, others are refused with 132001; Meta reports a change of the status |
 //! | `GET /sim/requests?provider=&to=&token=&accepted=&after=&limit=` | `{"requests":[request…],"seen","forgotten"}`, oldest first; `to` with `%2B` |
 //! | `GET /sim/webhooks?provider=&state=&number=&token=&after=&limit=` | `{"webhooks":[webhook…],"seen","forgotten"}` |
 //! | `POST /sim/meta/verify-webhook` | calls the webhook with `hub.challenge` as Meta does → `{"verified","status","answer","url"}` |
@@ -65,7 +65,9 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Error, Phone, Settings, Simulator, Template, Trouble, Write, cm, ledger, meta, phones, twilio, webhooks};
+use super::{
+    Error, Phone, Settings, Simulator, Template, Trouble, Write, cm, ledger, meta, meta_hooks, phones, twilio, webhooks,
+};
 
 type Shared = State<Arc<Simulator>>;
 type Answered<T> = Result<T, Error>;
@@ -349,7 +351,17 @@ async fn add_template(State(simulator): Shared, body: Bytes) -> Answered<(Status
     if template.name.is_empty() {
         return Err(Error::Field { field: "name", problem: "is missing".into() });
     }
-    Ok((StatusCode::CREATED, Json(json!(simulator.templates.put(template)))))
+    let before = simulator.templates.find(&template.name, &template.language).map(|known| known.status);
+    let template = simulator.templates.put(template);
+    if before.is_some_and(|status| status != template.status) {
+        let parcel = webhooks::Parcel::Meta(meta_hooks::template_status(&simulator, &template));
+        if let Some(url) = simulator.settings().meta_url() {
+            let this = Arc::clone(&simulator);
+            let about = webhooks::About::default();
+            simulator.spawn(async move { webhooks::post(&this, webhooks::Outgoing { url, parcel, about }).await });
+        }
+    }
+    Ok((StatusCode::CREATED, Json(json!(template))))
 }
 
 async fn remove_template(State(simulator): Shared, Path(name): Path<String>) -> Response {

@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    Button, Channel, Content, Entry, EntryMedia, Error, Phone, Place, Provider, Simulator, Ticks, Write, cm, delivery,
-    meta, meta_hooks, phones,
+    Button, Channel, Content, Entry, EntryMedia, Error, Phone, Picture, Place, Provider, Simulator, Ticks, Write, cm,
+    delivery, files, meta, meta_hooks, phones,
     threads::Thread,
     twilio,
     webhooks::{self, About, Outgoing},
 };
-
-/// The smallest picture there is, one transparent point: what a phone sends where no link is given.
-const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\xdac\xfc\xff\xff?\x03\0\x08\xfc\x02\xfe\xa7\x9a\xa0\xa0\0\0\0\0IEND\xaeB`\x82";
 
 impl Simulator {
     pub fn phones(&self) -> Vec<Phone> {
@@ -148,47 +144,62 @@ impl Simulator {
         })?
     }
 
-    fn compose(&self, channel: Channel, provider: Provider, write: Write) -> Result<Content, Error> {
-        let parts = [write.text.is_some(), write.image.is_some(), write.location.is_some()];
+    fn compose(&self, channel: Channel, provider: Provider, mut write: Write) -> Result<Content, Error> {
+        let text = write.text.take();
+        let (quotes, location) = (write.quotes.take(), write.location.take());
+        let (contact, reaction) = (write.contact.take(), write.reaction.take());
+        let file = files::of(&mut write)?;
+        let parts = [text.is_some(), file.is_some(), location.is_some(), contact.is_some(), reaction.is_some()];
         if parts.iter().filter(|part| **part).count() != 1 {
-            return Err(Error::Field { field: "text", problem: "give exactly one of text, image and location".into() });
+            let problem =
+                "give exactly one of text, image, video, audio, document, sticker, location, contact and reaction";
+            return Err(Error::Field { field: "text", problem: problem.into() });
         }
-        let mut content = if let Some(picture) = write.image {
-            let media = self.picture(provider, picture.url)?;
-            Content { kind: "image".into(), text: picture.caption, media: vec![media], ..Content::default() }
-        } else if let Some(spot) = write.location {
+        if provider != Provider::Meta && (contact.is_some() || reaction.is_some()) {
+            let problem = "how cm and twilio pass on a contact or a reaction is not known; meta does";
+            return Err(Error::Field { field: "provider", problem: problem.into() });
+        }
+        let mut content = if let Some((kind, picture)) = file {
+            let media = self.file_of(kind, provider, &picture)?;
+            Content { kind: kind.into(), text: picture.caption, media: vec![media], ..Content::default() }
+        } else if let Some(spot) = location {
             let place =
                 Place { latitude: spot.latitude, longitude: spot.longitude, name: spot.name, address: spot.address };
             Content { kind: "location".into(), place: Some(place), ..Content::default() }
+        } else if let Some(card) = contact {
+            Content { kind: "contacts".into(), header: Some(card.phone), ..Content::text(card.name) }
+        } else if let Some(reaction) = reaction {
+            let quotes = Some(reaction.message_id);
+            Content { kind: "reaction".into(), quotes, text: reaction.emoji, ..Content::default() }
         } else {
-            Content::text(write.text.unwrap_or_default())
+            Content::text(text.unwrap_or_default())
         };
         if channel == Channel::Sms && content.kind != "text" {
             return Err(Error::Field { field: "channel", problem: "only text can be written by SMS".into() });
         }
-        content.quotes = write.quotes;
+        content.quotes = quotes.or(content.quotes);
         Ok(content)
     }
 
     /// Meta gives an id for a file, the others a link.
-    fn picture(&self, provider: Provider, url: Option<String>) -> Result<EntryMedia, Error> {
-        let mime_type = Some("image/png".to_owned());
+    fn file_of(&self, kind: &str, provider: Provider, picture: &Picture) -> Result<EntryMedia, Error> {
+        let (mime_type, bytes) = files::sample(kind);
+        let media = EntryMedia {
+            kind: kind.into(),
+            filename: picture.filename.clone(),
+            mime_type: Some(mime_type.into()),
+            ..EntryMedia::default()
+        };
         if provider == Provider::Meta {
             let id = self.ids.media();
-            self.media.put(id.clone(), Bytes::from_static(PICTURE), "image/png".into());
-            return Ok(EntryMedia {
-                kind: "image".into(),
-                url: Some(format!("/sim/media/{id}")),
-                id: Some(id),
-                filename: None,
-                mime_type,
-            });
+            self.media.put(id.clone(), bytes, mime_type.into());
+            return Ok(EntryMedia { url: Some(format!("/sim/media/{id}")), id: Some(id), ..media });
         }
-        let url = url.ok_or_else(|| Error::Field {
-            field: "image.url",
-            problem: "cm and twilio pass on a link; give one".into(),
+        let url = picture.url.clone().ok_or_else(|| Error::Field {
+            field: "url",
+            problem: format!("cm and twilio pass on a link; give one in `{kind}`"),
         })?;
-        Ok(EntryMedia { kind: "image".into(), url: Some(url), id: None, filename: None, mime_type })
+        Ok(EntryMedia { url: Some(url), ..media })
     }
 
     /// Puts what the phone says on its screen and has the provider post it.
@@ -254,16 +265,17 @@ impl Simulator {
     /// Adds to Meta's message what is known here alone: whom it quotes, and the hash of its file.
     fn complete(&self, mut own: Value, content: &Content) -> Value {
         let Some(fields) = own.as_object_mut() else { return own };
-        if let Some(quoted) = &content.quotes {
+        // A reaction says in its own words what it is to.
+        if let Some(quoted) = content.quotes.as_ref().filter(|_| content.kind != "reaction") {
             let from = &self.options.meta.display_phone_number;
             fields.insert("context".into(), json!({"from": from, "id": quoted}));
         }
-        let id = content.media.first().and_then(|media| media.id.clone());
-        if let (Some(id), Some(image)) = (id, fields.get_mut("image").and_then(Value::as_object_mut)) {
-            if let Some(file) = self.media.get(&id) {
-                image.insert("sha256".into(), meta::sha256_base64(&file.sha256).into());
+        let Some(media) = content.media.first() else { return own };
+        if let (Some(id), Some(file)) = (&media.id, fields.get_mut(&media.kind).and_then(Value::as_object_mut)) {
+            if let Some(kept) = self.media.get(id) {
+                file.insert("sha256".into(), meta::sha256_base64(&kept.sha256).into());
             }
-            image.insert("id".into(), id.into());
+            file.insert("id".into(), id.as_str().into());
         }
         own
     }
@@ -292,13 +304,9 @@ fn of_meta(kind: &str, content: &Content, tapped: Option<&Button>) -> Value {
             }
             json!({"type": "location", "location": location})
         }
-        ("image", None, None) => {
-            let mut image = json!({"mime_type": "image/png"});
-            if let (Some(fields), Some(caption)) = (image.as_object_mut(), &content.text) {
-                fields.insert("caption".into(), caption.as_str().into());
-            }
-            json!({"type": "image", "image": image})
-        }
+        ("contacts", None, None) => files::contacts(content),
+        ("reaction", None, None) => files::reaction(content),
+        (_, None, None) if !content.media.is_empty() => files::message(content),
         _ => json!({"type": "text", "text": {"body": text}}),
     }
 }

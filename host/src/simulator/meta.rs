@@ -1,11 +1,14 @@
 //! Meta's Cloud API: messages, read marks, media.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{DefaultBodyLimit, Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -270,6 +273,7 @@ fn said(simulator: &Simulator, result: Result<Value, Problem>) -> Said {
 async fn upload(
     State(simulator): State<Arc<Simulator>>,
     Path((_, sender)): Path<(String, String)>,
+    Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -283,7 +287,9 @@ async fn upload(
     let text = |name: &str| {
         parts.iter().find(|part| part.name == name).map(|part| String::from_utf8_lossy(&part.bytes).into_owned())
     };
-    if text("messaging_product").as_deref() != Some("whatsapp") {
+    // The Graph API takes a parameter from the form and from the query alike, and some clients put this one into the query.
+    let product = text("messaging_product").or_else(|| query.get("messaging_product").cloned());
+    if product.as_deref() != Some("whatsapp") {
         return problem(&simulator, &Problem::new(100, "The parameter messaging_product is required."));
     }
     let Some(file) = parts.iter().find(|part| part.name == "file") else {

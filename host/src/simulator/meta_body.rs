@@ -90,7 +90,9 @@ pub(crate) fn check(simulator: &Simulator, body: &Value) -> Result<Checked, Prob
     }
     check_token(fields)?;
     let own = fields.get(kind).ok_or_else(|| Problem::missing(kind))?;
-    let mut checked = check_own(simulator, kind, own)?;
+    // The Graph API takes an object as JSON and as a text that holds its JSON.
+    let written: Option<Value> = own.as_str().and_then(|text| serde_json::from_str(text).ok());
+    let mut checked = check_own(simulator, kind, written.as_ref().unwrap_or(own))?;
     if let Some(quoted) = fields.get("context") {
         checked.content.quotes = Some(required(quoted, "message_id")?.to_owned());
     }

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{
-    Simulator, Tick,
+    Simulator, Template, Tick,
     delivery::{self, Carried, Reason, Report, Wire},
     meta_errors,
     phones::user_id,
+    set,
     webhooks::Parcel,
 };
 
@@ -110,6 +111,23 @@ pub(crate) fn message(
         contact = json!({"profile": {"name": name, "username": username}, "user_id": user});
     }
     Some((url, Parcel::Meta(change(simulator, &json!({"contacts": [contact], "messages": [whole]})))))
+}
+
+/// A template's new state.
+pub(crate) fn template_status(simulator: &Simulator, template: &Template) -> Value {
+    let reason = if template.status == "REJECTED" { "INVALID_FORMAT" } else { "NONE" };
+    let mut value = json!({
+        "event": template.status,
+        "message_template_id": template.id.parse::<u64>().ok(),
+        "message_template_name": template.name,
+        "message_template_language": template.language,
+        "message_template_category": template.category,
+        "reason": reason,
+    });
+    if template.status == "DISABLED" {
+        set(&mut value, "disable_info", json!({"disable_date": seconds(simulator.now())}));
+    }
+    json!({"field": "message_template_status_update", "value": value})
 }
 
 fn hides_number(simulator: &Simulator, number: &str) -> bool {

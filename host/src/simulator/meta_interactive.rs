@@ -32,7 +32,11 @@ pub(crate) fn check(own: &Value) -> Result<Content, Problem> {
         | "product_list"
         | "catalog_message"
         | "order_details"
-        | "order_status" => content.kind = kind.into(),
+        | "order_status"
+        | "request_contact_info"
+        | "call_permission_request"
+        | "voice_call"
+        | "carousel" => content.kind = kind.into(),
         other => return Err(Problem::value(format!("interactive['type'] is not valid: {other}"))),
     }
     Ok(content)
@@ -49,8 +53,13 @@ fn frame(own: &Value) -> Result<Content, Problem> {
     // The bound for lists is said to be 4096; 1024 is what all sources agree on for the rest.
     let body_max = if own.get("type").and_then(Value::as_str) == Some("list") { 4096 } else { 1024 };
     let text = part("body", "/body/text", body_max)?.filter(|text| !text.is_empty());
+    // A product is shown by itself; everything else needs words.
+    let bare = own.get("type").and_then(Value::as_str) == Some("product");
+    if text.is_none() && !bare {
+        return Err(Problem::missing("interactive['body']['text']"));
+    }
     Ok(Content {
-        text: Some(text.ok_or_else(|| Problem::missing("interactive['body']['text']"))?),
+        text,
         header: part("header", "/header/text", 60)?,
         footer: part("footer", "/footer/text", 60)?,
         media: header_media(own),

@@ -1,6 +1,6 @@
 //! Templates at Meta: checking a message that uses one, and the endpoints that list, create and delete them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json,
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Button, Content, Simulator, Template, UsedTemplate, meta,
     meta_body::{Checked, Problem, attachment, required},
+    set,
     templates::{Known, render},
 };
 
@@ -171,7 +172,7 @@ fn button(id: &str, title: &str, kind: &str) -> Button {
 pub(crate) async fn list(
     State(simulator): State<Arc<Simulator>>,
     Path((_, waba_id)): Path<(String, String)>,
-    Query(query): Query<std::collections::HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     if let Some(refused) = meta::refuse(&simulator, &headers, &waba_id, &simulator.options.meta.waba_id) {
@@ -183,24 +184,43 @@ pub(crate) async fn list(
         let details = "Application does not have permission for this action";
         return meta::problem(&simulator, &Problem::new(10, details));
     }
+    let known = all.len();
+    let fits = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+    let asked =
+        |one: &Template| fits("name", &one.name) && fits("status", &one.status) && fits("language", &one.language);
+    let all: Vec<Template> = all.into_iter().filter(asked).collect();
     let wanted = query.get("limit").and_then(|limit| limit.parse::<usize>().ok()).unwrap_or(25).clamp(1, 1000);
     let from = query.get("after").and_then(|cursor| cursor.parse::<usize>().ok()).unwrap_or(0);
     let page: Vec<Value> = all.iter().skip(from).take(wanted).map(listed).collect();
     let (until, base) = (from + page.len(), &simulator.options.meta.waba_id);
     let mut paging = json!({"cursors": {"before": from.to_string(), "after": until.to_string()}});
     if until < all.len() {
-        paging["next"] =
-            json!(format!("https://graph.facebook.com/{base}/message_templates?after={until}&limit={wanted}"));
+        let next = format!("https://graph.facebook.com/{base}/message_templates?after={until}&limit={wanted}");
+        set(&mut paging, "next", next);
     }
-    Json(json!({"data": page, "paging": paging})).into_response()
+    let mut answer = json!({"data": page, "paging": paging});
+    // Counts are given where they are asked for.
+    if query.contains_key("summary") {
+        let summary = json!({
+            "total_count": known, "message_template_count": known,
+            "message_template_limit": TEMPLATES_MAX, "are_translations_complete": true,
+        });
+        set(&mut answer, "summary", summary);
+    }
+    Json(answer).into_response()
 }
+
+/// How many templates an account may have.
+const TEMPLATES_MAX: usize = 250;
 
 /// As Meta lists a template: with components, whichever form it was registered in.
 fn listed(template: &Template) -> Value {
     let mut row = json!(template);
     if template.components.is_empty() {
-        row["components"] = json!([{"type": "BODY", "text": template.body()}]);
+        set(&mut row, "components", json!([{"type": "BODY", "text": template.body()}]));
     }
+    let named = template.placeholders().iter().any(|name| name.parse::<u32>().is_err());
+    set(&mut row, "parameter_format", if named { "NAMED" } else { "POSITIONAL" });
     if let Some(fields) = row.as_object_mut() {
         fields.remove("body");
         if template.message_send_ttl_seconds.is_none() {
@@ -237,7 +257,7 @@ pub(crate) async fn create(
 pub(crate) async fn delete(
     State(simulator): State<Arc<Simulator>>,
     Path((_, waba_id)): Path<(String, String)>,
-    Query(query): Query<std::collections::HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     if let Some(refused) = meta::refuse(&simulator, &headers, &waba_id, &simulator.options.meta.waba_id) {

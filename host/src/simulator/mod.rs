@@ -21,6 +21,7 @@ pub mod control;
 mod control_phones;
 pub(crate) mod delivery;
 mod door;
+mod files;
 mod ids;
 mod ledger;
 mod listen;
@@ -59,7 +60,7 @@ pub use self::{
         CmOptions, Keep, Limits, MetaOptions, Options, PairRate, Settings, Strangers, Timing, TwilioOptions,
         WebhookOptions, Window,
     },
-    phones::{Channel, Error, Phone, Provider, Rule, Write},
+    phones::{Card, Channel, Error, Phone, Picture, Provider, Reaction, Rule, Write},
     templates::Template,
     threads::{Button, Content, Entry, Media as EntryMedia, Place, Tick, Ticks, UsedTemplate},
     trouble::{Kind, Trouble},
@@ -173,6 +174,13 @@ impl Simulator {
             // Without a winner nothing is left to do: the outcome is of no interest.
             let _ = round.run_until_cancelled(work).await;
         });
+    }
+}
+
+/// Gives an object one member more.
+pub(crate) fn set(object: &mut serde_json::Value, name: &str, value: impl Into<serde_json::Value>) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value.into());
     }
 }
 

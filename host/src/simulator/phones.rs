@@ -98,9 +98,16 @@ pub struct Write {
     /// Whom it writes to. Without it: who wrote to this phone last on the channel, else Meta on WhatsApp and CM.com by SMS.
     pub provider: Option<Provider>,
     pub text: Option<String>,
-    /// An image: a link that the simulator passes on (Twilio, CM.com), or a caption alone for a small picture of its own.
+    /// A file: a link that the simulator passes on (Twilio, CM.com), or a caption alone for a small one of its own.
     pub image: Option<Picture>,
+    pub video: Option<Picture>,
+    pub audio: Option<Picture>,
+    pub document: Option<Picture>,
+    pub sticker: Option<Picture>,
     pub location: Option<Spot>,
+    /// Passed on by Meta alone.
+    pub contact: Option<Card>,
+    pub reaction: Option<Reaction>,
     /// The id of the message that is quoted.
     pub quotes: Option<String>,
 }
@@ -110,6 +117,25 @@ pub struct Write {
 pub struct Picture {
     pub url: Option<String>,
     pub caption: Option<String>,
+    /// Of a document.
+    pub filename: Option<String>,
+}
+
+/// A contact card.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    pub name: String,
+    pub phone: String,
+}
+
+/// Without an emoji it takes an earlier one back.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reaction {
+    pub message_id: String,
+    #[serde(default)]
+    pub emoji: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]

@@ -97,6 +97,10 @@ impl Templates {
             .map_or(Known::Missing, |template| Known::Found(Box::new(template.clone())))
     }
 
+    pub(crate) fn find(&self, name: &str, language: &str) -> Option<Template> {
+        lock(&self.0).get(&(name.to_owned(), language.to_owned())).cloned()
+    }
+
     pub(crate) fn all(&self) -> Vec<Template> {
         let mut all: Vec<Template> = lock(&self.0).values().cloned().collect();
         all.sort_by(|a, b| (&a.name, &a.language).cmp(&(&b.name, &b.language)));

@@ -1,5 +1,6 @@
 //! The simulator over real sockets, seen from both of its sides: a client that sends, and a host that takes webhooks.
 
+mod clients;
 mod cm;
 mod meta;
 mod phones;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{Options, Provider, Simulator, Tick, WebhookOptions, door::pause, lock, signature};
+use super::{Options, Provider, Simulator, Tick, WebhookOptions, door::pause, lock, set, signature};
 use crate::clock::Timestamp;
 
 /// How many webhooks wait for another try at most; a host that is gone for good must not fill the memory.
@@ -228,7 +228,7 @@ fn seal_meta(simulator: &Simulator, url: String, changes: Vec<Value>) -> Sealed 
     let about_account = changes.iter().any(|change| change.get("field") != Some(&"messages".into()));
     let mut entry = json!({"id": meta.waba_id, "changes": changes});
     if about_account {
-        entry["time"] = json!(simulator.now().0.div_euclid(1000));
+        set(&mut entry, "time", simulator.now().0.div_euclid(1000));
     }
     let shown = json!({"object": "whatsapp_business_account", "entry": [entry]});
     let text = signature::meta_json(&shown);

@@ -106,7 +106,7 @@ macro_rules! store_contract {
                 receipts_in_any_order_and_repeated_end_alike, a_receipt_before_the_answer_counts,
                 a_receipt_about_an_unknown_attempt_is_matched_later, a_message_that_arrives_twice_is_counted,
                 a_message_that_was_given_up_can_still_arrive, a_failed_attempt_is_planned_again,
-                a_stop_that_a_provider_reports_is_a_refusal,
+                a_stop_that_a_provider_reports_is_a_refusal, receipts_of_two_attempts_end_alike_however_they_come,
             }
             conversations::{
                 conversations_are_listed_by_who_wrote_last_and_counted_until_they_are_read,

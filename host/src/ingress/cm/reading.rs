@@ -7,6 +7,7 @@ use crate::{
     channel::phone,
     clock::Timestamp,
     domain::{
+        content::{Card, Link, Special},
         message::{
             Attachment, Because, Choice, Content, MediaKind, MediaSource, NewMessage, Place, Recipient, SmsPolicy,
             Template,
@@ -139,7 +140,8 @@ impl Leg<'_> {
         for item in rich.and_then(Value::as_array).into_iter().flatten().filter(|_| sms != SmsPolicy::Only) {
             read_item(item, sms_text.as_deref(), &mut content)?;
         }
-        let shown = content.template.is_some() || content.attachment.is_some() || content.location.is_some();
+        let card = matches!(content.special, Some(Special::ContactCard(_)));
+        let shown = card || content.template.is_some() || content.attachment.is_some() || content.location.is_some();
         if content.text.is_none() && !shown {
             content.text = sms_text.clone();
         }
@@ -152,10 +154,6 @@ impl Leg<'_> {
 
 /// One entry of `conversation`. Of several texts, all are shown, each on a line of its own.
 fn read_item(item: &Value, sms_text: Option<&str>, content: &mut Content) -> Result<(), Rejection> {
-    let said = |into: &mut Option<String>, text: &str| match into {
-        Some(before) => *before = format!("{before}\n{text}"),
-        None => *into = Some(text.to_owned()),
-    };
     if let Some(own) = field(item, "template").and_then(|template| field(template, "whatsapp")) {
         let (template, attachment) = template(own, sms_text)?;
         content.template = Some(template);
@@ -168,16 +166,15 @@ fn read_item(item: &Value, sms_text: Option<&str>, content: &mut Content) -> Res
     } else if let Some(place) = field(item, "location") {
         content.location = Some(self::place(place)?);
     } else if let Some(own) = field(item, "interactive") {
-        if let Some(body) = field(own, "body") {
-            said(&mut content.text, &text(body, "text"));
-        }
-        content.choices.extend(choices(own)?);
+        read_interactive(own, content)?;
+    } else if let Some(cards) = field(item, "contacts").and_then(Value::as_array) {
+        content.special = Some(Special::ContactCard(card(cards)?));
     } else if let Some(text) = field(item, "text").and_then(Value::as_str) {
         said(&mut content.text, text);
     } else {
         return Err(Rejection::new(
             304,
-            "richContent.conversation has an entry that is neither text, media, location, interactive nor template.whatsapp",
+            "richContent.conversation has an entry that is neither text, media, location, contacts, interactive nor template.whatsapp",
         ));
     }
     Ok(())
@@ -244,15 +241,81 @@ fn place(place: &Value) -> Result<Place, Rejection> {
     }
 }
 
-fn choices(own: &Value) -> Result<Vec<Choice>, Rejection> {
-    let buttons = field(own, "action").and_then(|action| field(action, "buttons")).and_then(Value::as_array);
-    let buttons =
-        buttons.ok_or_else(|| Rejection::new(304, "Of interactive messages, those with reply buttons are taken"))?;
-    let choice = |button: &Value| {
-        let reply = field(button, "reply")?;
-        Some(Choice::new(text(reply, "id"), text(reply, "title")))
+fn said(into: &mut Option<String>, text: &str) {
+    match into {
+        Some(before) => *before = format!("{before}\n{text}"),
+        None => *into = Some(text.to_owned()),
+    }
+}
+
+/// An interactive message, whose parts are as Meta has them: reply buttons, a list, or a button that opens a page.
+fn read_interactive(own: &Value, content: &mut Content) -> Result<(), Rejection> {
+    let named = |part: Option<&Value>, name: &str| part.map(|part| text(part, name)).filter(|text| !text.is_empty());
+    let header = field(own, "header");
+    if let Some(body) = named(field(own, "body"), "text") {
+        said(&mut content.text, &body);
+    }
+    content.frame.header = named(header, "text");
+    content.frame.footer = named(field(own, "footer"), "text");
+    if let Some(media) = header.and_then(|header| field(header, "media")).filter(|media| !media.is_null()) {
+        content.attachment = Some(attachment(media)?);
+    }
+    let action = field(own, "action").unwrap_or(&Value::Null);
+    match text(own, "type").to_ascii_lowercase().as_str() {
+        "button" => content.choices.extend(list(action, "buttons").filter_map(button)),
+        "list" => {
+            content.frame.list = true;
+            content.frame.list_button = named(Some(action), "button");
+            content.choices.extend(list(action, "sections").flat_map(rows));
+        }
+        "cta_url" => {
+            let parameters = field(action, "parameters");
+            if let (Some(label), Some(url)) = (named(parameters, "display_text"), named(parameters, "url")) {
+                content.special = Some(Special::Link(Link { label, url }));
+            }
+        }
+        _ => {}
+    }
+    if content.choices.is_empty() && content.special.is_none() {
+        let words = "An interactive message needs reply buttons, a list with rows, or a cta_url with its parameters";
+        return Err(Rejection::new(304, words));
+    }
+    Ok(())
+}
+
+/// A contact card, in Meta's words as well.
+fn card(cards: &[Value]) -> Result<Card, Rejection> {
+    let [card] = cards else {
+        return Err(Rejection::new(304, "A message carries one contact; send the others as messages of their own"));
     };
-    Ok(buttons.iter().filter_map(choice).collect())
+    let first = |name: &str| list(card, name).next();
+    let named = |part: Option<&Value>, name: &str| part.map(|part| text(part, name)).filter(|text| !text.is_empty());
+    let written = named(first("phones"), "phone").unwrap_or_default();
+    let read = phone::parse_e164(&written, None);
+    let phone = read.map_err(|error| Rejection::new(304, format!("The contact's phone: {error}")))?.into_string();
+    let name = named(field(card, "name"), "formatted_name");
+    let name = name.ok_or_else(|| Rejection::new(304, "A contact needs name.formatted_name and phones[0].phone"))?;
+    let organization = named(field(card, "org"), "company");
+    Ok(Card { name, phone, organization, email: named(first("emails"), "email") })
+}
+
+fn button(button: &Value) -> Option<Choice> {
+    let reply = field(button, "reply")?;
+    Some(Choice::new(text(reply, "id"), text(reply, "title")))
+}
+
+fn rows(section: &Value) -> Vec<Choice> {
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    let row = |row: &Value| Choice {
+        description: some(text(row, "description")),
+        section: some(text(section, "title")),
+        ..Choice::new(text(row, "id"), text(row, "title"))
+    };
+    list(section, "rows").map(row).collect()
+}
+
+fn list<'a>(object: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    field(object, name).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// A field as text; empty where there is none.

@@ -2,6 +2,7 @@
 
 use super::{TEXT_CHARS_MAX, URL_CHARS_MAX, bad, https, media, within};
 use crate::{
+    channel::phone,
     domain::{
         content::{Card, Special, Sticker},
         message::{Content, MediaSource, NewMessage},
@@ -74,8 +75,7 @@ fn reaction(message: &NewMessage, emoji: &str) -> Result<(), Refusal> {
 
 fn contact_card(card: &Card) -> Result<(), Refusal> {
     within("contact-card.name", &card.name, NAME_CHARS_MAX)?;
-    let parsed = phonenumber::parse(None, &card.phone).ok().filter(phonenumber::is_valid);
-    if parsed.is_none() {
+    if phone::parse_e164(&card.phone, None).is_err() {
         return bad(format!("`contact-card.phone`: `{}` is no telephone number; write it as +33139980001", card.phone));
     }
     for (field, text) in [("organization", &card.organization), ("email", &card.email)] {

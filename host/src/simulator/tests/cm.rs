@@ -48,6 +48,11 @@ async fn each_recipient_is_answered_alone_and_faults_have_cms_codes() {
     check(&|message| message["to"] = json!([]), 302).await;
     check(&|message| message["Body"]["content"] = json!(""), 304).await;
     check(&|message| message["reference"] = json!("m_01"), 305).await;
+    let nameless =
+        json!({"conversation": [{"template": {"whatsapp": {"elementName": "a", "language": {"code": "fr"}}}}]});
+    let whatsapp = json!(["WhatsApp"]);
+    check(&|message| (message["AllowedChannels"], message["richContent"]) = (whatsapp.clone(), nameless.clone()), 304)
+        .await;
     assert_eq!(stage.cm(&json!({})).await.1["errorCode"], 202);
     assert_eq!(stage.cm(&json!({"messages": {"msg": []}})).await.1["errorCode"], 203);
     let url = format!("{}/v1.0/message", stage.base);

@@ -4,7 +4,7 @@ use super::{messages::failure, *};
 use crate::{
     domain::{
         customer::{Address, ConsentScope},
-        message::Remember,
+        message::{AttemptFailure, Remember},
     },
     store::{CustomerProfile, Recorded},
 };
@@ -54,6 +54,96 @@ pub(crate) async fn receipts_in_any_order_and_repeated_end_alike(place: &dyn Pla
     assert_eq!((ends[0].0, ends[0].1, ends[0].2), (MessageState::Read, true, Next::Nothing));
     assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
     assert_eq!(world.store.figures(&tenant()).await.unwrap().open_messages, 0);
+}
+
+/// How receipts reach the store.
+#[derive(Clone, Copy, Debug)]
+enum Coming {
+    /// One request for each.
+    Alone,
+    /// All in one request, and the whole request once more.
+    Together,
+    /// Each of them twice in a row, and the first once more at the end.
+    Twice,
+    /// By the provider's id alone, before that id is known here.
+    Early,
+}
+
+/// A message that fell back from WhatsApp to SMS, with what both providers reported of it in this order.
+async fn fallen_back(store: &dyn Store, number: usize, order: &[Receipt], coming: Coming) -> MessageRecord {
+    let name = format!("m{number}");
+    let (wamid, reference) = (format!("wamid.{number}"), format!("sms.{number}"));
+    let id = sent(store, &name, &wamid).await;
+    begin(store, id, 2, Channel::Sms).await;
+    let answered = Answer::Accepted { provider_id: reference.clone() };
+    if !matches!(coming, Coming::Early) {
+        answer(store, id, 2, answered.clone(), Next::At(at(HOUR))).await;
+    }
+    let of_this = |receipt: &Receipt| {
+        let no = receipt.token.map_or(1, |token| token.attempt);
+        let provider_id = if no == 1 { wamid.clone() } else { reference.clone() };
+        let token = AttemptToken { message: id, attempt: no };
+        let token = (!matches!(coming, Coming::Early)).then_some(token);
+        Receipt { token, provider_id: Some(provider_id), ..receipt.clone() }
+    };
+    let mut receipts: Vec<Receipt> = order.iter().map(of_this).collect();
+    match coming {
+        Coming::Together => {
+            for _ in 0..2 {
+                store.record_receipts(receipts.clone(), at(200)).await.unwrap();
+            }
+        }
+        Coming::Twice => receipts = receipts.iter().flat_map(|one| [one.clone(), one.clone()]).collect(),
+        Coming::Alone | Coming::Early => {}
+    }
+    receipts.push(receipts[0].clone());
+    for receipt in receipts {
+        store.record_receipts(vec![receipt], at(200)).await.unwrap();
+    }
+    if matches!(coming, Coming::Early) {
+        answer(store, id, 2, answered, Next::At(at(HOUR))).await;
+    }
+    read(store, id).await
+}
+
+pub(crate) async fn receipts_of_two_attempts_end_alike_however_they_come(place: &dyn Place) {
+    let world = open(place).await;
+    let id = message("whichever").id;
+    // Two failures of an attempt are two receipts where their codes differ.
+    let failed = |no: u32, code: &str, seconds: i64| Receipt {
+        failure: Some(AttemptFailure { provider_code: Some(code.into()), ..failure(code, Remember::Nothing) }),
+        time: at(seconds),
+        provider: if no == 1 { "meta".into() } else { "cm".into() },
+        ..receipt(id, no, AttemptState::Failed)
+    };
+    let arrived = |no: u32, state| Receipt {
+        provider: if no == 1 { "meta".into() } else { "cm".into() },
+        ..receipt(id, no, state)
+    };
+    let reports = [
+        // Of two failures the one that happened first is the reason, whichever is heard first.
+        failed(1, "late", 60),
+        failed(1, "early", 50),
+        arrived(1, AttemptState::Read),
+        failed(2, "undelivered", 70),
+        arrived(2, AttemptState::Delivered),
+    ];
+    let comings = [Coming::Alone, Coming::Together, Coming::Twice, Coming::Early];
+    let mut ends = Vec::new();
+    for (number, order) in permutations(&reports).into_iter().enumerate() {
+        let coming = comings[number % comings.len()];
+        let end = fallen_back(&*world.store, number, &order, coming).await;
+        let attempts: Vec<_> = end.attempts.iter().map(|attempt| (attempt.state, attempt.failure.clone())).collect();
+        ends.push((end.state, end.settled, end.next, end.code.clone(), attempts));
+        let heard = world.store.receipts(&tenant(), end.message.id).await.unwrap();
+        assert_eq!(heard.len(), reports.len(), "{coming:?}: each is kept once");
+    }
+    assert_eq!((ends[0].0, ends[0].1, ends[0].2), (MessageState::Read, true, Next::Nothing));
+    assert_eq!(ends[0].4[0].1.as_ref().unwrap().code, "early");
+    let other = ends.iter().position(|end| *end != ends[0]);
+    assert_eq!(other, None, "{:?} and {:?}", ends[0], other.map(|at| &ends[at]));
+    let figures = world.store.figures(&tenant()).await.unwrap();
+    assert_eq!((figures.double_deliveries, figures.open_messages), (i64::try_from(ends.len()).unwrap(), 0));
 }
 
 pub(crate) async fn a_receipt_before_the_answer_counts(place: &dyn Place) {

@@ -32,11 +32,11 @@ fn provider(base_url: String) -> Meta {
     Meta::new(&settings, http_client(&http).unwrap()).unwrap()
 }
 
-fn token() -> AttemptToken {
+pub(super) fn token() -> AttemptToken {
     AttemptToken { message: MessageId::of_request(&TenantId::default_tenant(), "k"), attempt: 1 }
 }
 
-fn outgoing(content: &Content) -> Outgoing {
+pub(super) fn outgoing(content: &Content) -> Outgoing {
     Outgoing {
         token: token(),
         to: "+33639981201".to_owned(),
@@ -53,11 +53,14 @@ fn text() -> Outgoing {
 }
 
 /// What was posted: path, authorization and body.
-type Posts = Arc<Mutex<Vec<(String, String, Bytes)>>>;
+pub(super) type Posts = Arc<Mutex<Vec<(String, String, Bytes)>>>;
+
+/// Status, `Retry-After` and body of an answer.
+pub(super) type Reply = (u16, Option<&'static str>, Value);
 
 /// A listener that answers each post with the next of these.
-async fn playing(answers: Vec<(u16, Option<&'static str>, Value)>) -> (Meta, Posts) {
-    type Shared = (Posts, Arc<Mutex<std::vec::IntoIter<(u16, Option<&'static str>, Value)>>>);
+pub(super) async fn playing(answers: Vec<Reply>) -> (Meta, Posts) {
+    type Shared = (Posts, Arc<Mutex<std::vec::IntoIter<Reply>>>);
     async fn post(State((posts, answers)): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
         let authorization = headers["authorization"].to_str().unwrap().to_owned();
         posts.lock().unwrap().push((uri.path().to_owned(), authorization, body));
@@ -77,7 +80,7 @@ async fn playing(answers: Vec<(u16, Option<&'static str>, Value)>) -> (Meta, Pos
     (provider(url), posts)
 }
 
-fn taken() -> Value {
+pub(super) fn taken() -> Value {
     json!({"messaging_product": "whatsapp", "contacts": [{"input": "+33639981201", "wa_id": "33639981201"}],
         "messages": [{"id": "wamid.NEW", "message_status": "accepted"}]})
 }

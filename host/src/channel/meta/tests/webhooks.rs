@@ -140,6 +140,17 @@ fn everything_else_that_a_customer_sends_is_a_message_too() {
 }
 
 #[test]
+fn what_a_user_changes_or_takes_back_names_the_message_that_it_was() {
+    let message = json!({"type": "text", "text": {"body": "Plutôt à 15 h"}});
+    let edited = incoming(json!({"type": "edit", "edit": {"original_message_id": "wamid.FIRST", "message": message}}));
+    let told = (edited.kind.as_str(), edited.text.as_str(), edited.quoted.as_deref());
+    assert_eq!(told, ("edit", "Plutôt à 15 h", Some("wamid.FIRST")));
+    let revoked = incoming(json!({"type": "revoke", "revoke": {"original_message_id": "wamid.FIRST"}}));
+    assert_eq!((revoked.kind.as_str(), revoked.quoted.as_deref()), ("revoke", Some("wamid.FIRST")));
+    assert_eq!(revoked.text, "");
+}
+
+#[test]
 fn a_changed_number_is_no_message_and_opens_no_window() {
     let system = json!({"type": "system", "from": "33639981201", "id": WAMID, "timestamp": "1767254400",
         "system": {"body": "…", "wa_id": "33639981299", "type": "user_changed_number"}});
