@@ -197,7 +197,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 17] = [
+const SETTINGS: [(&str, &[&str]); 18] = [
     ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/settings.rs", &["Settings"]),

@@ -8,7 +8,12 @@ use clap::Args;
 
 use super::figures::Cpu;
 use crate::{
-    channel::{Accounts, Outgoing, Provider, price, sms, standing::Standing},
+    channel::{
+        Accounts, Outgoing, Provider,
+        marks::{MarkRead, Marks},
+        price, sms,
+        standing::Standing,
+    },
     clock::{Clock, SystemClock, Timestamp},
     dispatch,
     domain::{
@@ -104,13 +109,20 @@ fn parts(data: &std::path::Path, clock: SystemClock) -> anyhow::Result<dispatch:
         circuits: dispatch::Circuits::default(),
         standing: Arc::new(Standing::new(&Accounts::default(), true)),
         pace: dispatch::Pace::new(&settings),
+        marks: Marks::new(&[]),
+        mark_read: MarkRead::Never,
         settings,
     })
 }
 
 fn customer(tenant: &TenantId, now: Timestamp) -> Customer {
-    let address =
-        |channel| Address { channel, address: "+33639981201".to_owned(), last_incoming: None, unusable_until: None };
+    let address = |channel| Address {
+        channel,
+        address: "+33639981201".to_owned(),
+        last_incoming: None,
+        unusable_until: None,
+        free_until: None,
+    };
     let consent =
         |channel| Consent { channel, scope: ConsentScope::Service, granted: true, source: "form".to_owned(), at: now };
     Customer {

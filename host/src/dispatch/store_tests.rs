@@ -6,7 +6,12 @@ use async_trait::async_trait;
 
 use super::{Circuits, Pace, Parts, Settings, deliver};
 use crate::{
-    channel::{Accounts, Outgoing, Provider, price, sms, standing::Standing},
+    channel::{
+        Accounts, Outgoing, Provider,
+        marks::{MarkRead, Marks},
+        price, sms,
+        standing::Standing,
+    },
     clock::{AdjustableClock, Clock, Timestamp},
     domain::{
         customer::{Address, Channel, Consent, ConsentScope},
@@ -72,6 +77,8 @@ fn parts(store: Arc<MemoryStore>, clock: Arc<AdjustableClock>) -> Parts {
         circuits: Circuits::default(),
         standing: Arc::new(Standing::new(&Accounts::default(), true)),
         pace: Pace::new(&settings),
+        marks: Marks::new(&[]),
+        mark_read: MarkRead::Never,
         settings,
     }
 }
@@ -115,8 +122,13 @@ async fn a_message_costs_one_read_and_two_writes_whatever_rules_are_on() {
     let tables = Arc::new(Mutex::new(Tables::default()));
     let store = Arc::new(MemoryStore::open(tables, hand, verbs.clone(), Flaws::default()));
     let (tenant, now) = (TenantId::default_tenant(), clock.now());
-    let address =
-        |channel| Address { channel, address: "+33639981201".to_owned(), last_incoming: None, unusable_until: None };
+    let address = |channel| Address {
+        channel,
+        address: "+33639981201".to_owned(),
+        last_incoming: None,
+        unusable_until: None,
+        free_until: None,
+    };
     let consents = Channel::ALL.into_iter().flat_map(|channel| {
         ConsentScope::ALL.map(|scope| Consent { channel, scope, granted: true, source: "form".to_owned(), at: now })
     });

@@ -115,7 +115,7 @@ fn failed(refusal: &Refusal, attempt: u32) -> AttemptFailure {
     const MILLIS_MAX: f64 = 86_400_000.0;
     let asked = refusal.retry_after.filter(|millis| millis.is_finite() && *millis >= 0.0);
     let retry_after = asked.map(|millis| Duration::from_secs_f64(millis.min(MILLIS_MAX) / 1000.0));
-    let hint = Hint { attempt, retry_after };
+    let hint = Hint { attempt, retry_after, day: None };
     failure::of_our_code(&refusal.code, refusal.provider_code.as_deref(), refusal.detail.as_deref(), hint)
 }
 
