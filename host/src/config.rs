@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use crate::{
     channel::{self, sms},
     clock::Timestamp,
-    dispatch, ingress, plugin, retention, rules, run, store,
+    dispatch, ingress, notice, plugin, retention, rules, run, store,
 };
 
 /// The defaults, with a comment for each. What an operator copies from.
@@ -47,6 +47,8 @@ pub struct Config {
     #[serde(default)]
     pub accounts: channel::Accounts,
     pub http: channel::HttpSettings,
+    /// Where tenants' own systems are told what happens.
+    pub endpoints: notice::Settings,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -190,6 +192,7 @@ impl Config {
         self.rules.check()?;
         self.check_lease()?;
         self.retention.check(&self.rules, &self.store)?;
+        self.endpoints.check()?;
         let attempt_ms = self.http.timeout_ms;
         if attempt_ms == 0 {
             return Err("http.timeout-ms is 0: no request could be made".to_owned());
@@ -315,6 +318,7 @@ mod tests {
         assert_eq!(config.dispatch, dispatch::Settings::default());
         assert_eq!(config.rules, rules::allowed::Settings::default());
         assert_eq!(config.retention, retention::Settings::default());
+        assert_eq!(config.endpoints, notice::Settings::default());
         // Written out for whoever reads them, and the same as what holds where nothing is said.
         let said = dispatch::Fallback::default().everything();
         assert_eq!(config.fallback, said);

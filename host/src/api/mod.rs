@@ -12,6 +12,7 @@ mod bundle;
 mod clock;
 mod customers;
 mod doctor;
+mod endpoints;
 mod events;
 mod health;
 mod messages;
@@ -40,6 +41,12 @@ pub fn router(state: AppState) -> Router {
     let router = Router::new()
         .route("/v1/customers", get(customers::list))
         .route("/v1/customers/{id}", get(customers::show).put(customers::put).delete(customers::erase))
+        .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
+        .route("/v1/endpoints/{id}", get(endpoints::show).patch(endpoints::change).delete(endpoints::remove))
+        .route("/v1/endpoints/{id}/rotate", post(endpoints::rotate))
+        .route("/v1/endpoints/{id}/test", post(endpoints::test))
+        .route("/v1/endpoints/{id}/notices", get(endpoints::notices))
+        .route("/v1/endpoints/{id}/replay", post(endpoints::replay))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/replay", post(events::replay))

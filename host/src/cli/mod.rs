@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod dev;
 mod doctor;
+mod endpoint;
 mod event;
 mod message;
 mod migrate;
@@ -88,6 +89,14 @@ enum Command {
         #[command(subcommand)]
         command: runs::RunsCommand,
     },
+    /// Look after endpoints: where your own systems are told what becomes of messages (webhooks out)
+    #[command(
+        after_help = "Examples:\n  relais endpoint add https://shop.example/relais --type 'relais.message.*'\n  relais endpoint list\n\ndocs/webhooks.md says what is told and how to check its signature."
+    )]
+    Endpoint {
+        #[command(subcommand)]
+        command: endpoint::EndpointCommand,
+    },
     /// Ask a host whether it is well: work that nobody would do, and how far behind the rest is
     #[command(
         after_help = "Examples:\n  relais doctor\n  relais doctor --json\n\nWhat to do about each finding is in docs/operate.md. It reads whole tables: ask now and then, not every second.\n\
@@ -166,6 +175,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Simulate(simulate) => Ok(simulate.run().await?),
         Command::Event { command } => command.run().await,
         Command::Message { command } => command.run().await,
+        Command::Endpoint { command } => command.run().await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::Runs { command } => command.run().await,
         Command::Plugin { command } => command.run().await,

@@ -3,6 +3,7 @@
 //! What the store keeps has shapes of its own, which may change with it; these are the ones that callers rely on.
 
 mod customer;
+mod endpoint;
 mod event;
 mod message;
 mod run;
@@ -19,6 +20,7 @@ use crate::{clock::Timestamp, ingress::problem::Problem};
 
 pub(crate) use self::{
     customer::customer,
+    endpoint::{endpoint, notice},
     event::event,
     message::{because, failure, message, next_at, state_word},
     run::{incoming, run},

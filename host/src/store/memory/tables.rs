@@ -10,6 +10,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Consent, ConsentScope},
+        endpoint::{Endpoint, Notice},
         event::Event,
         message::{Attempt, MessageRecord, NewMessage, Next},
         plugin::PluginRecord,
@@ -17,7 +18,7 @@ use crate::{
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
         status::{AttemptState, MessageState},
     },
-    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, EndpointId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         CustomerProfile, Effects, Receipt, RunState,
         commands::{
@@ -85,6 +86,9 @@ pub(crate) struct Tables {
     pub(super) suppressed: Table<(TenantId, Channel, [u8; 32], ConsentScope), Consent>,
     pub(super) plugin_records: Table<PluginName, PluginRecord>,
     pub(super) plugin_use: Table<UseKey, Used>,
+    pub(super) endpoints: Table<EndpointId, Endpoint>,
+    pub(super) notices: Table<i64, Notice>,
+    pub(super) notice_last: i64,
     pub(super) touched: u64,
 }
 

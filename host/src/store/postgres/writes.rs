@@ -224,6 +224,24 @@ tables! {
         "UPDATE plugin_use u SET at = n.at, body = n.body FROM {rows} \
          WHERE u.tenant = n.tenant AND u.name = n.name AND u.plugin = n.plugin", true
     }
+    endpoints: ENDPOINTS {
+        "id bytea, tenant text, body text",
+        "INSERT INTO endpoints ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        true
+    }
+    told_notices: TOLD_NOTICES {
+        "seq int8, state int8, due int8, tries text",
+        "UPDATE notices t SET state = n.state, due = n.due, tries = n.tries FROM {rows} \
+         WHERE t.seq = n.seq AND t.state = 0", false
+    }
+    reopened_notices: REOPENED_NOTICES {
+        "seq int8, due int8",
+        "UPDATE notices t SET state = 0, due = n.due, tries = '[]' FROM {rows} WHERE t.seq = n.seq AND t.state <> 0", false
+    }
+    notices: NOTICES {
+        "id bytea, tenant text, endpoint bytea, type text, lane text, created int8, state int8, due int8, tries text, body text",
+        "INSERT INTO notices ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (endpoint, id) DO NOTHING", false
+    }
     counters: COUNTERS {
         "tenant text, name text, part int8, value int8",
         "INSERT INTO counters AS c ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (tenant, name, part) \
