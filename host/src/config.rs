@@ -16,7 +16,7 @@ use crate::{
     clock::Timestamp,
     dispatch,
     domain::quota::TenantCaps,
-    ingress, plugin, retention, rules, run, store,
+    ingress, notice, plugin, retention, rules, run, store,
 };
 
 /// The defaults, with a comment for each. What an operator copies from.
@@ -55,6 +55,8 @@ pub struct Config {
     /// Whether what plugins declare is what providers have approved.
     pub templates: channel::TemplateSettings,
     pub http: channel::HttpSettings,
+    /// Where tenants' own systems are told what happens.
+    pub endpoints: notice::Settings,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -199,6 +201,7 @@ impl Config {
         self.check_lease()?;
         self.retention.check(&self.rules, &self.store)?;
         self.caps.check()?;
+        self.endpoints.check()?;
         let attempt_ms = self.http.timeout_ms;
         if attempt_ms == 0 {
             return Err("http.timeout-ms is 0: no request could be made".to_owned());
@@ -324,6 +327,7 @@ mod tests {
         assert_eq!(config.dispatch, dispatch::Settings::default());
         assert_eq!(config.rules, rules::allowed::Settings::default());
         assert_eq!(config.retention, retention::Settings::default());
+        assert_eq!(config.endpoints, notice::Settings::default());
         // Written out for whoever reads them, and the same as what holds where nothing is said.
         let said = dispatch::Fallback::default().everything();
         assert_eq!(config.fallback, said);

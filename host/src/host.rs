@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     dispatch,
     ids::TenantId,
-    ingress, page,
+    ingress, notice, page,
     plugin::{self, Plugins},
     receipt, retention, run,
     shutdown::Shutdown,
@@ -101,6 +101,8 @@ pub async fn start_with_page(
     let tenants = config.ingress.keys.iter().map(|key| key.tenant.clone());
     let tenants = tenants.chain([config.plugins.tenant.clone(), TenantId::default_tenant()]);
     let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
+    let desk = notice::Desk::new(&config.endpoints).map_err(anyhow::Error::msg)?;
+    let notice_parts = notice::Parts::new(store.clone(), clock.clone(), &desk).map_err(anyhow::Error::msg)?;
     let shutdown = Shutdown::new(stop.clone());
     let sweeping = retention::sweep(config.retention.clone(), store.clone(), clock.clone(), stop.clone());
     let watch = Arc::new(accounts::Watch {
@@ -124,11 +126,12 @@ pub async fn start_with_page(
             "dispatch",
             tokio::spawn(dispatch::work(dispatch_parts.clone(), inlets.messages, hand.clone(), shutdown.clone())),
         ),
+        ("endpoints", tokio::spawn(notice::work(Arc::new(notice_parts), hand.notices_due.clone(), shutdown.clone()))),
     ];
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });
     let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing)?;
-    let router = router.layer(axum::Extension(lateness));
+    let router = router.layer(axum::Extension(lateness)).layer(axum::Extension(desk));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
     tracing::info!(%address, store = %config.store.url, "the host is ready");

@@ -111,6 +111,22 @@ derived_id!(
     MessageId, 'm', "message"
 );
 
+derived_id!(
+    /// Where a tenant's own system is told what happens.
+    EndpointId, 'h', "endpoint"
+);
+derived_id!(
+    /// One thing that is told to one endpoint.
+    NoticeId, 'n', "notice"
+);
+
+impl NoticeId {
+    /// What is told, word for word, and to whom: the same in every repetition.
+    pub fn of(endpoint: EndpointId, body: &str) -> NoticeId {
+        NoticeId(derive("notice", &[&endpoint.0, body.as_bytes()]))
+    }
+}
+
 impl EventId {
     /// CloudEvents: `source` and `id` together name an event.
     pub fn of(tenant: &TenantId, source: &str, id: &str) -> EventId {

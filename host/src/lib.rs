@@ -20,6 +20,7 @@ pub mod store;
 pub mod channel;
 pub mod dispatch;
 pub mod ingress;
+pub mod notice;
 pub mod receipt;
 pub mod run;
 

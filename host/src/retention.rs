@@ -33,6 +33,8 @@ pub struct Settings {
     pub incoming_days: u32,
     /// What was counted of messages: two years and a month, so that a year can be compared with the last.
     pub stats_days: u32,
+    /// What endpoints were told, and what they could not be told.
+    pub notices_days: u32,
     /// Between two passes.
     pub sweep_s: u64,
     /// Rows to a step.
@@ -51,6 +53,7 @@ impl Default for Settings {
             messages_days: 400,
             incoming_days: 400,
             stats_days: 760,
+            notices_days: 30,
             sweep_s: 60,
             batch_rows: 200,
             pause_ms: 50,
@@ -115,6 +118,7 @@ impl Settings {
             Aged::Incoming => self.incoming_days,
             Aged::Keys => self.keys_days,
             Aged::Stats => self.stats_days,
+            Aged::Notices => self.notices_days,
         }
     }
 }

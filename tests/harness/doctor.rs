@@ -22,6 +22,7 @@ const OTHER: &[&str] = &[
     "plugin-not-loaded",
     "plugin-waits",
     "plugin-update-not-loaded",
+    "endpoint-fails",
 ];
 /// How long a shard may be without a host, after a host was lost, on a machine that does other things as well.
 const TAKEN_OVER_MAX: Duration = Duration::from_secs(20);

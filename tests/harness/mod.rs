@@ -21,6 +21,7 @@ pub(crate) mod postgres;
 mod process;
 pub(crate) mod proxy;
 mod random;
+mod receiver;
 mod registry;
 pub(crate) mod report;
 mod setup;
@@ -39,6 +40,7 @@ pub(crate) use plugins::{
 };
 pub(crate) use process::{relais, relais_with, start_relais};
 pub(crate) use random::Random;
+pub(crate) use receiver::{Receiver, standard_signature};
 pub(crate) use registry::{Registry, Wrong};
 pub(crate) use setup::{LEASE, Setup, Sms, TILL_SECRET};
 pub(crate) use sim::Sim;

@@ -31,6 +31,7 @@ mod demo;
 mod disk;
 mod doctor;
 mod duplicates;
+mod endpoints;
 mod entrance;
 mod fairness;
 mod fallback;

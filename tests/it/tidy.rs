@@ -197,7 +197,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 18] = [
+const SETTINGS: [(&str, &[&str]); 19] = [
     ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/settings.rs", &["Settings"]),
@@ -216,6 +216,7 @@ const SETTINGS: [(&str, &[&str]); 18] = [
     ("channel/sms/render.rs", &["Settings"]),
     ("channel/settings.rs", &["HttpSettings", "TemplateSettings"]),
     ("channel/marks.rs", &["WhatsappSettings"]),
+    ("notice/settings.rs", &["Settings"]),
 ];
 
 /// Whether a key is in the defaults: set, shown in a comment, or the name of a table.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::view;
 use crate::{
     clock::Timestamp,
+    domain::endpoint::{Disabled, DisabledWhy, Endpoint},
     ids::TenantId,
     ingress::{AppState, auth::Caller},
     store::{self, Vitals},
@@ -56,6 +57,10 @@ pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Respo
         Ok(vitals) => self::vitals(&mut report, &vitals, now),
         Err(error) => report.check("late", Some(error.to_string()), "it cannot be read".to_owned()),
     }
+    match state.store.endpoints().await {
+        Ok(all) => endpoints(&mut report, &caller.tenant, all.iter().map(|(endpoint, _)| endpoint), now),
+        Err(error) => report.check("endpoints", Some(error.to_string()), "they cannot be read".to_owned()),
+    }
     plugins(&mut report, &state.directory.plugins());
     accounts(&mut report, &state.directory.accounts(now));
     templates(&mut report, &state.directory.misfits());
@@ -98,6 +103,27 @@ fn vitals(report: &mut Report, vitals: &Vitals, now: Timestamp) {
         let why = lines.is_empty().then(|| "no host has a lease".to_owned());
         report.check("hosts", why, lines.join("; "));
     }
+}
+
+/// The caller's that take nothing, or were disabled for it. One that somebody disabled is no finding.
+fn endpoints<'e>(report: &mut Report, tenant: &TenantId, all: impl Iterator<Item = &'e Endpoint>, now: Timestamp) {
+    let (mut count, mut ill) = (0, 0);
+    for endpoint in all.filter(|endpoint| endpoint.tenant == *tenant) {
+        count += 1;
+        let late = endpoint.failing_since.filter(|since| now.since(*since).as_secs() > LATE_S);
+        let why = match (endpoint.disabled, late) {
+            (Some(Disabled { why: DisabledWhy::Asked, .. }), _) | (None, None) => continue,
+            (Some(Disabled { why: DisabledWhy::Gone, at }), _) => format!("it answered 410 at {at} and is disabled"),
+            (Some(Disabled { why: DisabledWhy::Failing, at }), _) => {
+                format!("it took nothing for too long and is disabled since {at}")
+            }
+            (None, Some(since)) => format!("it takes nothing since {since}"),
+        };
+        ill += 1;
+        report.findings.push(json!({"kind": "endpoint-fails", "id": endpoint.id, "why": why}));
+    }
+    let detail = format!("{count} endpoints, {ill} take nothing");
+    report.checks.push(Check { name: "endpoints", ok: ill == 0, detail });
 }
 
 fn plugins(report: &mut Report, plugins: &Value) {

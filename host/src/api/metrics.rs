@@ -1,6 +1,9 @@
 //! `GET /metrics`: the same figures, and what was counted since the start, in the text format of Prometheus.
 
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::Write,
+    sync::{Arc, atomic::Ordering},
+};
 
 use axum::{
     Extension,
@@ -11,6 +14,7 @@ use axum::{
 
 use crate::{
     ingress::{AppState, auth::Caller, counters::Counters, problem::Problem},
+    notice::{Desk, Told},
     run::Lateness,
     store::Figures,
 };
@@ -18,11 +22,13 @@ use crate::{
 pub(super) async fn show(
     State(state): State<AppState>,
     Extension(lateness): Extension<Arc<Lateness>>,
+    Extension(desk): Extension<Desk>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     let figures = state.store.figures(&caller.tenant).await?;
     let transactions = state.store.transactions();
-    let text = render(&figures, transactions, &state.counters, &lateness).map_err(|error| Problem::internal(&error))?;
+    let text = render(&figures, transactions, &state.counters, &lateness, &desk.told)
+        .map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
@@ -31,6 +37,7 @@ fn render(
     transactions: u64,
     counters: &Counters,
     lateness: &Lateness,
+    told: &Told,
 ) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     for (name, help, value) in [
@@ -62,6 +69,14 @@ fn render(
         ("relais_messages_refused_total", "Messages over HTTP that were refused.", &counters.messages_refused),
     ] {
         writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}", counter.get())?;
+    }
+    for (name, help, counter) in [
+        ("relais_notices_delivered_total", "Notices that endpoints have taken since the start.", &told.delivered),
+        ("relais_notices_failed_total", "Tries to tell an endpoint that came to nothing.", &told.failed),
+        ("relais_notices_given_up_total", "Notices that are not tried any more.", &told.given_up),
+    ] {
+        let count = counter.load(Ordering::Relaxed);
+        writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}")?;
     }
     let name = "relais_store_transactions_total";
     let help = "Transactions that this host has committed since the start.";
@@ -99,7 +114,7 @@ mod tests {
         let figures = Figures { events: 3, messages_by_state: [("read".to_owned(), 2)].into(), ..Figures::default() };
         let counters = Counters::default();
         counters.events_accepted.add(5);
-        let text = render(&figures, 7, &counters, &Lateness::default()).unwrap();
+        let text = render(&figures, 7, &counters, &Lateness::default(), &Told::default()).unwrap();
         for line in [
             "relais_events 3",
             "relais_messages{state=\"read\"} 2",

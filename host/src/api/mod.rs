@@ -14,6 +14,7 @@ mod clock;
 mod conversations;
 mod customers;
 mod doctor;
+mod endpoints;
 mod events;
 mod health;
 mod messages;
@@ -48,6 +49,12 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/conversations", get(conversations::list))
         .route("/v1/conversations/{id}", get(conversations::of_message))
         .route("/v1/conversations/{id}/read", post(conversations::read_of_message))
+        .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
+        .route("/v1/endpoints/{id}", get(endpoints::show).patch(endpoints::change).delete(endpoints::remove))
+        .route("/v1/endpoints/{id}/rotate", post(endpoints::rotate))
+        .route("/v1/endpoints/{id}/test", post(endpoints::test))
+        .route("/v1/endpoints/{id}/notices", get(endpoints::notices))
+        .route("/v1/endpoints/{id}/replay", post(endpoints::replay))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/replay", post(events::replay))

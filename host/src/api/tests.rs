@@ -120,7 +120,13 @@ fn world() -> World {
     };
     let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));
     let lateness = Arc::new(crate::run::Lateness::default());
-    World { state, router: problem::with_fallbacks(merged).layer(axum::Extension(lateness)), folder, _inlets: inlets }
+    let desk = crate::notice::Desk::new(&crate::notice::Settings::default()).unwrap();
+    World {
+        state,
+        router: problem::with_fallbacks(merged).layer(axum::Extension(lateness)).layer(axum::Extension(desk)),
+        folder,
+        _inlets: inlets,
+    }
 }
 
 impl World {

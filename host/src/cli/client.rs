@@ -43,6 +43,14 @@ impl Api {
         self.call(Method::POST, path, body).await
     }
 
+    pub(super) async fn patch(&self, path: &str, body: Body) -> Result<Value, Failure> {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, None).await
+    }
+
     async fn call(&self, method: Method, path: &str, body: Option<Body>) -> Result<Value, Failure> {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod dev;
 mod doctor;
+mod endpoint;
 mod event;
 mod message;
 mod migrate;
@@ -94,6 +95,14 @@ enum Command {
         after_help = "Examples:\n  relais stats\n  relais stats --by plugin,channel --from 2026-10-01 --to 2026-10-31\n\nDays are of UTC, and a message counts on the day on which it was asked for."
     )]
     Stats(stats::Stats),
+    /// Look after endpoints: where your own systems are told what becomes of messages (webhooks out)
+    #[command(
+        after_help = "Examples:\n  relais endpoint add https://shop.example/relais --type 'relais.message.*'\n  relais endpoint list\n\ndocs/webhooks.md says what is told and how to check its signature."
+    )]
+    Endpoint {
+        #[command(subcommand)]
+        command: endpoint::EndpointCommand,
+    },
     /// Ask a host whether it is well: work that nobody would do, and how far behind the rest is
     #[command(
         after_help = "Examples:\n  relais doctor\n  relais doctor --json\n\nWhat to do about each finding is in docs/operate.md. It reads whole tables: ask now and then, not every second.\n\
@@ -173,6 +182,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Event { command } => command.run().await,
         Command::Message { command } => command.run().await,
         Command::Stats(stats) => stats.run().await,
+        Command::Endpoint { command } => command.run().await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::Runs { command } => command.run().await,
         Command::Plugin { command } => command.run().await,

@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod content;
 pub mod customer;
+pub mod endpoint;
 pub mod event;
 pub mod exchange;
 pub mod kinds;

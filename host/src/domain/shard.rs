@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EntityKey, TenantId};
+use crate::ids::{EndpointId, EntityKey, TenantId};
 
 /// Fixed for a store's life: an entity's shard is written into its rows. Enough to share evenly among some hundred hosts.
 pub const SHARDS: u16 = 1024;
@@ -32,6 +32,11 @@ impl Shard {
 
     pub(crate) fn of_lane_named(tenant: &str, lane: &str) -> Shard {
         Shard::of(&["lane", tenant, lane])
+    }
+
+    /// Where what is told to an endpoint belongs: one host has it at a time.
+    pub fn of_endpoint(tenant: &TenantId, id: EndpointId) -> Shard {
+        Shard::of(&["endpoint", tenant, &id.to_string()])
     }
 
     fn of(parts: &[&str]) -> Shard {

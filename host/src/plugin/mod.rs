@@ -69,6 +69,7 @@ pub use budget::{Budget, Wishes};
 pub use check::{CheckReport, Imports, Needs, Scenario, Update, check};
 pub use compile::child::compile_from_stdin;
 pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
+pub(crate) use http::{Door, Networks};
 pub use instance::{Execution, Finished, Work, seed};
 pub use manifest::CONTRACT;
 pub(crate) use manifest::names_in;

@@ -7,6 +7,7 @@ pub(crate) mod conversations;
 pub(crate) mod customers;
 pub(crate) mod erasure;
 pub(crate) mod messages;
+pub(crate) mod notices;
 pub(crate) mod open_work;
 pub(crate) mod plans;
 pub(crate) mod plugins;
@@ -95,6 +96,16 @@ macro_rules! store_contract {
                 what_failed_before_anything_was_tried_is_counted_without_a_channel,
                 an_erasure_takes_nothing_off_the_figures,
             }
+            notices::{
+                what_becomes_of_a_message_is_told_to_those_that_ask_for_it,
+                texts_and_numbers_are_told_only_to_those_that_ask_for_them,
+                a_changed_consent_and_a_message_of_a_customer_are_told,
+                an_endpoint_that_was_just_made_is_told_what_happens_next,
+                a_notice_waits_for_its_time_ends_and_is_replayed_under_its_id,
+                an_endpoint_is_changed_rotated_disabled_and_removed_with_its_notices,
+                a_tenant_has_so_many_endpoints_and_sees_only_its_own,
+                of_an_erased_customer_no_notice_is_left,
+            }
             races::{ a_timer_set_anew_or_cancelled_while_it_fires_runs_once }
             messages::{
                 a_message_is_taken_once, the_same_dedup_key_is_sent_once, a_change_needs_the_revision_it_was_decided_on,
@@ -132,7 +143,7 @@ macro_rules! retention_contract {
                 what_is_old_and_ended_is_emptied_and_later_gone, an_event_that_is_gone_is_known_until_its_key_goes,
                 an_event_that_a_timer_refers_to_stays,
                 settled_messages_are_emptied_and_later_gone_with_what_belongs_to_them,
-                receipts_that_never_found_their_attempt_go, figures_of_a_day_go_by_their_age,
+                receipts_that_never_found_their_attempt_go, figures_of_a_day_go_by_their_age, old_notices_go,
             }
         }
     };

@@ -22,6 +22,8 @@ pub struct Handover {
     pub timers_due: Arc<Due>,
     /// Told the time of every `Next::At` that a commit sets.
     pub messages_due: Arc<Due>,
+    /// Told when a commit makes something that an endpoint is to be told.
+    pub notices_due: Arc<Due>,
     /// What happened, for whoever watches (the page, `?wait=`). Lagging watchers lose the oldest.
     pub changes: broadcast::Sender<Arc<Change>>,
 }
@@ -55,7 +57,14 @@ pub fn handover(capacity: usize, watched: usize) -> (Handover, Inlets) {
     let (messages, messages_in) = queue(capacity);
     let (changes, _) = broadcast::channel(watched);
     (
-        Handover { runs, messages, timers_due: Arc::default(), messages_due: Arc::default(), changes },
+        Handover {
+            runs,
+            messages,
+            timers_due: Arc::default(),
+            messages_due: Arc::default(),
+            notices_due: Arc::default(),
+            changes,
+        },
         Inlets { runs: runs_in, messages: messages_in },
     )
 }
@@ -75,6 +84,7 @@ impl Handover {
         self.messages.miss();
         self.timers_due.at(Timestamp(0));
         self.messages_due.at(Timestamp(0));
+        self.notices_due.at(Timestamp(0));
     }
 
     /// Whether building a [`Change`] is worth while.

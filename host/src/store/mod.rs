@@ -18,6 +18,7 @@ mod heard;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod migrate;
+mod notices;
 pub mod postgres;
 mod retention;
 mod settings;
@@ -35,6 +36,7 @@ pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use figures::{By, Figures, Part, StatRow, StatSpan};
 pub use handover::Handover;
 pub use heard::{Conversation, Moved, NewIncoming, Recorded, UNREAD_MAX};
+pub use notices::{EndpointChange, EndpointChanged, EndpointPatch, NoticeFilter, Notices};
 pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
 pub use told::{
@@ -251,7 +253,7 @@ pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
 pub(in crate::store) const EARLIER_LOOKED_AT: u32 = 16;
 
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Notices + Send + Sync + 'static {
     // ingress ------------------------------------------------------------------------------------------------------
 
     /// Makes events and the runs that they set off durable; a repeat of tenant, source and id is a duplicate and does nothing.

@@ -27,11 +27,13 @@ pub enum Aged {
     Keys,
     /// What was counted of messages, by the day.
     Stats,
+    /// What endpoints were told, or could not be told in all that time.
+    Notices,
 }
 
 impl Aged {
     /// What is emptied comes before what goes, and an event before its key.
-    pub const ALL: [Aged; 11] = [
+    pub const ALL: [Aged; 12] = [
         Aged::EventBodies,
         Aged::RunBodies,
         Aged::MessageBodies,
@@ -43,6 +45,7 @@ impl Aged {
         Aged::Incoming,
         Aged::Keys,
         Aged::Stats,
+        Aged::Notices,
     ];
 }
 

@@ -4,6 +4,7 @@
 
 mod conversation;
 mod customer;
+mod endpoint;
 mod event;
 mod message;
 mod run;
@@ -21,6 +22,7 @@ use crate::{clock::Timestamp, ingress::problem::Problem};
 pub(crate) use self::{
     conversation::{incoming_entry, line, outgoing_entry, to},
     customer::customer,
+    endpoint::{endpoint, notice},
     event::event,
     message::{because, failure, message, next_at, state_word},
     run::{incoming, run},

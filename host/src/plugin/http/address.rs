@@ -1,4 +1,4 @@
-//! Addresses that plugins are kept from: everything that is not the public network, unless the operator names it.
+//! Addresses that plugins and endpoints are kept from: everything that is not the public network, unless the operator names it.
 //!
 //! A name in somebody else's hands can lead anywhere, to the machine itself, to the network around it, to the service where
 //! a cloud gives out keys. So what counts is the address that a name leads to, and it is looked at before the connection.
@@ -9,10 +9,10 @@ use ipnet::IpNet;
 
 /// Networks that an operator opens to a plugin although they are not public.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::plugin) struct Networks(Vec<IpNet>);
+pub(crate) struct Networks(Vec<IpNet>);
 
 impl Networks {
-    pub(in crate::plugin) fn parse(texts: &[String]) -> Result<Networks, String> {
+    pub(crate) fn parse(texts: &[String]) -> Result<Networks, String> {
         let parse = |text: &String| {
             let whole = text.parse::<IpAddr>().map(IpNet::from);
             whole
@@ -22,8 +22,8 @@ impl Networks {
         Ok(Networks(texts.iter().map(parse).collect::<Result<_, _>>()?))
     }
 
-    /// Why a plugin may not connect to it.
-    pub(super) fn check(&self, address: IpAddr) -> Result<(), &'static str> {
+    /// Why nothing is to connect to it.
+    pub(crate) fn check(&self, address: IpAddr) -> Result<(), &'static str> {
         let address = address.to_canonical();
         if self.0.iter().any(|network| network.contains(&address)) {
             return Ok(());

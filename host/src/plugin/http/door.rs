@@ -1,18 +1,18 @@
 //! The way out: names resolved and looked at, connections made to exactly what was looked at.
 
-use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
+use std::{error::Error, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 use url::Host;
 
 use super::{Answer, HttpSettings, NoAnswer, Outgoing, Outside, address::Networks};
-use crate::{crypto, ids::PluginName};
+use crate::{crypto, ids::PluginName, plugin::units::Span};
 
-/// One plugin's way out. It has its own connections: none is handed from one plugin to another.
-pub(in crate::plugin) struct Door {
+/// A way out: one plugin's, or that to endpoints. It has its own connections: none is handed from one plugin to another.
+pub(crate) struct Door {
     client: reqwest::Client,
     networks: Arc<Networks>,
     places: Semaphore,
@@ -26,6 +26,16 @@ impl Door {
         networks: Networks,
         settings: &HttpSettings,
     ) -> Result<Door, String> {
+        Door::build(&plugin.to_string(), networks, settings)
+    }
+
+    /// The one to the endpoints of tenants, whose URLs are somebody else's words as well. Whoever uses it bounds what is made at once.
+    pub(crate) fn to_endpoints(networks: Networks, connect: Duration) -> Result<Door, String> {
+        let settings = HttpSettings { connect: Span(connect), at_once: 1, ..HttpSettings::default() };
+        Door::build("webhooks", networks, &settings)
+    }
+
+    fn build(whose: &str, networks: Networks, settings: &HttpSettings) -> Result<Door, String> {
         crypto::install();
         let networks = Arc::new(networks);
         let client = reqwest::Client::builder()
@@ -34,7 +44,7 @@ impl Door {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .dns_resolver(Arc::new(Looking { networks: networks.clone() }))
-            .user_agent(format!("relais/{} ({plugin})", env!("CARGO_PKG_VERSION")))
+            .user_agent(format!("relais/{} ({whose})", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| format!("there can be no client for HTTP: {error}"))?;
         Ok(Door {
@@ -54,6 +64,29 @@ impl Door {
             Some(Host::Domain(_)) | None => return Ok(()),
         };
         self.networks.check(address).map_err(|why| NoAnswer::KeptFrom(kept_from(&address.to_string(), address, why)))
+    }
+
+    /// Makes a request of which only status and headers matter. Of the body no more is read than lets the connection be used again.
+    pub(crate) async fn knock(&self, request: Outgoing) -> Result<Answer, NoAnswer> {
+        const BODY_WAIT: Duration = Duration::from_millis(500);
+        self.check_literal(request.url.host())?;
+        let timeout = request.timeout;
+        let built = self.client.request(request.method, request.url).headers(request.headers).body(request.body);
+        let sent = tokio::time::timeout(timeout, built.send()).await.map_err(|_| NoAnswer::TimedOut)?;
+        let mut response = sent.map_err(no_answer)?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let mut read = 0;
+        let rest = async {
+            while let Ok(Some(chunk)) = response.chunk().await {
+                read += chunk.len();
+                if read > self.header_bytes_max {
+                    break;
+                }
+            }
+        };
+        // Slow or broken, it changes nothing about what was answered.
+        let _ = tokio::time::timeout(BODY_WAIT, rest).await;
+        Ok(Answer { status, headers, body: Bytes::new() })
     }
 
     async fn exchange(&self, request: Outgoing) -> Result<Answer, NoAnswer> {

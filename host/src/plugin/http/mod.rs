@@ -5,15 +5,16 @@
 //! (`address`), and the connection is made to exactly those addresses (`door`). Nothing is followed, nothing is retried,
 //! and size, time and number are bounded: `plugins.http` has the settings.
 //!
-//! This is one of the two places of the host that open connections; the other is `channel`. A request is no part of the
+//! This is one of the two places of the host that open connections; the other is `channel`. The stage that tells endpoints what
+//! happens (`notice`) goes out by the same door, because its URLs are not the operator's own either. A request is no part of the
 //! run's transaction: a run that is executed again makes it again, under the same `Idempotency-Key`.
 
 mod address;
 mod door;
 mod rule;
 
-pub(super) use address::Networks;
-pub(super) use door::Door;
+pub(crate) use address::Networks;
+pub(crate) use door::Door;
 pub use rule::{HttpRule, HttpRuleTable};
 
 use std::time::Duration;

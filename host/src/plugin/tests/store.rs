@@ -8,17 +8,19 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Address, Channel, Consent, Customer},
+        endpoint::{Endpoint, Notice, Standing},
         event::Event,
         message::{MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
         quota::{UseKey, Used},
         run::{Cause, EntityKey, EntitySnapshot, Flow, Incoming, QueuedRun},
     },
-    ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, EndpointId, Entity, EventId, MessageId, NoticeId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, Error, EventStory, Figures, Fired,
-        MessageChange, MessageFilter, Moved, NewIncoming, Note, Paging, Receipt, ReceiptLine, Recorded, Result,
-        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
+        Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, EndpointChange, EndpointChanged,
+        Error, EventStory, Figures, Fired, MessageChange, MessageFilter, Moved, NewIncoming, Note, NoticeFilter,
+        Notices, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit,
+        RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
     },
 };
 
@@ -53,6 +55,43 @@ pub(super) fn customer() -> Customer {
         consents: vec![],
         created: Timestamp(0),
         updated: Timestamp(0),
+    }
+}
+
+#[async_trait]
+impl Notices for OneCustomer {
+    async fn endpoints(&self) -> Result<Vec<(Endpoint, Option<Timestamp>)>> {
+        Err(Error::Closed)
+    }
+    async fn endpoint(&self, _: &TenantId, _: EndpointId) -> Result<Option<Endpoint>> {
+        Err(Error::Closed)
+    }
+    async fn change_endpoint(
+        &self,
+        _: &TenantId,
+        _: EndpointId,
+        _: EndpointChange,
+        _: Timestamp,
+    ) -> Result<EndpointChanged> {
+        Err(Error::Closed)
+    }
+    async fn test_endpoint(&self, _: &TenantId, _: EndpointId, _: Timestamp) -> Result<Option<NoticeId>> {
+        Err(Error::Closed)
+    }
+    async fn due_notices(&self, _: EndpointId, _: Timestamp, _: u32) -> Result<Vec<Notice>> {
+        Err(Error::Closed)
+    }
+    async fn overflow(&self, _: EndpointId, _: u32, _: u32) -> Result<Vec<Notice>> {
+        Err(Error::Closed)
+    }
+    async fn answer_notice(&self, _: i64, _: Standing) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn notices(&self, _: &TenantId, _: EndpointId, _: &NoticeFilter, _: Paging) -> Result<Vec<Notice>> {
+        Err(Error::Closed)
+    }
+    async fn replay_notices(&self, _: &TenantId, _: EndpointId, _: &NoticeFilter, _: u32) -> Result<Bulk> {
+        Err(Error::Closed)
     }
 }
 

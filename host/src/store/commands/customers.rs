@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Outcome, Trouble, Tx, each, source::OwnedAddress};
+use super::{Outcome, Trouble, Tx, each, notices, source::OwnedAddress};
 use crate::{
     clock::Timestamp,
     domain::customer::{Address, Channel, Consent, Customer, is_user_id},
@@ -271,9 +271,14 @@ fn write_consent(
     let holds = find(known, consent)
         .is_none_or(|old| consent.at > old.at || (consent.at == old.at && consent.granted <= old.granted));
     if holds {
+        let said = find(known, consent).map(|old| old.granted);
         known.retain(|old| old.channel != consent.channel || old.scope != consent.scope);
         known.push(consent.clone());
         tx.source.put_consent(tenant, id, consent)?;
+        // The same once more is proof of it and no change.
+        if said != Some(consent.granted) {
+            notices::about_consent(tx, tenant, id, consent)?;
+        }
     }
     Ok(())
 }

@@ -118,6 +118,7 @@ impl Names {
 /// Empties what was found.
 pub(in crate::store) fn redact(tx: &mut Tx<'_>, names: &Names, found: &Found, now: Timestamp) -> Outcome<()> {
     tx.forget();
+    delete_notices(tx, names)?;
     for seq in &found.events {
         tx.source.erase_event(*seq)?;
     }
@@ -128,6 +129,17 @@ pub(in crate::store) fn redact(tx: &mut Tx<'_>, names: &Names, found: &Found, no
         tx.source.unpark(*id)?;
     }
     redact_entities(tx, found)
+}
+
+/// Whatever is written about them comes with a row that is found, so it is looked for as often as those are.
+fn delete_notices(tx: &mut Tx<'_>, names: &Names) -> Outcome<()> {
+    for lane in names.lanes() {
+        tx.source.delete_notices(&names.tenant, &lane)?;
+    }
+    for number in names.numbers() {
+        tx.source.delete_notices_with(&names.tenant, &number)?;
+    }
+    Ok(())
 }
 
 /// An open run would be executed on what is no longer there: it ends here, and a commit of it finds it gone.
@@ -146,6 +158,8 @@ fn redact_message(tx: &mut Tx<'_>, names: &Names, id: MessageId, now: Timestamp)
     let mut after = (*before).clone();
     after.record.message = redacted(&before.record.message);
     after.record.decision = None;
+    // Endpoints are told that it ended, and not with whom.
+    after.record.attempts.iter_mut().for_each(|attempt| attempt.address.clear());
     if !after.record.settled {
         after.ended = Some(MessageState::Cancelled);
         after.record.settled = true;
@@ -228,6 +242,7 @@ fn redact_entities(tx: &mut Tx<'_>, found: &Found) -> Outcome<()> {
 pub(in crate::store) fn finish(tx: &mut Tx<'_>, names: &Names) -> Outcome<bool> {
     tx.forget();
     let (tenant, id) = (&names.tenant, &names.customer);
+    delete_notices(tx, names)?;
     for lane in names.lanes() {
         tx.source.delete_dedup_keys(tenant, &lane)?;
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Outcome, Tx, accept, customers, each, source::Sequence};
+use super::{Outcome, Tx, accept, customers, each, notices, source::Sequence};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -54,6 +54,7 @@ fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
     tx.source.insert_incoming(seq, &incoming)?;
     let free_until = new.free_until.filter(|until| *until > now);
     tx.source.put_conversation(&tenant, &incoming.sender, seq, free_until)?;
+    notices::about_incoming(tx, &incoming)?;
     if let Some(customer) = &incoming.customer {
         customers::heard_from(tx, &tenant, customer, (incoming.channel, &incoming.sender), heard, free_until)?;
     }
@@ -99,6 +100,9 @@ pub(in crate::store) fn moved(
     told: &RoutedEvent,
 ) -> Outcome<Moved> {
     let moved = customers::move_address(tx, tenant, channel, from, to)?;
+    if let Moved::Done { customer } = &moved {
+        notices::about_address(tx, tenant, customer, channel, (from, to), told.event.time)?;
+    }
     if let Moved::Done { customer } = &moved
         && told.event.customer.as_ref() == Some(customer)
     {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    Outcome, Tx, accept, quota,
+    Outcome, Tx, accept, notices, quota,
     source::{Sequence, author_name},
     tx::earlier,
 };
@@ -85,6 +85,7 @@ pub(super) fn insert_new(tx: &mut Tx<'_>, message: &NewMessage, now: Timestamp) 
     tx.count(tenant, state_counter(state), 1);
     tx.count(tenant, "open-messages", i64::from(!ended));
     tx.count_lines(tenant, tally::lines(&held.record));
+    notices::about_message(tx, None, &held.record, now)?;
     if ended {
         tell_author(tx, &held.record, now)?;
     }
@@ -130,6 +131,7 @@ pub(super) fn save(tx: &mut Tx<'_>, before: &Held, mut after: Held, at: Timestam
     }
     tx.source.write_message_state(&after)?;
     count(tx, before, &after);
+    notices::about_message(tx, Some(&before.record), &after.record, at)?;
     if after.record.state != before.record.state {
         tell_author(tx, &after.record, at)?;
     }

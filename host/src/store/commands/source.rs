@@ -10,17 +10,21 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Address, Channel, Consent, Customer},
+        endpoint::{Endpoint, Endpoints, Notice, Standing},
         message::{Attempt, AttemptFailure, NewMessage},
         plugin::PluginRecord,
         quota::{UseKey, Used},
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
     },
-    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, EndpointId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{CustomerProfile, Effects, Note, Receipt, RoutedEvent, RunState},
 };
 
-pub(in crate::store) trait Source: Inbox + Kept + Outbox + Heard + People + Known + Erasing {}
-impl<T: Inbox + Kept + Outbox + Heard + People + Known + Erasing> Source for T {}
+pub(in crate::store) trait Source:
+    Inbox + Kept + Outbox + Heard + People + Known + Telling + Erasing
+{
+}
+impl<T: Inbox + Kept + Outbox + Heard + People + Known + Telling + Erasing> Source for T {}
 
 /// Numbers that only rise: the order in which rows were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,6 +199,23 @@ pub(in crate::store) trait Known {
     fn put_note(&mut self, tenant: &TenantId, note: &Note) -> Outcome<()>;
 }
 
+/// Endpoints, and what they are told.
+pub(in crate::store) trait Telling {
+    /// All of them, of every tenant, as they are known.
+    fn endpoints(&mut self) -> Outcome<Arc<Endpoints>>;
+    /// One, which nobody else changes before this transaction ends.
+    fn endpoint(&mut self, id: EndpointId) -> Outcome<Option<Endpoint>>;
+    fn put_endpoint(&mut self, endpoint: &Endpoint) -> Outcome<()>;
+    /// With its notices.
+    fn delete_endpoint(&mut self, id: EndpointId) -> Outcome<()>;
+    /// Nothing happens where the same is told to the same endpoint already.
+    fn insert_notice(&mut self, notice: &Notice) -> Outcome<()>;
+    /// Nothing happens where it does not wait.
+    fn set_notice(&mut self, seq: i64, standing: &Standing) -> Outcome<()>;
+    /// Nothing happens where it waits.
+    fn reopen_notice(&mut self, seq: i64, due: Timestamp) -> Outcome<()>;
+}
+
 /// What an erasure does to rows. What was read of them before is not to be believed afterwards.
 pub(in crate::store) trait Erasing {
     /// Nothing that is held in memory is to be believed from now on.
@@ -207,6 +228,10 @@ pub(in crate::store) trait Erasing {
     fn erase_message(&mut self, seq: i64, emptied: &NewMessage) -> Outcome<()>;
     /// Dedup keys of a recipient, and what plugins have used of their places with them.
     fn delete_dedup_keys(&mut self, tenant: &TenantId, lane: &str) -> Outcome<()>;
+    /// What was told, or is to be told, about somebody.
+    fn delete_notices(&mut self, tenant: &TenantId, lane: &str) -> Outcome<()>;
+    /// What of it holds a number.
+    fn delete_notices_with(&mut self, tenant: &TenantId, number: &str) -> Outcome<()>;
     fn incoming_body(&mut self, seq: i64) -> Outcome<Option<Incoming>>;
     /// The conversation that it was the last of goes with it.
     fn erase_incoming(&mut self, seq: i64, emptied: &Incoming) -> Outcome<()>;

@@ -18,7 +18,7 @@ use crate::{
         tally::{Lines, Measure, StatKey},
     },
     ids::{CustomerId, MessageId, TenantId},
-    store::{Handover, cache::Cache, handover::Change},
+    store::{Handover, cache::Cache, handover::Change, notices::EndpointCache},
 };
 
 pub(in crate::store) type CustomerKey = (TenantId, CustomerId);
@@ -28,6 +28,7 @@ pub(in crate::store) struct Caches {
     pub(in crate::store) entities: Cache<EntityKey, HeldEntity>,
     pub(in crate::store) customers: Cache<CustomerKey, Arc<Customer>>,
     pub(in crate::store) messages: Cache<MessageId, Arc<Held>>,
+    pub(in crate::store) endpoints: EndpointCache,
 }
 
 /// What a transaction changed in memory, and what it made to be done.
@@ -44,6 +45,8 @@ pub(in crate::store) struct Pending {
     /// The earliest time of a timer that was set, and of a message that is to be looked at again.
     pub(in crate::store) timer_due: Option<Timestamp>,
     pub(in crate::store) message_due: Option<Timestamp>,
+    /// The earliest time at which an endpoint is to be told something.
+    pub(in crate::store) notice_due: Option<Timestamp>,
     /// Rows were changed behind the back of what is held in memory, and nothing of what stood in them may stay anywhere.
     pub(in crate::store) erased: bool,
 }
@@ -77,6 +80,9 @@ impl Pending {
         }
         if let Some(due) = self.message_due {
             handover.messages_due.at(due);
+        }
+        if let Some(due) = self.notice_due {
+            handover.notices_due.at(due);
         }
         self.changes.into_iter().for_each(|change| handover.changed(change));
     }

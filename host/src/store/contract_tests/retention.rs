@@ -151,3 +151,14 @@ pub(crate) async fn receipts_that_never_found_their_attempt_go(place: &dyn Place
     assert_eq!(retain(&*world.store, Aged::Parked, at(200), None).await, 0);
     assert_eq!(retain(&*world.store, Aged::Parked, at(201), None).await, 1);
 }
+
+pub(crate) async fn old_notices_go(place: &dyn Place) {
+    let world = open(place).await;
+    let store = &*world.store;
+    let endpoint = super::notices::subscribed(store, |_| {}).await;
+    store.accept_message(message("a")).await.unwrap();
+    assert_eq!(super::notices::all(store, endpoint).await.len(), 1);
+    assert_eq!(retain(store, Aged::Notices, at(0), None).await, 0);
+    assert_eq!(retain(store, Aged::Notices, at(DAY), None).await, 1);
+    assert_eq!(super::notices::all(store, endpoint).await, []);
+}

@@ -139,6 +139,16 @@ impl Erasing for MemorySource<'_> {
         Ok(())
     }
 
+    fn delete_notices(&mut self, tenant: &TenantId, lane: &str) -> Outcome<()> {
+        self.tables.notices.retain(|_, notice| notice.tenant != *tenant || notice.lane != lane);
+        Ok(())
+    }
+
+    fn delete_notices_with(&mut self, tenant: &TenantId, number: &str) -> Outcome<()> {
+        self.tables.notices.retain(|_, notice| notice.tenant != *tenant || !notice.body.contains(number));
+        Ok(())
+    }
+
     fn incoming_body(&mut self, seq: i64) -> Outcome<Option<Incoming>> {
         Ok(self.tables.incoming.get(&seq).map(|row| (**row).clone()))
     }

@@ -12,6 +12,7 @@ mod erasing;
 mod heard;
 mod inbox;
 mod kept;
+mod notices;
 mod open_work;
 mod outbox;
 mod people;
@@ -33,6 +34,7 @@ use super::{
     Error, Handover, Result,
     cache::Cache,
     commands::{Outcome, Pending, Terms, Tx, tx::Caches},
+    notices::EndpointCache,
 };
 use crate::domain::shard::Shard;
 
@@ -122,6 +124,7 @@ impl MemoryStore {
                 entities: Cache::of_bytes(0),
                 customers: Cache::of_bytes(0),
                 messages: Cache::of_bytes(0),
+                endpoints: EndpointCache::default(),
             },
             script,
             flaws,

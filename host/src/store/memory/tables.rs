@@ -10,6 +10,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Consent, ConsentScope},
+        endpoint::{Endpoint, Notice},
         event::Event,
         message::{Attempt, MessageRecord, NewMessage, Next},
         plugin::PluginRecord,
@@ -18,7 +19,7 @@ use crate::{
         status::{AttemptState, MessageState},
         tally::{Measure, StatKey},
     },
-    ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{CustomerId, EndpointId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         CustomerProfile, Effects, Note, Receipt, RunState,
         commands::{
@@ -89,6 +90,9 @@ pub(crate) struct Tables {
     pub(super) plugin_records: Table<PluginName, PluginRecord>,
     pub(super) plugin_use: Table<UseKey, Used>,
     pub(super) notes: Table<(TenantId, String), Note>,
+    pub(super) endpoints: Table<EndpointId, Endpoint>,
+    pub(super) notices: Table<i64, Notice>,
+    pub(super) notice_last: i64,
     pub(super) touched: u64,
 }
 

@@ -83,7 +83,7 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 }
 
 /// In the order in which they are moved.
-pub(in crate::store) const TABLES: [Table; 25] = [
+pub(in crate::store) const TABLES: [Table; 27] = [
     // PostgreSQL keeps a part for each host, which are added up.
     Table {
         instead: &[("part", "0")],
@@ -203,6 +203,13 @@ pub(in crate::store) const TABLES: [Table; 25] = [
     table("plugin_records", &["name"], "name text, body text"),
     table("plugin_use", &["tenant", "name", "plugin"], "tenant text, name text, plugin text, at int8, body text"),
     table("notes", &["tenant", "name"], "tenant text, name text, at int8, body text"),
+    table("endpoints", &["id"], "id bytea, tenant text, body text"),
+    table(
+        "notices",
+        &["seq"],
+        "seq int8, id bytea, tenant text, endpoint bytea, type text, lane text, created int8, state int2, due int8?, \
+         tries text, body text",
+    ),
 ];
 
 impl Table {

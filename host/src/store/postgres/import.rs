@@ -172,7 +172,7 @@ impl Import {
 
     /// New rows are numbered above those that were moved, and the database is a store that hosts may open.
     pub(in crate::store) async fn finish(&self) -> Result<()> {
-        const SEQUENCES: [(&str, &str); 5] = [
+        const SEQUENCES: [(&str, &str); 6] = [
             ("events_seq", "SELECT max(seq) FROM events"),
             // A timer and a result remember a run's number even where its row is gone.
             (
@@ -183,6 +183,7 @@ impl Import {
             ("messages_seq", "SELECT max(seq) FROM messages"),
             ("incoming_seq", "SELECT max(seq) FROM incoming"),
             ("parked_receipts_id_seq", "SELECT max(id) FROM parked_receipts"),
+            ("notices_seq_seq", "SELECT max(seq) FROM notices"),
         ];
         let finished = async {
             for (sequence, last) in SEQUENCES {

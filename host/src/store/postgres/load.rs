@@ -12,7 +12,7 @@ use futures_util::future::{try_join, try_join3, try_join4};
 
 use super::{
     error::Outcome,
-    heard, inbox, kept, known, outbox, people, read, rows,
+    heard, inbox, kept, known, notices, outbox, people, read, rows,
     source::{AddressKey, PgSource, Recorded, Tables, Wanted},
 };
 use crate::{
@@ -30,8 +30,8 @@ pub(super) async fn load(client: &ClientWrapper, source: &mut PgSource, caches: 
     let wanted = std::mem::take(&mut source.wanted);
     let database_time = source.database_time;
     let (base, ids) = (&mut source.base, &mut source.message_ids);
-    let mut others: [Tables; 4] = Default::default();
-    let [runs, keys, heard, people] = &mut others;
+    let mut others: [Tables; 5] = Default::default();
+    let [runs, keys, heard, people, told] = &mut others;
     if !wanted.messages.is_empty() {
         // It is prepared by now, or what is to be read under the lock could be asked for while the lock is being prepared.
         outbox::prepare_lock(client).await?;
@@ -44,7 +44,7 @@ pub(super) async fn load(client: &ClientWrapper, source: &mut PgSource, caches: 
             load_runs(client, &wanted, runs, database_time),
             load_keys(client, &wanted, keys),
             load_heard(client, &wanted, heard),
-            load_people(client, &wanted, people),
+            try_join(load_people(client, &wanted, people), load_endpoints(client, &wanted, told, caches)),
         ),
     ))
     .await?;
@@ -310,6 +310,16 @@ async fn load_people(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables)
     }
     if !wanted.plugin_use.is_empty() {
         base.plugin_use.extend(known::lock_use(client, &wanted.plugin_use).await?);
+    }
+    Ok(())
+}
+
+async fn load_endpoints(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables, caches: &Caches) -> Outcome<()> {
+    if wanted.endpoints {
+        base.endpoints = Some(notices::known(client, &caches.endpoints).await?);
+    }
+    if !wanted.endpoint_rows.is_empty() {
+        base.endpoint_rows = notices::lock(client, &wanted.endpoint_rows).await?;
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ mod known;
 mod lease;
 mod load;
 mod measure;
+mod notices;
 mod notify;
 mod open;
 mod open_work;
@@ -79,6 +80,7 @@ use super::{
     Error, Handover, Result,
     cache::Cache,
     commands::{self, Terms, Tx, tx::Caches},
+    notices::EndpointCache,
 };
 use crate::clock::Clock;
 
@@ -144,6 +146,7 @@ impl PgStore {
                 // What a customer refuses on one host must be refused on the next at once: read anew each time.
                 customers: Cache::of_bytes(0),
                 messages: Cache::of_bytes(0),
+                endpoints: EndpointCache::default(),
             },
             leases: Leases::new(id, host_name, settings.postgres.lease()),
             // A few hundred at most: a part that was another host's once is added to as well as a new one.

@@ -42,6 +42,9 @@ pub(super) struct Notice {
     /// When a message of another host's is to be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due: Option<i64>,
+    /// When an endpoint is to be told something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<i64>,
     /// There is more than fits in here: read the store.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     more: bool,
@@ -67,10 +70,11 @@ pub(super) fn notice(shared: &Shared, pending: &Pending) -> Option<Notice> {
         runs: runs.collect(),
         messages: messages.collect(),
         due: pending.message_due.map(|due| due.0),
+        told: pending.notice_due.map(|due| due.0),
         ..Notice::default()
     };
     if notice.runs.len() + notice.messages.len() > NUMBERS_MAX {
-        notice = Notice { more: true, due: notice.due, ..Notice::default() };
+        notice = Notice { more: true, due: notice.due, told: notice.told, ..Notice::default() };
     }
     (notice != Notice::default()).then(|| Notice { from: shared.leases.name(), ..notice })
 }
@@ -160,6 +164,9 @@ async fn take(shared: &Shared, notice: Notice) -> Outcome<()> {
     }
     if let Some(due) = notice.due {
         shared.handover.messages_due.at(Timestamp(due));
+    }
+    if let Some(due) = notice.told {
+        shared.handover.notices_due.at(Timestamp(due));
     }
     if notice.runs.is_empty() && notice.messages.is_empty() {
         return Ok(());

@@ -90,6 +90,12 @@ impl Kind {
                     "DELETE FROM parked_receipts WHERE id = ANY($1) RETURNING 1",
                 )
             },
+            Aged::Notices => Kind::new(
+                "notices",
+                "created",
+                "true",
+                format!("DELETE FROM notices r WHERE r.seq IN ({}) RETURNING 1", picked("notices", "true")),
+            ),
             Aged::Events => Kind::events(),
             Aged::Runs => Kind::runs(),
             Aged::Messages => Kind::messages(),

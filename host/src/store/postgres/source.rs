@@ -17,12 +17,13 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Consent, Customer},
+        endpoint::{Endpoint, Endpoints},
         message::AttemptFailure,
         plugin::PluginRecord,
         quota::{UseKey, Used},
         run::{EntityKey, Incoming, QueuedRun},
     },
-    ids::{AttemptToken, CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
+    ids::{AttemptToken, CustomerId, EndpointId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         RunState,
         commands::{
@@ -80,6 +81,10 @@ pub(super) struct Wanted {
     pub(super) suppressed: HashSet<HashKey>,
     pub(super) plugin_records: HashSet<PluginName>,
     pub(super) plugin_use: HashSet<UseKey>,
+    /// All endpoints, as they are known.
+    pub(super) endpoints: bool,
+    /// Those that are to be changed.
+    pub(super) endpoint_rows: HashSet<EndpointId>,
 }
 
 /// An attempt of which everything that was heard is wanted.
@@ -134,6 +139,8 @@ pub(super) struct Tables {
     pub(super) suppressed: HashMap<HashKey, Vec<Consent>>,
     pub(super) plugin_records: HashMap<PluginName, Option<PluginRecord>>,
     pub(super) plugin_use: HashMap<UseKey, Used>,
+    pub(super) endpoints: Option<Arc<Endpoints>>,
+    pub(super) endpoint_rows: HashMap<EndpointId, Option<Endpoint>>,
 }
 
 impl Tables {
@@ -161,6 +168,8 @@ impl Tables {
         self.suppressed.extend(read.suppressed);
         self.plugin_records.extend(read.plugin_records);
         self.plugin_use.extend(read.plugin_use);
+        self.endpoints = read.endpoints.or_else(|| self.endpoints.take());
+        self.endpoint_rows.extend(read.endpoint_rows);
     }
 }
 
@@ -207,7 +216,11 @@ impl PgSource {
             Want::Event(id) => {
                 self.wanted.events.insert(*id);
             }
-            Want::Next(sequence, count) => *self.wanted.sequences.entry(*sequence).or_default() += count,
+            Want::Next(sequence, count) => {
+                // What is new of these is told to endpoints.
+                self.wanted.endpoints |= *count > 0 && matches!(sequence, Sequence::Messages | Sequence::Incoming);
+                *self.wanted.sequences.entry(*sequence).or_default() += count;
+            }
             Want::OpenRun(seq, id) => {
                 self.wanted.open_runs.insert((*seq, *id));
             }
@@ -215,17 +228,20 @@ impl PgSource {
                 self.wanted.entities.insert(key.clone());
             }
             Want::Message(id) => {
+                self.wanted.endpoints = true;
                 self.wanted.messages.insert(*id);
             }
             Want::Dedup(key) => {
                 self.wanted.dedup.insert(key.clone());
             }
             Want::Attempt(attempt) => {
+                self.wanted.endpoints = true;
                 self.wanted.messages.insert(attempt.token.message);
                 self.wanted.parked_by_token.insert((attempt.tenant.clone(), attempt.token.to_string()));
                 self.wanted.attempts.insert(attempt.clone());
             }
             Want::ByProvider(key) => {
+                self.wanted.endpoints = true;
                 self.wanted.by_provider.insert(key.clone());
             }
             Want::PluginUse(key) => {

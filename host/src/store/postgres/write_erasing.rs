@@ -72,6 +72,18 @@ impl Erasing for PgSource {
         Ok(())
     }
 
+    fn delete_notices(&mut self, tenant: &TenantId, lane: &str) -> Outcome<()> {
+        let sql = "DELETE FROM notices WHERE tenant = $1::text AND lane = $2::text";
+        self.statement(sql, row![tenant.as_str(), lane]);
+        Ok(())
+    }
+
+    fn delete_notices_with(&mut self, tenant: &TenantId, number: &str) -> Outcome<()> {
+        let sql = "DELETE FROM notices WHERE tenant = $1::text AND strpos(body, $2::text) > 0";
+        self.statement(sql, row![tenant.as_str(), number]);
+        Ok(())
+    }
+
     fn incoming_body(&mut self, seq: i64) -> Outcome<Option<Incoming>> {
         look!(self, incoming_bodies, seq).cloned()
     }

@@ -243,6 +243,24 @@ tables! {
          ON CONFLICT (tenant, day, plugin, purpose, channel, country, name, part) \
          DO UPDATE SET value = s.value + excluded.value", true
     }
+    endpoints: ENDPOINTS {
+        "id bytea, tenant text, body text",
+        "INSERT INTO endpoints ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        true
+    }
+    told_notices: TOLD_NOTICES {
+        "seq int8, state int8, due int8, tries text",
+        "UPDATE notices t SET state = n.state, due = n.due, tries = n.tries FROM {rows} \
+         WHERE t.seq = n.seq AND t.state = 0", false
+    }
+    reopened_notices: REOPENED_NOTICES {
+        "seq int8, due int8",
+        "UPDATE notices t SET state = 0, due = n.due, tries = '[]' FROM {rows} WHERE t.seq = n.seq AND t.state <> 0", false
+    }
+    notices: NOTICES {
+        "id bytea, tenant text, endpoint bytea, type text, lane text, created int8, state int8, due int8, tries text, body text",
+        "INSERT INTO notices ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (endpoint, id) DO NOTHING", false
+    }
     counters: COUNTERS {
         "tenant text, name text, part int8, value int8",
         "INSERT INTO counters AS c ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (tenant, name, part) \

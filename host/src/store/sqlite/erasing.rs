@@ -74,6 +74,17 @@ impl Erasing for SqliteSource<'_> {
         Ok(())
     }
 
+    fn delete_notices(&mut self, tenant: &TenantId, lane: &str) -> commands::Outcome<()> {
+        self.execute("DELETE FROM notices WHERE tenant = ?1 AND lane = ?2", params![tenant.as_str(), lane])?;
+        Ok(())
+    }
+
+    fn delete_notices_with(&mut self, tenant: &TenantId, number: &str) -> commands::Outcome<()> {
+        let sql = "DELETE FROM notices WHERE tenant = ?1 AND instr(body, ?2) > 0";
+        self.execute(sql, params![tenant.as_str(), number])?;
+        Ok(())
+    }
+
     fn incoming_body(&mut self, seq: i64) -> commands::Outcome<Option<Incoming>> {
         Ok(self.one("SELECT body FROM incoming WHERE seq = ?1", [seq], |row| rows::json(row, 0))?)
     }

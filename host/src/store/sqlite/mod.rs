@@ -25,6 +25,7 @@ mod kept;
 mod known;
 mod log;
 mod measure;
+mod notices;
 mod open;
 mod open_work;
 mod outbox;
@@ -64,6 +65,7 @@ use super::{
     Error, Handover, Result,
     cache::Cache,
     commands::{Outcome, Terms, Tx, tx::Caches},
+    notices::EndpointCache,
 };
 use crate::clock::Timestamp;
 
@@ -105,6 +107,7 @@ impl SqliteStore {
                 entities: Cache::of_bytes(settings.entity_cache_bytes),
                 customers: Cache::of_bytes(settings.customer_cache_bytes),
                 messages: Cache::of_bytes(settings.message_cache_bytes),
+                endpoints: EndpointCache::default(),
             },
             settings: settings.clone(),
             handover,

@@ -88,6 +88,13 @@ impl Kind {
                 wanted: "true".to_owned(),
                 statements: vec!["DELETE FROM parked_receipts WHERE id = ?1".to_owned()],
             },
+            Aged::Notices => Kind {
+                table: "notices",
+                seq: "seq",
+                came: "created",
+                wanted: "true".to_owned(),
+                statements: vec!["DELETE FROM notices WHERE seq = ?1".to_owned()],
+            },
             Aged::Events => {
                 let keep = format!(
                     "INSERT OR IGNORE INTO old_event_keys (seq, id, received) \

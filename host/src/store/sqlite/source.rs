@@ -39,6 +39,8 @@ pub(super) struct SqliteSource<'a> {
     pub(super) parked_receipts_max: u32,
     /// What is cached is not to be believed any more.
     pub(super) forgotten: bool,
+    /// This transaction changed one, so what is known of them is not what it sees.
+    pub(super) endpoints_changed: bool,
 }
 
 impl SqliteSource<'_> {

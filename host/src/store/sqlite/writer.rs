@@ -181,6 +181,7 @@ impl Writer {
             seqs: &mut self.seqs,
             parked_receipts_max: self.shared.settings.parked_receipts_max,
             forgotten: false,
+            endpoints_changed: false,
         };
         for job in jobs.iter_mut() {
             job.sweep(&source)?;
