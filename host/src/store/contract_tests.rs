@@ -126,7 +126,7 @@ macro_rules! retention_contract {
                 what_is_old_and_ended_is_emptied_and_later_gone, an_event_that_is_gone_is_known_until_its_key_goes,
                 an_event_that_a_timer_refers_to_stays,
                 settled_messages_are_emptied_and_later_gone_with_what_belongs_to_them,
-                receipts_that_never_found_their_attempt_go,
+                receipts_that_never_found_their_attempt_go, a_conversation_goes_with_the_last_that_was_written,
             }
         }
     };
