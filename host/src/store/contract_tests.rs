@@ -144,6 +144,7 @@ macro_rules! retention_contract {
                 an_event_that_a_timer_refers_to_stays,
                 settled_messages_are_emptied_and_later_gone_with_what_belongs_to_them,
                 receipts_that_never_found_their_attempt_go, figures_of_a_day_go_by_their_age, old_notices_go,
+                a_conversation_goes_with_the_last_that_was_written,
             }
         }
     };

@@ -1,10 +1,10 @@
 //! What is old and ended goes; what is open, young or needed stays. And of who was erased nothing is left.
 
 pub(crate) use super::stats::figures_of_a_day_go_by_their_age;
-use super::*;
+use super::{customers::written_by, *};
 use crate::{
     domain::run::{RunFailure, TimerChange},
-    store::{Accepted, Aged, FailureVerdict, RetainStep, RunFailed},
+    store::{Accepted, Aged, FailureVerdict, Paging, RetainStep, RunFailed},
 };
 
 const DAY: i64 = 24 * HOUR;
@@ -161,4 +161,17 @@ pub(crate) async fn old_notices_go(place: &dyn Place) {
     assert_eq!(retain(store, Aged::Notices, at(0), None).await, 0);
     assert_eq!(retain(store, Aged::Notices, at(DAY), None).await, 1);
     assert_eq!(super::notices::all(store, endpoint).await, []);
+}
+
+pub(crate) async fn a_conversation_goes_with_the_last_that_was_written(place: &dyn Place) {
+    let world = open(place).await;
+    let store = &*world.store;
+    let mut lately = written_by("3", "+33639981202");
+    lately.incoming.time = at(2 * DAY);
+    for new in [written_by("1", "+33639981201"), written_by("2", "+33639981202"), lately] {
+        store.record_incoming(vec![new], at(2 * DAY)).await.unwrap();
+    }
+    assert_eq!(retain(store, Aged::Incoming, at(DAY), None).await, 2);
+    let left = store.conversations(&tenant(), Paging { before: None, limit: 10 }).await.unwrap();
+    assert_eq!(left.iter().map(|line| line.last.provider_id.as_str()).collect::<Vec<_>>(), ["3"]);
 }
