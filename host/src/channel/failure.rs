@@ -8,6 +8,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 use crate::domain::message::{AttemptFailure, Remember, Retry, SmsVerdict};
@@ -20,6 +21,8 @@ pub const PROVIDER_DOWN: &str = "provider-down";
 pub const RATE_LIMITED: &str = "rate-limited";
 /// Our code for credentials or an address of the API that are wrong for every message.
 pub const ACCOUNT_PROBLEM: &str = "account-problem";
+/// Our code for a template that is missing, paused, or does not fit.
+pub const TEMPLATE_PROBLEM: &str = "template-problem";
 /// Our code for a request that we built wrongly.
 pub const BAD_REQUEST: &str = "bad-request";
 
@@ -33,18 +36,21 @@ pub struct Hint {
     pub attempt: u32,
     /// `Retry-After`, where the provider sent it.
     pub retry_after: Option<Duration>,
+    /// The day that it happened on; what holds without an end where that is not known.
+    pub day: Option<Date>,
 }
 
 impl Hint {
     pub fn attempt(attempt: u32) -> Hint {
-        Hint { attempt, retry_after: None }
+        Hint { attempt, ..Hint::default() }
     }
 }
 
 /// One provider's codes.
 #[derive(Debug)]
 pub struct Table {
-    exact: HashMap<String, Row>,
+    /// Several of one code hold one after the other.
+    exact: HashMap<String, Vec<Row>>,
     /// First and last code, both included.
     ranges: Vec<(u32, u32, Row)>,
 }
@@ -61,6 +67,9 @@ struct Row {
     attempts_max: u32,
     sms: SmsVerdict,
     remember: Remember,
+    /// It holds from this day on, and until the day before that one.
+    from: Date,
+    until: Option<Date>,
 }
 
 /// A table that cannot be used.
@@ -70,8 +79,10 @@ pub enum BadTable {
     Toml(#[from] toml::de::Error),
     #[error("`{0}` is neither a code nor a range like `200-299`")]
     Code(String),
-    #[error("the code {0} is in the table twice")]
+    #[error("the code {0} is in the table twice for some day")]
     Twice(String),
+    #[error("`{field}` is `{text}`; write a day such as 2026-10-01, and an end after the beginning")]
+    Day { field: &'static str, text: String },
     #[error("`{0}` is no code of ours: those are words in lower case joined by hyphens")]
     Name(String),
     #[error("{0}: `after-s`, `grows` and `attempts-max` need `retry = \"later\"`, and at least 1 each")]
@@ -83,8 +94,9 @@ impl Table {
     pub fn parse(text: &str) -> Result<Table, BadTable> {
         let file: File = toml::from_str(text)?;
         let mut table = Table { exact: HashMap::new(), ranges: Vec::new() };
+        let from = day("valid-from", &file.valid_from)?;
         for written in file.failure {
-            let row = written.row()?;
+            let row = written.row(from)?;
             for codes in written.codes {
                 table.add(codes, row.clone())?;
             }
@@ -100,7 +112,7 @@ impl Table {
 
     /// What follows from a provider's code.
     pub fn classify(&self, provider_code: &str, detail: Option<&str>, hint: Hint) -> AttemptFailure {
-        let (code, retry, sms, remember) = match self.find(provider_code) {
+        let (code, retry, sms, remember) = match self.find(provider_code, hint.day) {
             Some(row) => (row.code.as_str(), row.again(hint), row.sms, row.remember),
             None => (UNKNOWN, Retry::Never, SmsVerdict::Transactional, Remember::Nothing),
         };
@@ -116,14 +128,23 @@ impl Table {
 
     /// Whether the table says something about this code.
     pub fn knows(&self, provider_code: &str) -> bool {
-        self.find(provider_code).is_some()
+        self.find(provider_code, None).is_some()
     }
 
-    fn find(&self, provider_code: &str) -> Option<&Row> {
-        self.exact.get(provider_code).or_else(|| {
+    fn find(&self, provider_code: &str, day: Option<Date>) -> Option<&Row> {
+        let exact = self.exact.get(provider_code).into_iter().flatten().find(|row| row.holds(day));
+        exact.or_else(|| {
             let number: u32 = provider_code.parse().ok()?;
-            self.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&number)).map(|(_, _, row)| row)
+            let within = |(first, last, row): &&(u32, u32, Row)| (*first..=*last).contains(&number) && row.holds(day);
+            self.ranges.iter().find(within).map(|(_, _, row)| row)
         })
+    }
+
+    /// Every code and range that the table has, as it is written.
+    #[cfg(test)]
+    pub(super) fn codes(&self) -> Vec<String> {
+        let ranges = self.ranges.iter().map(|(first, last, _)| format!("{first}-{last}"));
+        self.exact.keys().cloned().chain(ranges).collect()
     }
 
     fn add(&mut self, codes: String, row: Row) -> Result<(), BadTable> {
@@ -131,16 +152,18 @@ impl Table {
             if codes.is_empty() || !codes.bytes().all(|b| b.is_ascii_alphanumeric()) {
                 return Err(BadTable::Code(codes));
             }
-            return match self.exact.insert(codes.clone(), row) {
-                None => Ok(()),
-                Some(_) => Err(BadTable::Twice(codes)),
-            };
+            let rows = self.exact.entry(codes.clone()).or_default();
+            if rows.iter().any(|other| other.meets(&row)) {
+                return Err(BadTable::Twice(codes));
+            }
+            rows.push(row);
+            return Ok(());
         };
         let (Ok(first), Ok(last)) = (first.parse(), last.parse()) else { return Err(BadTable::Code(codes)) };
         if first >= last {
             return Err(BadTable::Code(codes));
         }
-        if self.ranges.iter().any(|(from, to, _)| first <= *to && *from <= last) {
+        if self.ranges.iter().any(|(from, to, other)| first <= *to && *from <= last && other.meets(&row)) {
             return Err(BadTable::Twice(codes));
         }
         self.ranges.push((first, last, row));
@@ -149,6 +172,18 @@ impl Table {
 }
 
 impl Row {
+    fn holds(&self, day: Option<Date>) -> bool {
+        match day {
+            Some(day) => self.from <= day && self.until.is_none_or(|until| day < until),
+            None => self.until.is_none(),
+        }
+    }
+
+    /// Whether both hold on some day.
+    fn meets(&self, other: &Row) -> bool {
+        self.until.is_none_or(|until| other.from < until) && other.until.is_none_or(|until| self.from < until)
+    }
+
     fn again(&self, hint: Hint) -> Retry {
         match self.retry {
             Again::No => Retry::Never,
@@ -236,6 +271,7 @@ struct File {
     /// When the provider's page was last compared.
     #[serde(rename = "checked")]
     _checked: String,
+    valid_from: String,
     failure: Vec<Written>,
 }
 
@@ -255,6 +291,8 @@ struct Written {
     sms: Sms,
     #[serde(default)]
     remember: Lesson,
+    from: Option<String>,
+    until: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -288,7 +326,12 @@ enum Lesson {
 }
 
 impl Written {
-    fn row(&self) -> Result<Row, BadTable> {
+    fn row(&self, valid_from: Date) -> Result<Row, BadTable> {
+        let from = self.from.as_deref().map_or(Ok(valid_from), |text| day("from", text))?;
+        let until = self.until.as_deref().map(|text| day("until", text)).transpose()?;
+        if until.is_some_and(|until| until <= from) {
+            return Err(BadTable::Day { field: "until", text: self.until.clone().unwrap_or_default() });
+        }
         let named = !self.code.is_empty()
             && self
                 .code
@@ -310,8 +353,14 @@ impl Written {
             attempts_max: self.attempts_max.unwrap_or(u32::MAX),
             sms: self.sms.into(),
             remember: self.remember.into(),
+            from,
+            until,
         })
     }
+}
+
+fn day(field: &'static str, text: &str) -> Result<Date, BadTable> {
+    text.parse().map_err(|_| BadTable::Day { field, text: text.to_owned() })
 }
 
 impl From<Sms> for SmsVerdict {
@@ -342,7 +391,7 @@ mod tests {
     use super::*;
 
     fn table(rows: &str) -> Result<Table, BadTable> {
-        Table::parse(&format!("checked = \"2026-11\"\n{rows}"))
+        Table::parse(&format!("checked = \"2026-11\"\nvalid-from = \"2020-01-01\"\n{rows}"))
     }
 
     const ROW: &str = "[[failure]]\nmeans = \"m\"\nsms = \"late\"\n";
@@ -361,13 +410,37 @@ mod tests {
     fn a_pause_grows_with_the_attempts_and_is_never_shorter_than_the_provider_asks() {
         let table =
             table(&format!("{ROW}codes = [\"1\"]\ncode = \"a\"\nretry = \"later\"\nafter-s = 2\ngrows = 4")).unwrap();
-        let pause = |attempt, retry_after| match table.classify("1", None, Hint { attempt, retry_after }).retry {
-            Retry::Later { after_ms } => after_ms,
-            other => panic!("{other:?}"),
-        };
+        let pause =
+            |attempt, retry_after| match table.classify("1", None, Hint { attempt, retry_after, day: None }).retry {
+                Retry::Later { after_ms } => after_ms,
+                other => panic!("{other:?}"),
+            };
         assert_eq!([pause(0, None), pause(1, None), pause(2, None), pause(3, None)], [2_000, 2_000, 8_000, 32_000]);
         assert_eq!(pause(1, Some(Duration::from_secs(9))), 9_000);
         assert_eq!(pause(2, Some(Duration::from_secs(1))), 8_000);
+    }
+
+    #[test]
+    fn a_code_may_change_its_meaning_on_a_day() {
+        let row = |code: &str, days: &str| {
+            format!("{ROW}codes = [\"1\", \"7-9\"]\ncode = \"{code}\"\nretry = \"no\"\n{days}\n")
+        };
+        let both = row("old", "until = \"2026-10-01\"") + &row("new", "from = \"2026-10-01\"");
+        let table = table(&both).unwrap();
+        let on = |code: &str, day: Option<&str>| {
+            let hint = Hint { day: day.map(|day| day.parse().unwrap()), ..Hint::default() };
+            table.classify(code, None, hint).code
+        };
+        for code in ["1", "8"] {
+            assert_eq!(on(code, Some("2026-09-30")), "old");
+            assert_eq!(on(code, Some("2026-10-01")), "new");
+            assert_eq!(on(code, None), "new", "what holds without an end");
+            assert_eq!(on(code, Some("2019-12-31")), UNKNOWN, "the file does not hold yet");
+        }
+        let overlap = row("old", "until = \"2026-10-02\"") + &row("new", "from = \"2026-10-01\"");
+        assert!(matches!(self::table(&overlap), Err(BadTable::Twice(_))));
+        let backwards = row("old", "until = \"2019-01-01\"");
+        assert!(matches!(self::table(&backwards), Err(BadTable::Day { field: "until", .. })));
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub(super) fn answer(reply: &Reply, reference: &str, attempt: u32) -> Answer {
     match (said.and_then(|said| said.verdict(reference)), status) {
         (Some(Verdict::Taken), 200..=299) => Answer::Accepted { provider_id: reference.to_owned() },
         (Some(Verdict::Refused { code, words }), _) => {
-            let hint = Hint { attempt, retry_after };
+            let hint = Hint { attempt, retry_after, day: None };
             Answer::Failed(super::table().classify(&code.to_string(), Some(&words), hint))
         }
         (_, 200..=299) => Answer::Unknown { detail: format!("CM answered {status} without a word about the message") },

@@ -199,7 +199,7 @@ impl Provider for Twilio {
 pub(super) fn answer(reply: &Reply, attempt: u32) -> Answer {
     let status = reply.status.as_u16();
     let retry_after = failure::retry_after(&reply.headers);
-    let hint = Hint { attempt, retry_after };
+    let hint = Hint { attempt, retry_after, day: None };
     match status {
         200..=299 => match parsed::<Message>(reply) {
             Some(message) if !message.sid.is_empty() => Answer::Accepted { provider_id: message.sid },

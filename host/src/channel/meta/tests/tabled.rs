@@ -142,3 +142,30 @@ fn media_that_fail_twice_are_not_tried_a_third_time() {
     assert_eq!(table().classify("131053", None, Hint::attempt(2)).retry, Retry::Never);
     assert_eq!(table().classify("1", None, Hint::attempt(3)).retry, Retry::Never);
 }
+
+/// The codes of the reference's table (§1.6), as they are written there, ranges and families included.
+const REFERENCE: &str = "0 1 2 3 4 10 33 100 190 200-299 368 80007 130403 130429 130472 130497 131000 131005 131008 131009 131016 \
+    131021 131026 131030 131031 131037 131042 131043 131044 131045 131047 131048 131049 131050 131051 131052 131053 131055 131056 \
+    131057 131062 131063 131064 132000 132001 132005 132007 132008 132012 132015 132016 132018 132068 132069 133000 133004 133005 \
+    133006 133008 133009 133010 133015 133016 134011 134100-134102 135000 137000 131020 131041 131059 131200-131299 \
+    138000-138999 139000-139999 147000-147999 2388019 2388039 2388040 2388047 2388072 2388073 2388293 2388299";
+
+#[test]
+fn the_reference_the_table_and_the_test_have_the_same_codes() {
+    let mut reference: Vec<&str> = REFERENCE.split_whitespace().collect();
+    let mut tabled = table().codes();
+    tabled.sort_unstable();
+    reference.sort_unstable();
+    assert_eq!(tabled, reference);
+    let tested = |code: u32| ROWS.iter().any(|(codes, ..)| codes.contains(&code));
+    for code in reference {
+        let covered = match code.split_once('-') {
+            None => tested(code.parse().unwrap()),
+            Some((first, last)) => {
+                let (first, last): (u32, u32) = (first.parse().unwrap(), last.parse().unwrap());
+                ROWS.iter().any(|(codes, ..)| codes.iter().any(|code| (first..=last).contains(code)))
+            }
+        };
+        assert!(covered, "no decision is tested for {code}");
+    }
+}
