@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Check, Refusal,
     hours::{Closed, Hours, Place, Quiet},
+    keywords::Keywords,
 };
 use crate::{
     channel::phone,
@@ -38,6 +39,10 @@ pub struct Settings {
     /// What the tables say, that file's included.
     #[serde(skip)]
     pub(crate) hours: Hours,
+    /// A file of words that stop messages, which goes before those that are compiled in.
+    pub keywords_file: Option<PathBuf>,
+    #[serde(skip)]
+    pub(crate) keywords: Keywords,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,17 +62,24 @@ impl Default for Settings {
             timezone: "UTC".to_owned(),
             hours_file: None,
             hours: Hours::default(),
+            keywords_file: None,
+            keywords: Keywords::default(),
         }
     }
 }
 
 impl Settings {
     /// Reads what the settings name. Called once, when the host starts.
-    pub fn with_hours(mut self) -> Result<Settings, String> {
+    pub fn with_tables(mut self) -> Result<Settings, String> {
         if let Some(path) = &self.hours_file {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| format!("rules.hours-file: cannot read {}: {error}", path.display()))?;
             self.hours = self.hours.with(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        if let Some(path) = &self.keywords_file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("rules.keywords-file: cannot read {}: {error}", path.display()))?;
+            self.keywords = self.keywords.with(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         }
         Ok(self)
     }

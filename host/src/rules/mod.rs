@@ -9,6 +9,7 @@ pub mod allowed;
 pub mod content;
 pub mod expected;
 pub mod hours;
+pub mod keywords;
 
 use serde::{Deserialize, Serialize};
 

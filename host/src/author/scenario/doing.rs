@@ -232,7 +232,7 @@ impl People {
 
     async fn heard(&self, desk: &Desk, report: IncomingReport) -> anyhow::Result<()> {
         let (now, provider) = (desk.now(), provider(report.channel));
-        let consent = keywords::consent(&report, now);
+        let consent = keywords::consent(&report, now, &crate::rules::keywords::Keywords::default());
         let incoming = Incoming {
             id: MessageId::of_incoming(&desk.tenant, provider, &report.provider_id),
             tenant: desk.tenant.clone(),
