@@ -16,6 +16,8 @@ const TENANT_OVER_FREE: usize = 3;
 
 pub(super) struct Queue {
     in_memory_max: usize,
+    /// Of one recipient.
+    lane_max: usize,
     places: usize,
     running: usize,
     shares: HashMap<TenantId, Share>,
@@ -30,6 +32,7 @@ impl Queue {
     pub(super) fn new(in_memory_max: usize, places: usize) -> Queue {
         Queue {
             in_memory_max: in_memory_max.max(1),
+            lane_max: usize::MAX,
             places: places.max(1),
             running: 0,
             shares: HashMap::new(),
@@ -37,6 +40,11 @@ impl Queue {
             readers: VecDeque::new(),
             listed: false,
         }
+    }
+
+    /// With so many messages to one recipient in memory.
+    pub(super) fn with_lanes_of(self, lane_max: usize) -> Queue {
+        Queue { lane_max: lane_max.max(1), ..self }
     }
 
     pub(super) fn hand_over(&mut self, record: MessageRecord) {
@@ -76,6 +84,8 @@ impl Queue {
 
     /// One tenant more: the others' shares get smaller, and what they hold above them goes back to the store.
     fn open(&mut self, tenant: TenantId, share: Share) {
+        let mut share = share;
+        share.lane_most = self.lane_max;
         self.shares.insert(tenant, share);
         let most = self.share();
         for share in self.shares.values_mut() {

@@ -94,9 +94,10 @@ fn read(queue: &mut Queue, open: i64, gone: &dyn Fn(&str, i64) -> bool) {
             Read::Page { after, limit } => {
                 Answer::Messages(of(after, limit).map(|seq| now(tenant.as_str(), seq)).collect())
             }
-            Read::Due { .. } => Answer::Messages(Vec::new()),
+            Read::Due { .. } | Read::Lane { .. } => Answer::Messages(Vec::new()),
             Read::Sweep { after, through, limit } => {
-                Answer::Seqs(of(after, limit).take_while(|seq| *seq <= through).collect())
+                let named = |seq: i64| (seq, now(tenant.as_str(), seq).message.to.lane().to_owned());
+                Answer::Seqs(of(after, limit).take_while(|seq| *seq <= through).map(named).collect())
             }
         };
         queue.answered(&tenant, Some(answer));
@@ -314,4 +315,118 @@ fn a_message_that_waits_for_its_pace_does_not_overtake_an_older_one() {
     queue.left(Left { record: Box::new(paced), wait_until: Some(Timestamp(1)), earlier: Vec::new() });
     queue.wake(Timestamp(1));
     assert_eq!(next(&mut queue).map(|taken| taken.seq), Some(1));
+}
+
+/// A message to one of two numbers.
+fn to(number: &str, seq: i64) -> MessageRecord {
+    let mut record = now("a", seq);
+    record.message.to = Recipient::Phone(number.to_owned());
+    record
+}
+
+const PACED: &str = "+33639980001";
+const OTHER: &str = "+33639980002";
+const BACKLOG: i64 = 100_000;
+
+/// A store with a backlog to one number, and behind it a few messages to another. What was sent is not in it any more.
+struct Store {
+    sent: std::collections::BTreeSet<i64>,
+    last: i64,
+    reads: usize,
+}
+
+impl Store {
+    fn record(&self, seq: i64) -> MessageRecord {
+        to(if seq <= BACKLOG { PACED } else { OTHER }, seq)
+    }
+
+    fn answer(&mut self, queue: &mut Queue) {
+        while let Some((tenant, read)) = queue.ask() {
+            self.reads += usize::from(matches!(read, Read::Page { .. } | Read::Lane { .. }));
+            let open = |after: i64| (after + 1..=self.last).filter(|seq| !self.sent.contains(seq));
+            let answer = match read {
+                Read::Page { after, limit } => {
+                    Answer::Messages(open(after).take(limit as usize).map(|seq| self.record(seq)).collect())
+                }
+                Read::Lane { lane, after, limit } => {
+                    let of = open(after).map(|seq| self.record(seq)).filter(|record| record.message.to.lane() == lane);
+                    Answer::Messages(of.take(limit as usize).collect())
+                }
+                Read::Sweep { after, through, limit } => {
+                    let seqs = open(after).take_while(|seq| *seq <= through).take(limit as usize);
+                    Answer::Seqs(seqs.map(|seq| (seq, self.record(seq).message.to.lane().to_owned())).collect())
+                }
+                Read::Due { .. } => Answer::Messages(Vec::new()),
+            };
+            queue.answered(&tenant, Some(answer));
+        }
+    }
+}
+
+#[test]
+fn a_backlog_to_one_paced_number_leaves_room_for_messages_to_other_numbers() {
+    let mut store = Store { sent: Default::default(), last: BACKLOG + 3, reads: 0 };
+    let mut queue = Queue::new(1_000, 8).with_lanes_of(64);
+    queue.listed(vec![TenantId::from("a")], true);
+    store.answer(&mut queue);
+    assert_eq!(held(&queue), 64 + 3, "what does not fit stays in the store");
+    let first = next(&mut queue).unwrap();
+    assert_eq!(first.seq, 1);
+    let others: Vec<i64> = (0..3)
+        .map(|_| {
+            let taken = next(&mut queue).unwrap();
+            store.sent.insert(taken.seq);
+            left(&mut queue, record_of(&taken));
+            taken.seq
+        })
+        .collect();
+    assert_eq!(others, [BACKLOG + 1, BACKLOG + 2, BACKLOG + 3], "while the first of the backlog is still being sent");
+    // What is newly committed to the other number is taken as it is handed over, and nothing has to be read for it.
+    let reads = store.reads;
+    store.last += 1;
+    queue.hand_over(store.record(store.last));
+    assert_eq!(next(&mut queue).map(|taken| taken.seq), Some(store.last));
+    assert_eq!(store.reads, reads);
+    // Sweeping finds nothing lost in what was left in the store on purpose, and reads no page again.
+    let newest = store.record(store.last);
+    store.sent.insert(newest.seq);
+    left(&mut queue, record_of(&newest));
+    for _ in 0..8 {
+        queue.sweep();
+        store.answer(&mut queue);
+    }
+    assert_eq!(store.reads, reads);
+    assert_eq!(held(&queue), 64);
+}
+
+fn record_of(taken: &MessageRecord) -> MessageRecord {
+    MessageRecord { revision: 2, next: Next::Nothing, ..taken.clone() }
+}
+
+#[test]
+fn a_backlog_to_one_number_is_sent_whole_and_in_its_order_with_a_few_in_memory() {
+    const COUNT: i64 = 2_000;
+    let mut store = Store { sent: Default::default(), last: COUNT, reads: 0 };
+    let mut queue = Queue::new(1_000, 8).with_lanes_of(64);
+    queue.listed(Vec::new(), true);
+    // Half of it is handed over while it is sent, and what finds the lane full is left in the store.
+    let mut handed = 0;
+    let mut order = Vec::new();
+    while order.len() < usize::try_from(COUNT).unwrap() {
+        for _ in 0..3 {
+            if handed < COUNT {
+                handed += 1;
+                queue.hand_over(store.record(handed));
+            }
+        }
+        store.last = handed;
+        store.answer(&mut queue);
+        assert!(held(&queue) <= 64 + 64, "{}", held(&queue));
+        let Some(taken) = next(&mut queue) else { panic!("nothing is left to send after {order:?}") };
+        store.sent.insert(taken.seq);
+        order.push(taken.seq);
+        left(&mut queue, record_of(&taken));
+    }
+    assert_eq!(order, (1..=COUNT).collect::<Vec<_>>());
+    assert_eq!(held(&queue), 0);
 }

@@ -15,6 +15,8 @@ pub struct Settings {
     /// Messages kept in memory, shared equally among the tenants that have any to send; further ones stay in the store until
     /// there is room. At about 4 kB each: 40 MB.
     pub in_memory_max: usize,
+    /// Of them, messages to one recipient, which follow one another: more would only take the place of others'.
+    pub lane_in_memory_max: usize,
     /// How often it is looked whether the store has messages that nobody told of.
     pub sweep_s: u64,
     /// Attempts on one channel, the first included, when the provider is busy.
@@ -47,6 +49,7 @@ impl Default for Settings {
         Settings {
             concurrent_max: 256,
             in_memory_max: 10_000,
+            lane_in_memory_max: 64,
             sweep_s: 5,
             attempts_max: 6,
             retry_first_s: 2,

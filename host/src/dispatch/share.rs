@@ -1,7 +1,9 @@
 //! One tenant's messages in memory: one lane per recipient, and how far the tenant's open messages were read.
 //!
 //! The share is level with the store (what is handed over is taken) or behind it (what is handed over is left there and read
-//! later, in order, after `cursor`), so its part of memory is bounded however much the tenant has to send.
+//! later, in order, after `cursor`), so its part of memory is bounded however much the tenant has to send. Each lane has a bound
+//! as well: what is more of it is passed over and read from the store when there is room in the lane again. So a hundred
+//! thousand messages to one number, which go out one after the other, keep nobody else's out of memory.
 
 use std::{
     cmp::Reverse,
@@ -23,6 +25,10 @@ const SWEEP: u32 = 20_000;
 pub(super) struct Share {
     /// Messages that may be in memory.
     pub most: usize,
+    /// Of them, to one recipient.
+    pub lane_most: usize,
+    /// Lanes that have room for more of what the store has for them.
+    thin: VecDeque<String>,
     /// Those that are being sent.
     pub running: usize,
     lanes: HashMap<String, Lane>,
@@ -56,6 +62,14 @@ struct Lane {
     queue: VecDeque<MessageRecord>,
     busy: bool,
     waits: bool,
+    /// The store has more for it, after the last that is or was here.
+    more: bool,
+    /// It is in the line of those that are to be read on, or is being read.
+    asks: bool,
+    /// Something was passed over while it was being read.
+    passed_over: bool,
+    /// The last that was taken out of it.
+    taken: i64,
 }
 
 impl Lane {
@@ -65,12 +79,29 @@ impl Lane {
         let place = self.queue.iter().rposition(|other| other.seq <= record.seq).map_or(0, |last| last + 1);
         self.queue.insert(place, record);
     }
+
+    /// What is to be read on after.
+    fn last(&self) -> i64 {
+        let queued = self.queue.iter().filter(|record| record.next == Next::Now).map(|record| record.seq);
+        queued.max().unwrap_or(0).max(self.taken)
+    }
+
+    /// Whether a message that was committed after all that is here has to wait in the store.
+    fn leaves(&self, seq: i64, most: usize) -> bool {
+        (self.more || self.queue.len() >= most) && seq > self.last()
+    }
 }
 
 /// A question to the store.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Read {
     Page {
+        after: i64,
+        limit: u32,
+    },
+    /// Those to one recipient.
+    Lane {
+        lane: String,
         after: i64,
         limit: u32,
     },
@@ -90,13 +121,15 @@ pub(super) enum Read {
 /// Its answer.
 pub(super) enum Answer {
     Messages(Vec<MessageRecord>),
-    Seqs(Vec<i64>),
+    Seqs(Vec<(i64, String)>),
 }
 
 impl Share {
     pub(super) fn level_after(cursor: i64, most: usize) -> Share {
         Share {
             most,
+            lane_most: usize::MAX,
+            thin: VecDeque::new(),
             running: 0,
             lanes: HashMap::new(),
             ready: VecDeque::new(),
@@ -133,7 +166,8 @@ impl Share {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.known.is_empty() && !self.behind && self.asked.is_none() && !self.due.has_question()
+        let reads_on = || self.lanes.values().any(|lane| lane.more);
+        self.known.is_empty() && !self.behind && self.asked.is_none() && !self.due.has_question() && !reads_on()
     }
 
     fn has_room(&self) -> bool {
@@ -144,6 +178,10 @@ impl Share {
     pub(super) fn hand_over(&mut self, record: MessageRecord) {
         let newer = record.seq > self.cursor;
         let known = self.known.contains_key(&record.message.id);
+        if !known && !(newer && self.behind) && self.passes_over(&record) {
+            self.cursor = if self.behind { self.cursor } else { self.cursor.max(record.seq) };
+            return;
+        }
         if !known && ((newer && self.behind) || !self.has_room()) {
             self.missed = true;
             return self.rewind(record.seq - 1);
@@ -153,6 +191,24 @@ impl Share {
             self.cursor = self.cursor.max(record.seq);
         }
         self.push(record);
+    }
+
+    /// Leaves a message in the store whose lane is full. It is found there when there is room in the lane.
+    fn passes_over(&mut self, record: &MessageRecord) -> bool {
+        let Some(lane) = self.lanes.get_mut(record.message.to.lane()) else { return false };
+        let leaves = record.next == Next::Now && lane.leaves(record.seq, self.lane_most);
+        lane.more |= leaves;
+        lane.passed_over |= leaves;
+        leaves
+    }
+
+    /// Has a lane read on that has room.
+    fn read_on(&mut self, name: &str) {
+        let Some(lane) = self.lanes.get_mut(name) else { return };
+        if lane.more && !lane.asks && lane.queue.len() <= self.lane_most / 2 {
+            lane.asks = true;
+            self.thin.push_back(name.to_owned());
+        }
     }
 
     pub(super) fn rewind(&mut self, to: i64) {
@@ -188,7 +244,9 @@ impl Share {
                 continue;
             }
             let Some(front) = lane.queue.front() else {
-                self.lanes.remove(&name);
+                if !lane.more {
+                    self.lanes.remove(&name);
+                }
                 continue;
             };
             if !ours(&front.message.tenant, &name) {
@@ -197,6 +255,7 @@ impl Share {
             }
             if let Some(mut record) = lane.queue.pop_front() {
                 lane.busy = true;
+                lane.taken = lane.taken.max(record.seq);
                 self.running += 1;
                 if let Some(newer) = self.known.get_mut(&record.message.id)
                     && let Some(newer) = newer.take()
@@ -204,6 +263,7 @@ impl Share {
                 {
                     record = newer;
                 }
+                self.read_on(&name);
                 return Some(record);
             }
         }
@@ -244,10 +304,14 @@ impl Share {
         if self.asked.is_some() {
             self.left_meanwhile.insert(record.seq);
         }
-        if lane.queue.is_empty() {
+        let rests = lane.queue.is_empty();
+        if rests && !lane.more {
             self.lanes.remove(&name);
         } else {
-            self.ready.push_back(name);
+            self.read_on(&name);
+            if !rests {
+                self.ready.push_back(name);
+            }
         }
         // The same revision counts: where the time that it rests until came before it was out of memory, the store handed
         // it over as due, and does so once. To plan one in vain costs little; to drop one loses it.
@@ -296,8 +360,10 @@ impl Share {
                 stays
             });
         }
-        self.lanes.retain(|_, lane| lane.busy || lane.waits || !lane.queue.is_empty());
+        self.lanes.retain(|_, lane| lane.busy || lane.waits || lane.more || !lane.queue.is_empty());
         self.rewind(first - 1);
+        let thin: Vec<String> = self.lanes.iter().filter(|(_, lane)| lane.more).map(|(name, _)| name.clone()).collect();
+        thin.iter().for_each(|name| self.read_on(name));
     }
 
     pub(super) fn sweep(&mut self) {
@@ -306,7 +372,12 @@ impl Share {
     }
 
     pub(super) fn has_question(&self) -> bool {
-        self.asked.is_none() && (self.sweep_due || self.wants_due() || self.wants_page())
+        self.asked.is_none() && (self.sweep_due || self.wants_due() || self.wants_lane() || self.wants_page())
+    }
+
+    /// A lane that is read on has room of its own, as what is due has.
+    fn wants_lane(&self) -> bool {
+        !self.thin.is_empty() && self.len() < self.most.max(1) * 2
     }
 
     /// They have room of their own beside the share: they were committed long ago, and must not wait for what came after.
@@ -333,12 +404,31 @@ impl Share {
             && let Some((after, until)) = self.due.ask()
         {
             Read::Due { after, until, limit }
+        } else if let Some((lane, after)) = self.thin_lane() {
+            let room = u32::try_from(self.lane_most.min(PAGE)).unwrap_or(u32::MAX);
+            Read::Lane { lane, after, limit: room }
         } else {
             self.missed = false;
             Read::Page { after: self.cursor, limit }
         };
         self.asked = Some(read.clone());
         Some(read)
+    }
+
+    /// The next lane that has room, with what it is to be read on after.
+    fn thin_lane(&mut self) -> Option<(String, i64)> {
+        if !self.wants_lane() {
+            return None;
+        }
+        while let Some(name) = self.thin.pop_front() {
+            // One that was given away meanwhile is another host's to read.
+            if let Some(lane) = self.lanes.get_mut(&name).filter(|lane| lane.more) {
+                lane.passed_over = false;
+                let after = lane.last();
+                return Some((name, after));
+            }
+        }
+        None
     }
 
     /// `None` where the store could not be read: the question is open again.
@@ -351,6 +441,10 @@ impl Share {
             (Some(Read::Due { until, limit, .. }), Some(Answer::Messages(records))) => {
                 self.take_due(until, limit, records);
             }
+            (Some(Read::Lane { lane, limit, .. }), Some(Answer::Messages(records))) => {
+                self.take_lane(&lane, limit, records);
+            }
+            (Some(Read::Lane { lane, .. }), _) => self.thin.push_back(lane),
             (Some(Read::Sweep { limit, .. }), Some(Answer::Seqs(seqs))) => self.take_sweep(limit, &seqs),
             (Some(Read::Sweep { .. }), _) => self.sweep_due = true,
             // It is still behind, and asks by itself.
@@ -370,11 +464,29 @@ impl Share {
                 return;
             }
             self.cursor = record.seq;
-            if !self.left_meanwhile.contains(&record.seq) {
+            if !self.left_meanwhile.contains(&record.seq) && !self.passes_over(&record) {
                 self.push(record);
             }
         }
         self.behind = !all || self.missed;
+    }
+
+    fn take_lane(&mut self, name: &str, limit: u32, records: Vec<MessageRecord>) {
+        let Some(lane) = self.lanes.get_mut(name) else { return };
+        lane.asks = false;
+        // What was passed over while it was being read may have come too late to be in the answer.
+        lane.more = records.len() >= limit as usize || lane.passed_over;
+        for record in records {
+            if !self.left_meanwhile.contains(&record.seq) {
+                self.push(record);
+            }
+        }
+        let Some(lane) = self.lanes.get(name) else { return };
+        if lane.queue.is_empty() && !lane.busy && !lane.waits && !lane.more {
+            self.lanes.remove(name);
+        } else {
+            self.read_on(name);
+        }
     }
 
     /// One that left memory while they were being read may have come due again: to plan it in vain costs little, to drop it
@@ -390,13 +502,18 @@ impl Share {
     }
 
     /// Whatever should be in memory and is not was made by a commit of which nobody told: it is read now.
-    fn take_sweep(&mut self, limit: u32, seqs: &[i64]) {
+    fn take_sweep(&mut self, limit: u32, seqs: &[(i64, String)]) {
         let all = seqs.len() < limit as usize;
-        self.swept = if all { 0 } else { seqs.last().copied().unwrap_or(0) };
-        let is_here = |seq: &i64| self.seqs.contains_key(seq) || self.left_meanwhile.contains(seq);
+        let last = seqs.last().map_or(0, |(seq, _)| *seq);
+        self.swept = if all { 0 } else { last };
+        let is_here = |seq: &i64, lane: &str| {
+            self.seqs.contains_key(seq)
+                || self.left_meanwhile.contains(seq)
+                || self.lanes.get(lane).is_some_and(|lane| lane.more && *seq > lane.last())
+        };
         let through = self.cursor.max(self.beyond);
-        let lost = seqs.iter().filter(|seq| **seq <= through).find(|seq| !is_here(seq)).copied();
-        self.beyond = seqs.last().copied().unwrap_or(0);
+        let lost = seqs.iter().find(|(seq, lane)| *seq <= through && !is_here(seq, lane)).map(|(seq, _)| *seq);
+        self.beyond = last;
         if let Some(seq) = lost {
             tracing::info!(seq, "a message was found by sweeping");
             self.rewind(seq - 1);
