@@ -1,5 +1,6 @@
 //! A host, put together: the store in the middle, the stages around it, one listener in front.
 
+mod accounts;
 mod directory;
 mod planner;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    channel::{self, Provider, cm::Cm, meta::Meta, price, twilio::Twilio},
+    channel::{self, Provider, cm::Cm, meta::Meta, price, standing::Standing, twilio::Twilio},
     clock::Clock,
     config::Config,
     dispatch,
@@ -21,7 +22,7 @@ use crate::{
     plugin::{self, Plugins},
     receipt, retention, run,
     shutdown::Shutdown,
-    store::{Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
+    store::{self, Store, StoreUrl, handover, postgres::PgStore, sqlite::SqliteStore},
 };
 use directory::PluginDirectory;
 use planner::Planner;
@@ -31,6 +32,7 @@ pub struct Running {
     pub address: SocketAddr,
     pub store: Arc<dyn Store>,
     pub plugins: Arc<Plugins>,
+    watch: Arc<accounts::Watch>,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
     server: JoinHandle<std::io::Result<()>>,
     shutdown: Shutdown,
@@ -59,7 +61,7 @@ pub async fn start_with_page(
     phones: Option<String>,
 ) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
-    let config = Config { rules: config.rules.with_hours().map_err(anyhow::Error::msg)?, ..config };
+    let config = Config { rules: config.rules.with_tables().map_err(anyhow::Error::msg)?, ..config };
     let (hand, inlets) = handover::handover(config.store.handover_max, config.store.watch_lag_max);
     let store = open_store(&config, &hand, &clock).await?;
     let secret = store.host_secret();
@@ -76,6 +78,7 @@ pub async fn start_with_page(
         alerts: run::Alerts::default(),
         lateness: lateness.clone(),
     };
+    let standing = Arc::new(Standing::new(&config.accounts, config.templates.hold));
     let dispatching = dispatch::Settings { fallback: config.fallback.clone(), ..config.dispatch.clone() };
     let dispatch_parts = Arc::new(dispatch::Parts {
         store: store.clone(),
@@ -86,6 +89,7 @@ pub async fn start_with_page(
         rules: config.rules.clone(),
         attempt_timeout: std::time::Duration::from_millis(config.http.timeout_ms),
         circuits: dispatch::Circuits::default(),
+        standing: standing.clone(),
         pace: dispatch::Pace::new(&dispatching),
         settings: dispatching,
     });
@@ -94,7 +98,19 @@ pub async fn start_with_page(
     let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
     let shutdown = Shutdown::new(stop.clone());
     let sweeping = retention::sweep(config.retention.clone(), store.clone(), clock.clone(), stop.clone());
+    let watch = Arc::new(accounts::Watch {
+        accounts: config.accounts.clone(),
+        standing: standing.clone(),
+        plugins: plugins.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        http: channel::http_client(&config.http)?,
+        tenant: TenantId::default_tenant(),
+        fallback: config.fallback.clone(),
+        every: Duration::from_secs(config.templates.check_every_s),
+    });
     let tasks = vec![
+        ("accounts", tokio::spawn(watch.clone().work(stop.clone()))),
         ("retention", tokio::spawn(sweeping)),
         ("plugins", tokio::spawn(plugin::watch(plugins.clone(), stop.clone()))),
         ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
@@ -106,12 +122,12 @@ pub async fn start_with_page(
     ];
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });
-    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight)?;
+    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, &standing)?;
     let router = router.layer(axum::Extension(lateness));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
     tracing::info!(%address, store = %config.store.url, "the host is ready");
-    Ok(Running { address, store, plugins, tasks, server, shutdown, grace })
+    Ok(Running { address, store, plugins, watch, tasks, server, shutdown, grace })
 }
 
 async fn open_store(
@@ -119,7 +135,7 @@ async fn open_store(
     hand: &handover::Handover,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Store>> {
-    let settings = config.store.clone();
+    let settings = store::Settings { tenant_caps: config.caps.clone(), ..config.store.clone() };
     Ok(match &config.store.url {
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, settings, hand.clone(), clock.now())?),
         StoreUrl::Postgres(url) => Arc::new(PgStore::open(url, settings, hand.clone(), clock.clone()).await?),
@@ -127,6 +143,11 @@ async fn open_store(
 }
 
 impl Running {
+    /// Reads the accounts' templates now: for whoever has just had some approved.
+    pub async fn read_templates(&self) {
+        self.watch.read_templates().await;
+    }
+
     /// Returns when everything has ended after a stop, and what was written is on disk. What is still in progress at the end
     /// of the grace period, or when `hurry` comes, is left for the next start.
     pub async fn ended(mut self, hurry: impl Future<Output = ()>) -> anyhow::Result<()> {
@@ -173,11 +194,17 @@ fn router(
     stop: &CancellationToken,
     phones: Option<String>,
     foresight: Arc<Planner>,
+    standing: &Arc<Standing>,
 ) -> anyhow::Result<Router> {
     let state = ingress::AppState {
         store: store.clone(),
         clock: clock.clone(),
-        directory: Arc::new(PluginDirectory { plugins: plugins.clone(), tenant: config.plugins.tenant.clone() }),
+        directory: Arc::new(PluginDirectory {
+            plugins: plugins.clone(),
+            tenant: config.plugins.tenant.clone(),
+            standing: standing.clone(),
+            fallback: config.fallback.clone(),
+        }),
         settings: Arc::new(config.ingress.clone()),
         changes: hand.changes.clone(),
         rules: Arc::new(config.rules.clone()),
@@ -192,6 +219,9 @@ fn router(
         clock: clock.clone(),
         tenant: TenantId::default_tenant(),
         accounts: Arc::new(config.accounts.clone()),
+        keywords: config.rules.keywords.clone(),
+        standing: standing.clone(),
+        prices: Arc::new(prices(config)?),
         public_url: config.server.public_url.as_deref().map(Arc::from),
         route: Arc::new(move |event| {
             let routing = routes.route(event);

@@ -7,6 +7,7 @@ use std::{
 
 use relais::clock::Timestamp;
 use relais::simulator::{Options, Template, Timing, WebhookOptions, Window};
+use serde_json::{Value, json};
 
 use super::{Db, Packages, plugins};
 
@@ -228,16 +229,43 @@ fn templates(manifest: &str) -> Vec<Template> {
             let numbered = params.iter().zip(1..).fold(text.as_str().unwrap().to_owned(), |text, (param, no)| {
                 text.replace(&format!("{{{}}}", param.as_str().unwrap()), &format!("{{{{{no}}}}}"))
             });
+            let mut components = vec![json!({"type": "BODY", "text": numbered})];
+            components.extend(header(template, language));
+            components.extend(buttons(template));
             templates.push(Template {
                 name: template["name"].as_str().unwrap().to_owned(),
                 language: language.clone(),
                 category: template["category"].as_str().unwrap().to_owned(),
-                body: Some(numbered),
+                components,
                 ..Template::default()
             });
         }
     }
     templates
+}
+
+fn header(template: &toml::Value, language: &str) -> Option<Value> {
+    if let Some(kind) = template.get("header").and_then(toml::Value::as_str) {
+        return Some(json!({"type": "HEADER", "format": kind.to_uppercase()}));
+    }
+    let text = template.get("headers")?.get(language)?.as_str()?;
+    Some(json!({"type": "HEADER", "format": "TEXT", "text": numbered(text)}))
+}
+
+fn buttons(template: &toml::Value) -> Option<Value> {
+    let buttons = template.get("buttons")?.as_array()?.iter().map(|button| match button.get("link") {
+        Some(link) => json!({"type": "URL", "text": "Open", "url": numbered(link.as_str().unwrap())}),
+        None => json!({"type": "QUICK_REPLY", "text": button.as_str().unwrap()}),
+    });
+    Some(json!({"type": "BUTTONS", "buttons": buttons.collect::<Vec<_>>()}))
+}
+
+/// A header and a link have one parameter at most, and it is the first of its own.
+fn numbered(text: &str) -> String {
+    match text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?.1))) {
+        Some((before, after)) => format!("{before}{{{{1}}}}{after}"),
+        None => text.to_owned(),
+    }
 }
 
 /// What the shop's till signs its webhooks with.

@@ -57,6 +57,8 @@ pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Respo
         Err(error) => report.check("late", Some(error.to_string()), "it cannot be read".to_owned()),
     }
     plugins(&mut report, &state.directory.plugins());
+    accounts(&mut report, &state.directory.accounts(now));
+    templates(&mut report, &state.directory.misfits());
     let ok = report.findings.is_empty();
     let answer = json!({"ok": ok, "now": view::time(now), "findings": report.findings, "checks": report.checks});
     view::answer(StatusCode::OK, &answer)
@@ -118,4 +120,37 @@ fn plugins(report: &mut Report, plugins: &Value) {
     }
     let detail = format!("{} serve, {waiting} do not", all.len() - waiting);
     report.checks.push(Check { name: "plugins", ok: waiting == 0, detail });
+}
+
+/// What a provider has restricted or flagged. Readiness does not depend on it: messages go another way.
+fn accounts(report: &mut Report, accounts: &[Value]) {
+    let mut poor = 0;
+    for account in accounts {
+        let told = account.get("health").and_then(Value::as_array).into_iter().flatten();
+        for health in told.filter(|health| health.get("state") != Some(&json!("told"))) {
+            poor += 1;
+            report.findings.push(json!({"kind": "account", "id": account.get("account"), "why": health.get("why")}));
+        }
+    }
+    let unread: Vec<String> = accounts
+        .iter()
+        .filter_map(|account| {
+            let name = account.get("account")?.as_str()?;
+            Some(format!("; the templates of {name} are not checked: {}", account.get("templates_trouble")?.as_str()?))
+        })
+        .collect();
+    let detail = format!("{} known with Meta, {poor} restricted or flagged{}", accounts.len(), unread.concat());
+    report.checks.push(Check { name: "accounts", ok: poor == 0, detail });
+}
+
+fn templates(report: &mut Report, misfits: &[Value]) {
+    for misfit in misfits {
+        let text = |name: &str| misfit.get(name).and_then(Value::as_str).unwrap_or_default();
+        let holds = misfit.get("holds") == Some(&Value::Bool(true));
+        let kind = if holds { "template-held-back" } else { "template" };
+        let why = format!("account {}: {}", text("account"), text("why"));
+        report.findings.push(json!({"kind": kind, "id": misfit.get("template"), "why": why}));
+    }
+    let detail = format!("{} do not fit what was approved", misfits.len());
+    report.checks.push(Check { name: "templates", ok: misfits.is_empty(), detail });
 }

@@ -7,6 +7,7 @@
 //! Nothing in here decides anything about messages or runs: it reads the store, and asks the store for the few changes that an
 //! operator may make.
 
+mod accounts;
 mod aside;
 mod bundle;
 mod clock;
@@ -58,6 +59,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/plugins/{name}/approve", post(plugins::approve))
         .route("/v1/plugins/{name}/pause", post(plugins::pause))
         .route("/v1/plugins/{name}/resume", post(plugins::resume))
+        .route("/v1/accounts", get(accounts::list))
         .route("/v1/stats", get(stats::show))
         .route("/v1/doctor", get(doctor::show))
         .route("/v1/stream", get(stream::listen))

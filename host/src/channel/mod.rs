@@ -22,6 +22,8 @@ pub mod price;
 pub mod settings;
 pub mod signature;
 pub mod sms;
+pub mod standing;
+pub mod templates;
 pub mod twilio;
 pub mod whatsapp;
 
@@ -30,7 +32,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::settings::{
-    Accounts, CmSettings, ContentTemplate, Fallback, HttpSettings, MetaSettings, TwilioSettings, http_client,
+    Accounts, CmSettings, ContentTemplate, Fallback, HttpClient, HttpSettings, MetaSettings, TemplateSettings,
+    TwilioSettings, http_client,
 };
 use crate::{
     clock::Timestamp,
@@ -117,6 +120,8 @@ pub enum Report {
     MarketingPreference { address: String, stopped: bool, time: Option<Timestamp> },
     /// A customer is reached at another address from now on: a new number, or a new id of the channel's own.
     Moved { channel: Channel, provider_id: String, from: String, to: String, time: Option<Timestamp> },
+    /// What is said of an account, a number or a template.
+    Standing(standing::Said),
     /// Something for the operator's log: a template's or an account's change, or a piece that could not be read.
     Notice { kind: String, detail: String },
 }

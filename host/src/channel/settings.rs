@@ -160,6 +160,23 @@ fn url_safe(text: &str) -> bool {
     !dots_alone && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
+/// How templates are held against what providers have approved.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct TemplateSettings {
+    /// Between two readings of an account's templates, beside that at the start; 0: never. Webhooks tell of a pause at once, so
+    /// this is for what they lose. An hour is far from Meta's bound on such calls (200 an hour).
+    pub check_every_s: u64,
+    /// Whether a message is kept from WhatsApp whose template would be refused; without, Meta is asked and says so.
+    pub hold: bool,
+}
+
+impl Default for TemplateSettings {
+    fn default() -> Self {
+        TemplateSettings { check_every_s: 3600, hold: true }
+    }
+}
+
 /// How requests to providers are made.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -189,9 +206,12 @@ impl Default for HttpSettings {
     }
 }
 
+/// What makes requests, for whoever has to hand it on.
+pub type HttpClient = reqwest::Client;
+
 /// The client for requests to providers: pooled, TLS by rustls with the machine's roots, and no redirects, because a
 /// redirect would carry a token elsewhere and no provider documents one.
-pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, reqwest::Error> {
+pub fn http_client(settings: &HttpSettings) -> Result<HttpClient, reqwest::Error> {
     crate::crypto::install();
     reqwest::Client::builder()
         .timeout(Duration::from_millis(settings.timeout_ms))

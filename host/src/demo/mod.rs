@@ -132,6 +132,7 @@ impl Demo {
 
         let remote = remote::Remote::new(public.clone(), phones)?;
         templates::approve(&remote, &running.plugins).await?;
+        running.read_templates().await;
         let status = running.plugins.status().into_iter();
         let loaded = status.filter(|plugin| plugin.state == State::Loaded).map(|plugin| plugin.name);
         let mut player = play::Player::new(day, remote, loaded.collect(), self.pause);

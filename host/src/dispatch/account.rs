@@ -13,14 +13,15 @@ use super::{
     route::{Closed, account_key},
 };
 use crate::{
-    channel::{Provider, Rendition, price, serves},
-    clock::Timestamp,
+    channel::{Provider, Rendition, failure::ACCOUNT_PROBLEM, price, serves, standing::Against, templates::Shape},
     domain::{
         customer::Channel,
         message::{Attempt, MessageRecord, Remember, Retry},
         status::AttemptState,
     },
 };
+
+const NO_ACCOUNT: &str = "no-account";
 
 /// What is to be sent, as far as the choice depends on it.
 pub(super) struct Asked<'a> {
@@ -30,6 +31,8 @@ pub(super) struct Asked<'a> {
     pub body: &'a Rendition,
     pub category: price::Category,
     pub parts: u32,
+    /// What it brings for its template, where it is one.
+    pub shape: Option<&'a Shape>,
 }
 
 pub(super) struct Chosen {
@@ -41,8 +44,10 @@ pub(super) struct Chosen {
 struct Weighed {
     provider: Arc<dyn Provider>,
     price: Option<price::Price>,
-    /// Why it is not taken, and until when where that passes.
-    against: Option<(String, Option<Timestamp>)>,
+    /// Why it is not taken.
+    against: Option<Against>,
+    /// Why it goes after the others.
+    flagged: Option<String>,
 }
 
 pub(super) fn choose(record: &MessageRecord, asked: &Asked<'_>, facts: &Facts<'_>) -> Result<Chosen, Closed> {
@@ -64,11 +69,17 @@ fn weigh(record: &MessageRecord, provider: &Arc<dyn Provider>, asked: &Asked<'_>
     let day = facts.now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
     let whose = (provider.name(), provider.account());
     let price = facts.prices.price_with(day, asked.channel, asked.category, asked.country, asked.parts, whose);
-    let against = match unusable(record, &**provider, asked, facts) {
-        Some(why) => Some((why, None)),
-        None => facts.circuits.rests(&account_key(&**provider), facts.now).map(|(until, why)| (why, Some(until))),
+    let (name, account) = whose;
+    let standing = || facts.standing.against(name, account, asked.body, asked.shape, facts.now);
+    let rests = || {
+        let (until, why) = facts.circuits.rests(&account_key(&**provider), facts.now)?;
+        Some(Against { code: ACCOUNT_PROBLEM, why, until: Some(until) })
     };
-    Weighed { provider: provider.clone(), price, against }
+    let against = match unusable(record, &**provider, asked, facts) {
+        Some(why) => Some(Against { code: NO_ACCOUNT, why, until: None }),
+        None => standing().or_else(rests),
+    };
+    Weighed { provider: provider.clone(), price, against, flagged: facts.standing.flagged(name, account, facts.now) }
 }
 
 /// What time does not change.
@@ -117,27 +128,29 @@ pub(super) fn another(record: &MessageRecord, last: &Attempt, facts: &Facts<'_>)
     })
 }
 
-/// The place of the cheapest; of those that cost the same, the first by preference. Prices in another currency than the first
+/// The place of the cheapest of those that nothing was said against; of those that cost the same, the first by preference. Prices in another currency than the first
 /// account's cannot be compared: those come after it, with the ones that have none.
 fn cheapest(weighed: &[Weighed]) -> Option<usize> {
     let usable = || weighed.iter().enumerate().filter(|(_, one)| one.against.is_none());
-    let first = usable().min_by_key(|(at, one)| (one.provider.preference(), *at));
+    let first = usable().min_by_key(|(at, one)| (one.flagged.is_some(), one.provider.preference(), *at));
     let currency = first.and_then(|(_, one)| one.price.as_ref()).map(|price| price.currency.clone());
     let cost = |one: &Weighed| {
         let price = one.price.as_ref().filter(|price| Some(&price.currency) == currency.as_ref());
         price.map_or(i64::MAX, |price| price.micros)
     };
-    usable().min_by_key(|(at, one)| (cost(one), one.provider.preference(), *at)).map(|(at, _)| at)
+    let order = |(at, one): &(usize, &Weighed)| (one.flagged.is_some(), cost(one), one.provider.preference(), *at);
+    usable().min_by_key(order).map(|(at, _)| at)
 }
 
 fn shown(weighed: &[Weighed], taken: Option<usize>, sticky: bool) -> Vec<Value> {
     let one = |(at, one): (usize, &Weighed)| {
         let is_taken = taken == Some(at);
         let why = match &one.against {
-            Some((why, Some(until))) => Some(format!("it rests until {until}: {why}")),
-            Some((why, None)) => Some(why.clone()),
+            Some(Against { why, until: Some(until), .. }) => Some(format!("it rests until {until}: {why}")),
+            Some(Against { why, .. }) => Some(why.clone()),
             None if is_taken && sticky => Some("the customer wrote to it".to_owned()),
-            None if is_taken => None,
+            None if is_taken => one.flagged.clone(),
+            None if one.flagged.is_some() => one.flagged.clone(),
             None if sticky => Some("the customer wrote to another".to_owned()),
             None => Some("another is cheaper, or goes first".to_owned()),
         };
@@ -153,22 +166,26 @@ fn shown(weighed: &[Weighed], taken: Option<usize>, sticky: bool) -> Vec<Value> 
 /// Why there is none: the one that rests for the shortest time says most.
 fn none(channel: Channel, weighed: &[Weighed], accounts: Vec<Value>) -> Closed {
     let name = channel.as_str();
-    let resting = weighed.iter().filter_map(|one| match &one.against {
-        Some((why, Some(until))) => Some((*until, why)),
-        _ => None,
+    let resting = weighed.iter().filter_map(|one| {
+        let against = one.against.as_ref()?;
+        Some((against.until?, against.code, &against.why))
     });
     let closed =
         |code: &str, why: String, opens| Closed { code: code.to_owned(), why, checks: Vec::new(), opens, accounts };
-    if let Some((until, why)) = resting.min() {
+    if let Some((until, code, why)) = resting.min() {
         let why = format!("every account for {name} rests until {until}: {why}");
-        return closed("account-problem", why, Some(until));
+        return closed(code, why, Some(until));
     }
-    let reasons: Vec<String> = weighed
-        .iter()
-        .filter_map(|one| Some(format!("{}: {}", account_key(&*one.provider), one.against.as_ref()?.0)))
-        .collect();
+    let against = || weighed.iter().filter_map(|one| Some((one, one.against.as_ref()?)));
+    let reasons: Vec<String> =
+        against().map(|(one, against)| format!("{}: {}", account_key(&*one.provider), against.why)).collect();
+    // What speaks against all of them alike is what there is to do something about.
+    let code = match against().next() {
+        Some((_, first)) if against().all(|(_, other)| other.code == first.code) => first.code,
+        _ => NO_ACCOUNT,
+    };
     match reasons.as_slice() {
-        [] => closed("no-account", format!("no account is configured for {name}"), None),
-        reasons => closed("no-account", format!("no account for {name} can be used: {}", reasons.join("; ")), None),
+        [] => closed(NO_ACCOUNT, format!("no account is configured for {name}"), None),
+        reasons => closed(code, format!("no account for {name} can be used: {}", reasons.join("; ")), None),
     }
 }

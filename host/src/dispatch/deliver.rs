@@ -164,6 +164,7 @@ pub(super) fn facts<'a>(
         written_to: answered.and_then(|answered| Some((&*answered.provider, answered.account.as_deref()?))),
         providers: &parts.providers,
         circuits: &parts.circuits,
+        standing: &parts.standing,
         prices: &parts.prices,
         sms: &parts.sms,
         rules: &parts.rules,
@@ -276,6 +277,7 @@ fn written(planned: Planned, no: u32, now: Timestamp) -> (Attempt, (Rendition, O
         answered: None,
         failure: None,
         decision: planned.decision,
+        tally: planned.tally,
     };
     (attempt, (planned.body, planned.instead))
 }

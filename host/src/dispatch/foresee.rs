@@ -167,5 +167,6 @@ fn attempt(planned: &Planned, state: AttemptState, failure: Option<AttemptFailur
         answered: Some(now),
         failure,
         decision: planned.decision.clone(),
+        tally: planned.tally.clone(),
     }
 }

@@ -23,6 +23,8 @@ mod queue;
 mod route;
 mod settings;
 mod share;
+#[cfg(test)]
+mod store_tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,9 +38,9 @@ pub use pace::Pace;
 pub use settings::Settings;
 
 use crate::{
-    channel::{Provider, price},
+    channel::{Provider, price, standing::Standing},
     clock::{Clock, Timestamp},
-    domain::{message::MessageRecord, shard::Shard},
+    domain::{customer::Customer, message::MessageRecord, shard::Shard},
     ids::TenantId,
     shutdown::Shutdown,
     store::{self, Handover, Store, handover::Inlet},
@@ -67,6 +69,7 @@ pub struct Parts {
     /// The time-out of a request to a provider: an attempt of which nothing is heard for longer is in doubt.
     pub attempt_timeout: Duration,
     pub circuits: Circuits,
+    pub standing: Arc<Standing>,
     pub pace: Pace,
 }
 
@@ -75,7 +78,8 @@ pub struct Parts {
 pub async fn work(parts: impl Into<Arc<Parts>>, inlet: Inlet<MessageRecord>, handover: Handover, shutdown: Shutdown) {
     let parts = parts.into();
     Dispatcher {
-        queue: Queue::new(parts.settings.in_memory_max, parts.settings.concurrent_max),
+        queue: Queue::new(parts.settings.in_memory_max, parts.settings.concurrent_max)
+            .with_lanes_of(parts.settings.lane_in_memory_max),
         parts,
         inlet,
         handover,
@@ -95,6 +99,12 @@ pub async fn work(parts: impl Into<Arc<Parts>>, inlet: Inlet<MessageRecord>, han
 /// Takes one message through as many steps as can be taken now: for whoever drives the stage by hand, in simulated time.
 pub async fn deliver(parts: &Parts, record: MessageRecord) {
     deliver::deliver(parts, record, &CancellationToken::new()).await;
+}
+
+/// Whether an attempt would be made now: for whoever measures what it takes to decide that.
+pub fn plans_an_attempt(parts: &Parts, record: &MessageRecord, customer: &Customer) -> bool {
+    let facts = deliver::facts(parts, Some(customer), None, parts.clock.now());
+    matches!(plan::plan(record, &facts), plan::Plan::Attempt(_))
 }
 
 struct Dispatcher {
@@ -293,6 +303,9 @@ async fn answer(store: &dyn Store, tenant: &TenantId, read: Read) -> store::Resu
             store.due_messages(tenant, after, until, limit).await.map(Answer::Messages)
         }
         Read::Page { after, limit } => store.open_messages(tenant, after, limit).await.map(Answer::Messages),
+        Read::Lane { lane, after, limit } => {
+            store.open_messages_of(tenant, &lane, after, limit).await.map(Answer::Messages)
+        }
         Read::Sweep { after, through, limit } => {
             store.open_message_seqs(tenant, after, through, limit).await.map(Answer::Seqs)
         }

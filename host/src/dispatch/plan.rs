@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::{Cause, Doubt, NearDeadline, Policy, Settings, account, circuit::Circuits, route};
 use crate::{
-    channel::{Provider, Rendition, price, sms},
+    channel::{Provider, Rendition, price, sms, standing::Standing},
     clock::Timestamp,
     domain::{
         customer::{Channel, Customer},
         message::{Attempt, AttemptFailure, MessageRecord, Next, Remember, Retry, SmsPolicy},
         status::{AttemptState, MessageState},
+        tally::Tally,
     },
     rules::{allowed, allowed::is_marketing},
 };
@@ -29,6 +30,7 @@ pub(super) struct Facts<'a> {
     pub written_to: Option<(&'a str, &'a str)>,
     pub providers: &'a [Arc<dyn Provider>],
     pub circuits: &'a Circuits,
+    pub standing: &'a Standing,
     pub prices: &'a price::Table,
     pub sms: &'a sms::Settings,
     pub rules: &'a allowed::Settings,
@@ -62,6 +64,7 @@ pub(super) struct Planned {
     pub parts: u32,
     pub price_micros: Option<i64>,
     pub decision: serde_json::Value,
+    pub tally: Tally,
 }
 
 /// Decides. A settled message is the caller's mistake to ask about, and closes again.

@@ -7,13 +7,14 @@ use super::{
     plan::{Facts, Plan, Planned},
 };
 use crate::{
-    channel::{Provider, Rendition, phone, price, sms, whatsapp},
+    channel::{Provider, Rendition, phone, price, sms, templates::Shape, whatsapp},
     clock::Timestamp,
     domain::{
         customer::{Channel, is_user_id},
         message::{MessageRecord, NewMessage, SmsPolicy},
         purpose::Category,
         status::MessageState,
+        tally::Tally,
     },
     rules::{Check, Refusal, allowed},
 };
@@ -181,8 +182,16 @@ pub(super) fn open(
         }
     };
     let country = phone::country(&address);
-    let asked =
-        account::Asked { channel, address: &address, country: country.as_deref(), body: &body, category, parts };
+    let shape = template_of(message, &body);
+    let asked = account::Asked {
+        channel,
+        address: &address,
+        country: country.as_deref(),
+        body: &body,
+        category,
+        parts,
+        shape: shape.as_ref(),
+    };
     let account::Chosen { provider, price, accounts } = account::choose(record, &asked, facts)?;
     in_the_caps_currency(message, price.as_ref())?;
     let instead = instead(record, channel, &address, &*provider, facts);
@@ -197,8 +206,19 @@ pub(super) fn open(
         parts,
         price_micros: price.as_ref().map(|price| price.micros),
         decision: json!({ "price": source, "accounts": accounts }),
+        tally: Tally {
+            country: country.as_deref().map(Into::into),
+            currency: price.as_ref().map(|price| price.currency.as_str().into()),
+            ..Tally::default()
+        },
     };
     Ok((Box::new(planned), checks))
+}
+
+/// What the message brings for its template, where that is what goes out.
+fn template_of(message: &NewMessage, body: &Rendition) -> Option<Shape> {
+    let is_template = matches!(body, Rendition::Whatsapp(rendered) if rendered.kind == "template");
+    message.content.template.as_ref().filter(|_| is_template).map(Shape::of)
 }
 
 /// The SMS that goes along with a WhatsApp message, where the account's provider falls back by itself: to the same number, and

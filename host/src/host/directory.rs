@@ -6,6 +6,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::{
+    channel::{standing::Standing, templates::Misfit},
+    clock::Timestamp,
+    dispatch,
     domain::{event::Event, plugin::PluginOrder, run::NewRun},
     ids::TenantId,
     ingress::{Directory, OrderProblem, TriggerCall, TriggerProblem},
@@ -15,6 +18,8 @@ use crate::{
 pub(super) struct PluginDirectory {
     pub plugins: Arc<Plugins>,
     pub tenant: TenantId,
+    pub standing: Arc<Standing>,
+    pub fallback: dispatch::Fallback,
 }
 
 #[async_trait]
@@ -50,6 +55,16 @@ impl Directory for PluginDirectory {
     fn plugin(&self, name: &str) -> Option<Value> {
         let status = self.plugins.status().into_iter().find(|status| status.name == name)?;
         serde_json::to_value(status).ok()
+    }
+
+    fn accounts(&self, now: Timestamp) -> Vec<Value> {
+        self.standing.accounts(now)
+    }
+
+    fn misfits(&self) -> Vec<Value> {
+        let found = super::accounts::findings(&self.plugins, &self.standing, &self.tenant, &self.fallback).into_iter();
+        let one = |(account, template, misfit): (String, String, Misfit)| json!({"account": account, "template": template, "why": misfit.why, "holds": misfit.holds});
+        found.map(one).collect()
     }
 
     async fn order(&self, caller: &TenantId, order: PluginOrder) -> Result<Value, OrderProblem> {

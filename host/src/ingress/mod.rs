@@ -75,6 +75,16 @@ pub trait Directory: Send + Sync {
 
     fn plugin(&self, name: &str) -> Option<serde_json::Value>;
 
+    /// How the accounts stand with their providers.
+    fn accounts(&self, _now: Timestamp) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+
+    /// What does not fit of the templates that plugins declare.
+    fn misfits(&self) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+
     /// Does what an operator says about a plugin, and says what came of it.
     async fn order(&self, caller: &TenantId, order: PluginOrder) -> Result<serde_json::Value, OrderProblem>;
 }

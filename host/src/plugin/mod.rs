@@ -70,6 +70,7 @@ pub use compile::child::compile_from_stdin;
 pub use http::{Answer, HttpRule, HttpRuleTable, HttpSettings, NoAnswer, Outgoing, Outside};
 pub use instance::{Execution, Finished, Work, seed};
 pub use manifest::CONTRACT;
+pub(crate) use manifest::names_in;
 pub use manifest::{LinkSpec, RetryPolicy, TemplateSpec};
 pub use orders::OrderError;
 pub use registry::{Plugin, Routing};

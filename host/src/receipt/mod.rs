@@ -14,6 +14,7 @@
 
 mod answer;
 mod cm;
+mod cost;
 pub mod keywords;
 mod meta;
 mod moving;
@@ -30,10 +31,11 @@ use axum::{
 };
 
 use crate::{
-    channel::Accounts,
+    channel::{Accounts, price, standing::Standing},
     clock::Clock,
     domain::{event::Event, run::NewRun},
     ids::{PluginName, TenantId},
+    rules::keywords::Keywords,
     store::Store,
 };
 
@@ -47,6 +49,12 @@ pub struct ReceiptState {
     pub clock: Arc<dyn Clock>,
     pub tenant: TenantId,
     pub accounts: Arc<Accounts>,
+    /// Which words stop messages.
+    pub keywords: Keywords,
+    /// What is known of the accounts, which webhooks add to.
+    pub standing: Arc<Standing>,
+    /// What what Meta charges for costs.
+    pub prices: Arc<price::Table>,
     /// How providers reach us, `https://relais.example`: Twilio signs the URL that it called, and a proxy may have changed
     /// the `Host` that we see.
     pub public_url: Option<Arc<str>>,

@@ -1,7 +1,7 @@
 //! From reports to rows: one verb for all receipts of a webhook, one for all messages, and the preferences.
 
 use super::{
-    ReceiptState, keywords,
+    ReceiptState, cost, keywords,
     moving::{self, Move},
     preference,
 };
@@ -25,6 +25,7 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     let mut incoming = Vec::new();
     let mut preferences = Vec::new();
     let mut moves = Vec::new();
+    let mut notes = Vec::new();
     for mut report in reports {
         strip(&mut report);
         match report {
@@ -36,6 +37,7 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
             Report::Moved { channel, provider_id, from, to, time } => {
                 moves.push(Move { channel, provider_id, from, to, time: at(time, now) });
             }
+            Report::Standing(said) => notes.extend(state.standing.hear(&said, now)),
             Report::Notice { kind, detail } => tracing::warn!(provider, kind, "the provider says: {detail}"),
         }
     }
@@ -45,6 +47,9 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     if !incoming.is_empty() {
         name_listeners(state, &mut incoming);
         state.store.record_incoming(incoming, now).await?;
+    }
+    if !notes.is_empty() {
+        state.store.put_notes(&state.tenant, notes).await?;
     }
     for moved in moves {
         moving::record(state, provider, moved, now).await?;
@@ -85,11 +90,14 @@ fn strip(report: &mut Report) {
         }
         Report::MarketingPreference { address, .. } => strip_nul(address),
         Report::Moved { provider_id, from, to, .. } => [provider_id, from, to].into_iter().for_each(strip_nul),
-        Report::Notice { .. } => {}
+        Report::Standing(_) | Report::Notice { .. } => {}
     }
 }
 
-fn receipt(state: &ReceiptState, provider: &str, status: StatusReport, now: Timestamp) -> Receipt {
+fn receipt(state: &ReceiptState, provider: &str, mut status: StatusReport, now: Timestamp) -> Receipt {
+    if let Some(pricing) = &mut status.pricing {
+        cost::add(state, provider, status.state, pricing, at(status.time, now));
+    }
     Receipt {
         tenant: state.tenant.clone(),
         provider: provider.to_owned(),
@@ -106,7 +114,7 @@ fn receipt(state: &ReceiptState, provider: &str, status: StatusReport, now: Time
 fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Timestamp) -> NewIncoming {
     let time = at(report.time, now);
     // By our clock: providers say whole seconds, and a STOP in the second of an earlier consent must not lose to it.
-    let consent = keywords::consent(&report, now);
+    let consent = keywords::consent(&report, now, &state.keywords);
     let account = state.accounts.written_to(provider, report.channel, report.to.as_deref()).map(str::to_owned);
     let incoming = Incoming {
         id: MessageId::of_incoming(&state.tenant, provider, &report.provider_id),

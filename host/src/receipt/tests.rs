@@ -90,7 +90,10 @@ async fn scene() -> Scene {
         store: store.clone(),
         clock: clock.clone(),
         tenant: tenant.clone(),
+        keywords: Default::default(),
+        standing: Arc::new(crate::channel::standing::Standing::new(&accounts(), true)),
         accounts: Arc::new(accounts()),
+        prices: Arc::new(crate::channel::price::Table::built_in()),
         public_url: Some("https://relais.example".into()),
         route: Arc::new(|_| (Vec::new(), Vec::new())),
         listeners: Arc::new(|| vec![PluginName::from("answering")]),
@@ -134,6 +137,7 @@ impl Scene {
             answered: None,
             failure: None,
             decision: Value::Null,
+            tally: crate::domain::tally::Tally { country: Some("FR".into()), ..Default::default() },
         };
         self.change(message, MessageChangeKind::Begin { attempt, look_again: Timestamp::NEVER }).await;
         let answer = Answer::Accepted { provider_id: format!("{provider}-1") };
@@ -377,4 +381,104 @@ async fn what_comes_over_twilio_is_answered_with_nothing_to_say() {
     assert!(answer.ends_with("<Response/>"), "{answer}");
     let consent = scene.consent(Channel::Sms, ConsentScope::Service).await.unwrap();
     assert_eq!((consent.granted, consent.source.as_str()), (false, "STOP by sms"));
+}
+
+/// A webhook's only status, with more to it.
+fn with(mut body: Value, more: &[(&str, Value)]) -> Value {
+    let status = body.pointer_mut("/entry/0/changes/0/value/statuses/0").unwrap();
+    more.iter().for_each(|(name, value)| status[*name] = value.clone());
+    body
+}
+
+/// What Twilio says of a message by SMS that it did not deliver.
+async fn failed_by_twilio(scene: &Scene, code: &str) {
+    let token = scene.sent("twilio", Channel::Sms).await;
+    let fields = [("MessageSid", "twilio-1"), ("MessageStatus", "failed"), ("ErrorCode", code)];
+    let uri = format!("/v1/webhooks/twilio?token={token}");
+    assert_eq!(scene.ask(by_twilio(&uri, &fields)).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_stop_that_twilio_knows_of_is_a_refusal_of_everything_and_a_block_is_none() {
+    let scene = scene().await;
+    failed_by_twilio(&scene, "21610").await;
+    for scope in ConsentScope::ALL {
+        let consent = scene.consent(Channel::Sms, scope).await.unwrap();
+        assert_eq!((consent.granted, consent.source.as_str()), (false, "provider error 21610"));
+        assert_eq!(scene.consent(Channel::Whatsapp, scope).await, None);
+    }
+    for code in ["30004", "63014"] {
+        let scene = self::scene().await;
+        failed_by_twilio(&scene, code).await;
+        assert_eq!(scene.consent(Channel::Sms, ConsentScope::Service).await, None, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_of_advertising_that_meta_knows_of_is_a_refusal_of_advertising_there() {
+    let scene = scene().await;
+    let token = scene.sent("meta", Channel::Whatsapp).await;
+    let errors = json!([{"code": 131050, "title": "User has stopped marketing"}]);
+    let body = with(status_of(token, "failed"), &[("errors", errors)]);
+    assert_eq!(scene.meta(&body).await, StatusCode::OK);
+    let consent = scene.consent(Channel::Whatsapp, ConsentScope::Marketing).await.unwrap();
+    assert_eq!((consent.granted, consent.source.as_str()), (false, "provider error 131050"));
+    assert_eq!(scene.consent(Channel::Whatsapp, ConsentScope::Service).await, None);
+    assert_eq!(scene.consent(Channel::Sms, ConsentScope::Marketing).await, None);
+    // The customer allows it again in WhatsApp itself, later.
+    let part =
+        json!({"wa_id": "33639981201", "category": "marketing_messages", "value": "resume", "timestamp": 1767254600});
+    assert_eq!(scene.meta(&webhook("user_preferences", json!({"user_preferences": [part]}))).await, StatusCode::OK);
+    assert!(scene.consent(Channel::Whatsapp, ConsentScope::Marketing).await.unwrap().granted);
+}
+
+#[tokio::test]
+async fn a_word_against_advertising_stops_advertising_alone() {
+    let scene = scene().await;
+    scene.meta(&text("wamid.1", "Stop pub")).await;
+    assert!(!scene.consent(Channel::Whatsapp, ConsentScope::Marketing).await.unwrap().granted);
+    assert_eq!(scene.consent(Channel::Whatsapp, ConsentScope::Service).await, None);
+}
+
+#[tokio::test]
+async fn what_a_delivered_message_cost_is_found_by_what_meta_charges_for() {
+    let scene = scene().await;
+    let token = scene.sent("meta", Channel::Whatsapp).await;
+    let cost = async |status: &str, kind: &str| {
+        let pricing = json!({"billable": true, "pricing_model": "PMP", "type": kind, "category": "utility"});
+        let more = [("recipient_id", json!("33639981201")), ("pricing", pricing)];
+        assert_eq!(scene.meta(&with(status_of(token, status), &more)).await, StatusCode::OK);
+        let record = scene.store.message(&scene.tenant, token.message).await.unwrap().unwrap();
+        record.attempts[0].tally.cost.clone()
+    };
+    assert_eq!(cost("sent", "regular").await, None, "it is charged when it is delivered");
+    let table = crate::channel::price::Table::built_in();
+    let day = jiff::civil::date(2026, 1, 1);
+    let utility = crate::channel::price::Category::Utility;
+    let expected = table.price(day, Channel::Whatsapp, utility, Some("FR"), 1).unwrap();
+    let found = cost("delivered", "regular").await.unwrap();
+    assert_eq!((found.micros, &*found.currency), (expected.micros, &*expected.currency));
+}
+
+#[tokio::test]
+async fn what_twilio_says_of_a_price_is_what_it_cost() {
+    let scene = scene().await;
+    let token = scene.sent("twilio", Channel::Sms).await;
+    let fields =
+        [("MessageSid", "twilio-1"), ("MessageStatus", "delivered"), ("Price", "-0.07900"), ("PriceUnit", "USD")];
+    let uri = format!("/v1/webhooks/twilio?token={token}");
+    assert_eq!(scene.ask(by_twilio(&uri, &fields)).await.0, StatusCode::OK);
+    let record = scene.store.message(&scene.tenant, token.message).await.unwrap().unwrap();
+    let cost = record.attempts[0].tally.cost.clone().unwrap();
+    assert_eq!((cost.micros, &*cost.currency), (79_000, "USD"));
+}
+
+#[tokio::test]
+async fn what_meta_says_of_an_account_is_kept() {
+    let scene = scene().await;
+    let banned = json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE"}});
+    assert_eq!(scene.meta(&webhook("account_update", banned)).await, StatusCode::OK);
+    let notes = scene.store.notes(&scene.tenant).await.unwrap();
+    assert_eq!(notes.len(), 1);
+    assert_eq!(notes[0].body["value"]["event"], "DISABLED_UPDATE");
 }

@@ -25,6 +25,7 @@
 //! | `GET /sim/requests?provider=&to=&token=&accepted=&after=&limit=` | `{"requests":[request…],"seen","forgotten"}`, oldest first; `to` with `%2B` |
 //! | `GET /sim/webhooks?provider=&state=&number=&token=&after=&limit=` | `{"webhooks":[webhook…],"seen","forgotten"}` |
 //! | `POST /sim/meta/verify-webhook` | calls the webhook with `hub.challenge` as Meta does → `{"verified","status","answer","url"}` |
+//! | `POST /sim/meta/webhook` | `{"field","value"}`: posts it as Meta does what is about the account, a number or a template, signed → `{"posted":true}` after the first try |
 //! | `GET /sim/media/{id}` | a file that was uploaded or that a phone sent |
 //! | `GET /sim/stream` | server-sent events, below |
 //!
@@ -90,6 +91,7 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/sim/requests", get(requests))
         .route("/sim/webhooks", get(list_webhooks))
         .route("/sim/meta/verify-webhook", post(verify_webhook))
+        .route("/sim/meta/webhook", post(post_webhook))
         .route("/sim/media/{id}", get(media))
         .route("/sim/stream", get(stream))
         .layer(middleware::from_fn(loopback_pages_only));
@@ -381,6 +383,24 @@ async fn verify_webhook(State(simulator): Shared) -> Answered<Json<Value>> {
     };
     let verified = status == Some(200) && answer == challenge;
     Ok(Json(json!({"verified": verified, "status": status, "answer": answer, "url": url})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AboutTheAccount {
+    field: String,
+    value: Value,
+}
+
+/// What Meta posts about an account, a number or a template.
+async fn post_webhook(State(simulator): Shared, body: Bytes) -> Answered<Json<Value>> {
+    let AboutTheAccount { field, value } = read(&body)?;
+    let url = simulator.settings().meta_url();
+    let url =
+        url.ok_or_else(|| Error::Field { field: "webhook_base", problem: "is not set; PATCH /sim/settings".into() })?;
+    let parcel = webhooks::Parcel::Meta(json!({"field": field, "value": value}));
+    webhooks::post(&simulator, webhooks::Outgoing { url, parcel, about: webhooks::About::default() }).await;
+    Ok(Json(json!({"posted": true})))
 }
 
 async fn media(State(simulator): Shared, Path(id): Path<String>) -> Response {

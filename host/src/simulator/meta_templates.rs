@@ -171,12 +171,43 @@ fn button(id: &str, title: &str, kind: &str) -> Button {
 pub(crate) async fn list(
     State(simulator): State<Arc<Simulator>>,
     Path((_, waba_id)): Path<(String, String)>,
+    Query(query): Query<std::collections::HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     if let Some(refused) = meta::refuse(&simulator, &headers, &waba_id, &simulator.options.meta.waba_id) {
         return refused;
     }
-    Json(json!({"data": simulator.templates.all(), "paging": {}})).into_response()
+    let all = simulator.templates.all();
+    if all.is_empty() {
+        // Every name is taken then, and a list that says so cannot be written: the app may not read it.
+        let details = "Application does not have permission for this action";
+        return meta::problem(&simulator, &Problem::new(10, details));
+    }
+    let wanted = query.get("limit").and_then(|limit| limit.parse::<usize>().ok()).unwrap_or(25).clamp(1, 1000);
+    let from = query.get("after").and_then(|cursor| cursor.parse::<usize>().ok()).unwrap_or(0);
+    let page: Vec<Value> = all.iter().skip(from).take(wanted).map(listed).collect();
+    let (until, base) = (from + page.len(), &simulator.options.meta.waba_id);
+    let mut paging = json!({"cursors": {"before": from.to_string(), "after": until.to_string()}});
+    if until < all.len() {
+        paging["next"] =
+            json!(format!("https://graph.facebook.com/{base}/message_templates?after={until}&limit={wanted}"));
+    }
+    Json(json!({"data": page, "paging": paging})).into_response()
+}
+
+/// As Meta lists a template: with components, whichever form it was registered in.
+fn listed(template: &Template) -> Value {
+    let mut row = json!(template);
+    if template.components.is_empty() {
+        row["components"] = json!([{"type": "BODY", "text": template.body()}]);
+    }
+    if let Some(fields) = row.as_object_mut() {
+        fields.remove("body");
+        if template.message_send_ttl_seconds.is_none() {
+            fields.remove("message_send_ttl_seconds");
+        }
+    }
+    row
 }
 
 pub(crate) async fn create(

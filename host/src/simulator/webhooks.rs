@@ -46,7 +46,7 @@ pub enum Progress {
 }
 
 /// Which message a webhook is about. `status` is missing for what a phone wrote.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct About {
     pub id: String,
     pub number: String,
@@ -224,7 +224,13 @@ struct Sealed {
 
 fn seal_meta(simulator: &Simulator, url: String, changes: Vec<Value>) -> Sealed {
     let meta = &simulator.options.meta;
-    let shown = json!({"object": "whatsapp_business_account", "entry": [{"id": meta.waba_id, "changes": changes}]});
+    // What is about the account says when; what is about messages has the time in it.
+    let about_account = changes.iter().any(|change| change.get("field") != Some(&"messages".into()));
+    let mut entry = json!({"id": meta.waba_id, "changes": changes});
+    if about_account {
+        entry["time"] = json!(simulator.now().0.div_euclid(1000));
+    }
+    let shown = json!({"object": "whatsapp_business_account", "entry": [entry]});
     let text = signature::meta_json(&shown);
     let signed = signature::meta(&meta.app_secret, text.as_bytes());
     Sealed {

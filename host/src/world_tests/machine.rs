@@ -109,6 +109,8 @@ fn dispatching(
     let settings = dispatch::Settings {
         concurrent_max: 8,
         in_memory_max,
+        // So few that recipients have more than that now and then.
+        lane_in_memory_max: 2,
         sweep_s: 5,
         fallback: dispatch::Fallback { after_s: Some(60), doubt_wait_s: Some(20), ..dispatch::Fallback::default() },
         retry_longest_s: 30,
@@ -123,6 +125,7 @@ fn dispatching(
         sms: crate::channel::sms::Settings::default(),
         rules: crate::rules::allowed::Settings::default(),
         attempt_timeout: Duration::from_secs(10),
+        standing: Arc::new(crate::channel::standing::Standing::new(&crate::channel::Accounts::default(), true)),
         circuits: dispatch::Circuits::default(),
         pace: dispatch::Pace::new(&settings),
         settings,

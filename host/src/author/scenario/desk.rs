@@ -228,6 +228,7 @@ fn dispatching(
         sms,
         rules,
         attempt_timeout: std::time::Duration::from_secs(20),
+        standing: Arc::new(crate::channel::standing::Standing::new(&crate::channel::Accounts::default(), true)),
         circuits: dispatch::Circuits::default(),
         pace: dispatch::Pace::new(&settings),
         settings,

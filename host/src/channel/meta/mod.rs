@@ -14,6 +14,7 @@ mod context;
 mod inbound;
 pub mod profile;
 pub mod send;
+pub mod templates;
 pub mod webhook;
 
 use std::sync::LazyLock;

@@ -192,7 +192,7 @@ pub(super) fn answer(reply: &Reply, attempt: u32) -> Answer {
     let status = reply.status.as_u16();
     let retry_after = failure::retry_after(&reply.headers);
     if let Some(Refusal { error }) = parsed(reply) {
-        return Answer::Failed(error.failure(status, Hint { attempt, retry_after }));
+        return Answer::Failed(error.failure(status, Hint { attempt, retry_after, day: None }));
     }
     match status {
         200..=299 => match parsed::<Taken>(reply).and_then(|taken| taken.messages.into_iter().next()) {

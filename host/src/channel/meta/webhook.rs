@@ -12,7 +12,9 @@ use crate::{
     channel::{
         ParseError, Report, StatusReport,
         failure::{Hint, shortened},
+        phone,
         signature::{self, Refused},
+        standing::Said,
     },
     clock::Timestamp,
     domain::status::AttemptState,
@@ -42,28 +44,35 @@ pub fn parse(raw: &[u8]) -> Result<Vec<Report>, ParseError> {
             return Ok(vec![notice("other-object", detail)]);
         }
     }
-    for change in entries.iter().flat_map(|entry| list(entry, "changes")) {
-        read_change(change, &mut reports);
+    for entry in entries {
+        for change in list(entry, "changes") {
+            read_change(change, entry, &mut reports);
+        }
     }
     Ok(reports)
 }
 
-fn read_change(change: &Value, reports: &mut Vec<Report>) {
+fn read_change(change: &Value, entry: &Value, reports: &mut Vec<Report>) {
     let field = change.get("field").and_then(Value::as_str).unwrap_or_default();
     let Some(value) = change.get("value") else {
         return reports.push(notice("unreadable", format!("a change of `{}` has no value", shortened(field))));
     };
     match field {
         "messages" => {
-            reports.extend(list(value, "statuses").iter().map(status));
             let (metadata, contacts) = (value.get("metadata"), list(value, "contacts"));
+            reports.extend(list(value, "statuses").iter().map(|one| status(one, metadata)));
             reports.extend(list(value, "messages").iter().map(|message| inbound::message(message, metadata, contacts)));
             reports.extend(list(value, "errors").iter().map(error));
         }
         "user_preferences" => reports.extend(list(value, "user_preferences").iter().map(preference)),
-        // Templates and accounts concern nobody in person, so the whole of it may be logged.
+        // Templates and accounts concern nobody in person, so the whole of it may be kept and logged.
         _ if field.contains("template") || field.starts_with("account") || field.starts_with("phone_number") => {
-            reports.push(notice(field, shortened(&value.to_string())));
+            reports.push(Report::Standing(Said {
+                business: shortened(entry.get("id").and_then(Value::as_str).unwrap_or_default()),
+                time: entry.get("time").and_then(time),
+                field: shortened(field),
+                value: value.clone(),
+            }));
         }
         _ => reports.push(notice(field, "its contents are not used".to_owned())),
     }
@@ -87,12 +96,14 @@ struct Status {
     #[serde(default)]
     biz_opaque_callback_data: Option<String>,
     #[serde(default)]
+    recipient_id: Option<String>,
+    #[serde(default)]
     pricing: Option<Value>,
     #[serde(default)]
     errors: Vec<Value>,
 }
 
-fn status(value: &Value) -> Report {
+fn status(value: &Value, metadata: Option<&Value>) -> Report {
     let status = match Status::deserialize(value) {
         Ok(status) => status,
         Err(error) => return notice("unreadable", format!("a status: {error}")),
@@ -109,7 +120,8 @@ fn status(value: &Value) -> Report {
     // Other systems may send from the same number; what they put there is no token of ours.
     let token: Option<AttemptToken> = status.biz_opaque_callback_data.and_then(|text| text.parse().ok());
     let failure = (state == AttemptState::Failed).then(|| {
-        let hint = Hint::attempt(token.map_or(0, |token| token.attempt));
+        let hint =
+            Hint { day: time(&status.timestamp).map(day), ..Hint::attempt(token.map_or(0, |token| token.attempt)) };
         match status.errors.first().map(GraphError::deserialize) {
             Some(Ok(error)) => error.failure(0, hint),
             _ => super::table().classify("none", Some("Meta gave no reason"), hint),
@@ -121,8 +133,20 @@ fn status(value: &Value) -> Report {
         state,
         time: time(&status.timestamp),
         failure,
-        pricing: status.pricing,
+        pricing: status.pricing.map(|said| priced(said, status.recipient_id.as_deref(), metadata)),
     })
+}
+
+/// Meta charges by the recipient's country and tells neither that nor an amount: what a price is found by goes along. A country
+/// names nobody.
+fn priced(mut said: Value, recipient: Option<&str>, metadata: Option<&Value>) -> Value {
+    let country = recipient.and_then(|id| phone::country(&address(id)));
+    let number = metadata.and_then(|metadata| metadata.get("phone_number_id")).and_then(Value::as_str);
+    if let Some(said) = said.as_object_mut() {
+        said.extend(country.map(|country| ("country".to_owned(), country.into())));
+        said.extend(number.map(|number| ("phone_number_id".to_owned(), shortened(number).into())));
+    }
+    said
 }
 
 #[derive(Deserialize)]
@@ -171,6 +195,10 @@ fn error(value: &Value) -> Report {
 pub(super) fn address(id: &str) -> String {
     let digits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
     if digits { format!("+{id}") } else { id.to_owned() }
+}
+
+fn day(at: Timestamp) -> jiff::civil::Date {
+    at.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// Unix seconds, as text in messages and statuses, as a number elsewhere.

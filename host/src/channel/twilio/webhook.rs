@@ -1,6 +1,7 @@
 //! What Twilio posts: status callbacks, and what customers write, on SMS and on WhatsApp.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     domain::{
         customer::{Channel, is_user_id},
         message::{MediaKind, Place},
+        quota::Money,
         run::IncomingMedia,
         status::AttemptState,
     },
@@ -129,7 +131,16 @@ fn status(form: &Form<'_>, status: &str, token: Option<AttemptToken>) -> Report 
         let code = form.get("ErrorCode").filter(|code| *code != "0").unwrap_or(status);
         super::table().classify(code, form.get("ErrorMessage").or(form.get("ChannelStatusMessage")), hint)
     });
-    Report::Status(StatusReport { token, provider_id, state, time: None, failure, pricing: None })
+    Report::Status(StatusReport { token, provider_id, state, time: None, failure, pricing: pricing(form) })
+}
+
+/// The price, where it is known by then: an amount below zero, because it is taken off the account's balance.
+fn pricing(form: &Form<'_>) -> Option<Value> {
+    let (price, unit) = (form.get("Price")?, form.get("PriceUnit").unwrap_or("USD"));
+    let amount = price.trim().trim_start_matches('-');
+    let currency = unit.trim().to_ascii_uppercase();
+    let money = Money::parse(&format!("{amount} {currency}")).ok()?;
+    Some(json!({"price": failure::shortened(price), "micros": money.micros, "currency": money.currency}))
 }
 
 fn incoming(form: &Form<'_>) -> Report {

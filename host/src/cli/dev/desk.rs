@@ -189,7 +189,11 @@ impl Desk {
 
     async fn approve_templates(&self) -> anyhow::Result<()> {
         match &self.host {
-            Some(host) => templates::approve(&self.remote()?, &host.running.plugins).await,
+            Some(host) => {
+                templates::approve(&self.remote()?, &host.running.plugins).await?;
+                host.running.read_templates().await;
+                Ok(())
+            }
             None => Ok(()),
         }
     }
