@@ -14,7 +14,9 @@ use toml::{Table, Value};
 use crate::{
     channel::{self, sms},
     clock::Timestamp,
-    dispatch, ingress, plugin, retention, rules, run, store,
+    dispatch,
+    domain::quota::TenantCaps,
+    ingress, plugin, retention, rules, run, store,
 };
 
 /// The defaults, with a comment for each. What an operator copies from.
@@ -44,8 +46,12 @@ pub struct Config {
     /// When SMS follows WhatsApp, and when it does not.
     pub fallback: dispatch::Fallback,
     pub prices: PriceSettings,
+    /// How much a tenant may send and spend.
+    pub caps: TenantCaps,
     #[serde(default)]
     pub accounts: channel::Accounts,
+    /// Whether what plugins declare is what providers have approved.
+    pub templates: channel::TemplateSettings,
     pub http: channel::HttpSettings,
 }
 
@@ -190,6 +196,7 @@ impl Config {
         self.rules.check()?;
         self.check_lease()?;
         self.retention.check(&self.rules, &self.store)?;
+        self.caps.check()?;
         let attempt_ms = self.http.timeout_ms;
         if attempt_ms == 0 {
             return Err("http.timeout-ms is 0: no request could be made".to_owned());

@@ -31,6 +31,8 @@ pub struct Settings {
     pub messages_days: u32,
     /// What customers wrote.
     pub incoming_days: u32,
+    /// What was counted of messages: two years and a month, so that a year can be compared with the last.
+    pub stats_days: u32,
     /// Between two passes.
     pub sweep_s: u64,
     /// Rows to a step.
@@ -48,6 +50,7 @@ impl Default for Settings {
             runs_days: 400,
             messages_days: 400,
             incoming_days: 400,
+            stats_days: 760,
             sweep_s: 60,
             batch_rows: 200,
             pause_ms: 50,
@@ -111,6 +114,7 @@ impl Settings {
             Aged::Messages => self.messages_days,
             Aged::Incoming => self.incoming_days,
             Aged::Keys => self.keys_days,
+            Aged::Stats => self.stats_days,
         }
     }
 }

@@ -8,6 +8,8 @@ both_databases! {
     a_customer_gets_so_many_messages_a_day_of_one_plugin,
     runs_side_by_side_do_not_get_round_the_number,
     a_plugin_spends_so_much_a_day,
+    a_customer_gets_so_many_messages_of_a_purpose_whoever_sends_them,
+    a_tenant_spends_so_much_a_day,
 }
 
 async fn host(db: Db, grant: &str) -> Host {
@@ -17,6 +19,57 @@ async fn host(db: Db, grant: &str) -> Host {
     host.customer("paul", PAUL).await;
     host.customer("lea", LEA).await;
     host
+}
+
+/// With bounds for the whole tenant.
+async fn bounded(db: Db, caps: &str) -> Host {
+    let host = Host::start(Setup::tester().on(db).with(caps)).await;
+    host.sim.phone(PAUL, |_| {});
+    host.sim.phone(LEA, |phone| phone.whatsapp = false);
+    host.customer("paul", PAUL).await;
+    host.customer("lea", LEA).await;
+    host
+}
+
+/// A message without a plugin; the reason where it failed.
+async fn asked(host: &Host, purpose: &str, no: u32) -> Option<(String, String)> {
+    let body = json!({"to": {"customer": "lea"}, "purpose": purpose, "because": {"reference": format!("order/{no}")},
+        "text": "Your bread is ready.", "sms": "only"});
+    let id = host.post("/v1/messages", body).await.ok()["id"].as_str().unwrap().to_owned();
+    let ended = host
+        .until("it has ended", async || {
+            let message = host.message(&id).await;
+            let state = message["state"].as_str().unwrap();
+            if ["delivered", "failed"].contains(&state) { Ok(message) } else { Err(format!("{message:#}")) }
+        })
+        .await;
+    (ended["state"] == "failed").then(|| (ended["code"].as_str().unwrap().to_owned(), ended.to_string()))
+}
+
+async fn a_customer_gets_so_many_messages_of_a_purpose_whoever_sends_them(db: Db) {
+    let host = bounded(db, "caps.per-customer-day.alert = 2").await;
+    assert_eq!(refused(&host, "lea", "a", json!([send("one")])).await, Value::Null);
+    assert_eq!(sent(&host, "lea", "over-quota").await.0, 1);
+    assert_eq!(asked(&host, "alert", 1).await, None);
+    let (code, told) = asked(&host, "alert", 2).await.expect("it is one too many");
+    assert_eq!(code, "over-quota");
+    assert!(told.contains("caps.per-customer-day.alert: 2 of 2 messages"), "{told}");
+    assert_eq!(asked(&host, "confirmation", 3).await, None, "another purpose has no bound");
+    host.advance("25h").await;
+    assert_eq!(asked(&host, "alert", 4).await, None);
+}
+
+async fn a_tenant_spends_so_much_a_day(db: Db) {
+    // An SMS to France is 0.06 in the table that is compiled in.
+    let host = bounded(db, "caps.spend-day = \"0.13 EUR\"").await;
+    assert_eq!(refused(&host, "lea", "a", json!([send("one")])).await, Value::Null);
+    assert_eq!(sent(&host, "lea", "over-spend").await.0, 1);
+    assert_eq!(asked(&host, "alert", 1).await, None);
+    let (code, told) = asked(&host, "alert", 2).await.expect("it is too dear");
+    assert_eq!(code, "over-spend");
+    assert!(told.contains("0.12 EUR of 0.13 EUR are used today"), "{told}");
+    host.advance("25h").await;
+    assert_eq!(asked(&host, "alert", 3).await, None);
 }
 
 fn send(text: &str) -> Value {

@@ -197,7 +197,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 16] = [
+const SETTINGS: [(&str, &[&str]); 17] = [
     ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/settings.rs", &["Settings"]),
@@ -209,11 +209,12 @@ const SETTINGS: [(&str, &[&str]); 16] = [
     ("dispatch/settings.rs", &["Settings"]),
     ("dispatch/fallback.rs", &["Fallback"]),
     ("retention.rs", &["Settings"]),
+    ("domain/quota.rs", &["TenantCaps"]),
     ("plugin/settings.rs", &["Settings", "CompileSettings", "LimitSettings", "CapSettings", "CapTable"]),
     ("plugin/budget.rs", &["Budget"]),
     ("plugin/http/mod.rs", &["HttpSettings"]),
     ("channel/sms/render.rs", &["Settings"]),
-    ("channel/settings.rs", &["HttpSettings"]),
+    ("channel/settings.rs", &["HttpSettings", "TemplateSettings"]),
 ];
 
 /// Whether a key is in the defaults: set, shown in a comment, or the name of a table.

@@ -17,6 +17,7 @@ mod replay;
 mod runs;
 mod serve;
 mod simulate;
+mod stats;
 mod trust;
 mod whatsapp;
 
@@ -88,6 +89,11 @@ enum Command {
         #[command(subcommand)]
         command: runs::RunsCommand,
     },
+    /// Show what was counted of messages: by day, plugin, purpose, channel and country
+    #[command(
+        after_help = "Examples:\n  relais stats\n  relais stats --by plugin,channel --from 2026-10-01 --to 2026-10-31\n\nDays are of UTC, and a message counts on the day on which it was asked for."
+    )]
+    Stats(stats::Stats),
     /// Ask a host whether it is well: work that nobody would do, and how far behind the rest is
     #[command(
         after_help = "Examples:\n  relais doctor\n  relais doctor --json\n\nWhat to do about each finding is in docs/operate.md. It reads whole tables: ask now and then, not every second.\n\
@@ -166,6 +172,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Simulate(simulate) => Ok(simulate.run().await?),
         Command::Event { command } => command.run().await,
         Command::Message { command } => command.run().await,
+        Command::Stats(stats) => stats.run().await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::Runs { command } => command.run().await,
         Command::Plugin { command } => command.run().await,

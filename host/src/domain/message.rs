@@ -10,6 +10,7 @@ use super::{
     purpose::{Category, Purpose},
     quota::Caps,
     status::{AttemptState, DeliveryState, MessageState},
+    tally::Tally,
     text::{strip_nul, strip_nul_of},
 };
 use crate::{
@@ -316,6 +317,9 @@ pub struct Attempt {
     pub failure: Option<AttemptFailure>,
     /// Which rules were checked, which routes weighed, and why this one.
     pub decision: serde_json::Value,
+    /// What is kept of it for the figures.
+    #[serde(default, skip_serializing_if = "Tally::is_empty")]
+    pub tally: Tally,
 }
 
 /// What is known once the request to a provider was made.

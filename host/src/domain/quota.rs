@@ -3,10 +3,11 @@
 //! What has been used is one small row for each plugin and customer, and one for each plugin and currency; whoever decides reads
 //! the row in the transaction that changes it, so that runs side by side, on however many hosts, cannot use a place twice.
 
-use std::{fmt, time::Duration};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::purpose::Purpose;
 use crate::{
     clock::Timestamp,
     ids::{PluginName, TenantId},
@@ -29,6 +30,37 @@ pub struct Caps {
 impl Caps {
     pub fn is_none(&self) -> bool {
         self.per_customer_day.is_none() && self.spend_day.is_none()
+    }
+}
+
+/// More times than this are not kept in a row.
+pub const PLACES_MAX: u32 = 10_000;
+
+/// What a tenant may send a customer and spend, all its plugins and what comes over HTTP together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct TenantCaps {
+    /// Messages of each purpose to one customer within 24 hours; 0, or a purpose that is absent: no bound. Each plugin has one of
+    /// its own, and what customers bear altogether is the shop's to say.
+    pub per_customer_day: HashMap<Purpose, u32>,
+    /// What all messages of a tenant may cost in a day (of UTC), by the prices that they are planned with; absent: no bound.
+    pub spend_day: Option<Money>,
+}
+
+impl TenantCaps {
+    /// What no single setting can know.
+    pub fn check(&self) -> Result<(), String> {
+        match self.per_customer_day.iter().find(|(_, cap)| **cap > PLACES_MAX) {
+            Some((purpose, cap)) => Err(format!(
+                "caps.per-customer-day.{} is {cap}; give {PLACES_MAX} at most, or 0 for no bound",
+                purpose.as_str()
+            )),
+            None => Ok(()),
+        }
+    }
+
+    pub fn of(&self, purpose: Purpose) -> Option<u32> {
+        self.per_customer_day.get(&purpose).copied().filter(|cap| *cap > 0)
     }
 }
 
@@ -98,6 +130,17 @@ pub struct UseKey {
 impl UseKey {
     pub fn sent_to(tenant: &TenantId, plugin: &PluginName, lane: &str) -> UseKey {
         UseKey { tenant: tenant.clone(), name: UseKey::lane(lane), plugin: plugin.clone() }
+    }
+
+    /// Messages of one purpose to one recipient, whichever plugin they are from. No plugin can be called so.
+    pub fn sent_for(tenant: &TenantId, purpose: Purpose, lane: &str) -> UseKey {
+        let plugin = PluginName::new(format!("purpose:{}", purpose.as_str()));
+        UseKey { tenant: tenant.clone(), name: UseKey::lane(lane), plugin }
+    }
+
+    /// The money of a whole tenant.
+    pub fn spent_by_all(tenant: &TenantId, currency: &str) -> UseKey {
+        UseKey::spent(tenant, &PluginName::from(""), currency)
     }
 
     pub fn spent(tenant: &TenantId, plugin: &PluginName, currency: &str) -> UseKey {

@@ -174,6 +174,7 @@ mod tests {
             answered: None,
             failure: None,
             decision: serde_json::Value::Null,
+            tally: Default::default(),
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Settings {
     pub wait_seconds_max: u64,
     /// Rows of one page of a listing.
     pub page_rows_max: u32,
+    /// Rows of `GET /v1/stats`: a year of days for two dozen plugins.
+    pub stats_rows_max: u32,
     /// Events and messages that each tenant may bring per second; a second's worth may come at once. 0 for no bound, because no
     /// number suits every shop; set it where several tenants share a host.
     pub tenant_events_per_second: u32,
@@ -65,6 +67,7 @@ impl Default for Settings {
             json_bytes_max: 64 << 10,
             wait_seconds_max: 60,
             page_rows_max: 200,
+            stats_rows_max: 10_000,
             tenant_events_per_second: 0,
             tenant_open_runs_max: 1_000_000,
             accepting_max: 2048,

@@ -44,7 +44,7 @@ const VIEWS = {
   messages: { title: "Messages", node: messages.node, enter: () => messages.load() },
   plugins: { title: "Plugins", node: plugins.node, enter: () => plugins.load() },
   aside: { title: "Set aside", node: aside.node, enter: () => aside.load() },
-  figures: { title: "Figures", node: figures.node, enter: () => header.read() },
+  figures: { title: "Figures", node: figures.node, enter: () => Promise.all([header.read(), figures.read()]) },
 };
 
 const tabs = Object.entries(VIEWS).map(([name, { title }]) => el("a", { href: `#${name}`, data: { view: name } }, title));

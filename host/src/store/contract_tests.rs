@@ -14,6 +14,7 @@ pub(crate) mod races;
 pub(crate) mod receipts;
 pub(crate) mod retention;
 pub(crate) mod runs;
+pub(crate) mod stats;
 pub(crate) mod timers;
 
 use std::sync::Arc;
@@ -88,6 +89,11 @@ macro_rules! store_contract {
                 a_plugin_has_so_many_places_with_a_customer, who_asks_side_by_side_gets_no_place_twice,
                 a_plugin_has_so_much_money_a_day,
             }
+            stats::{
+                a_message_is_counted_where_it_went, receipts_in_any_order_and_repeated_count_once,
+                what_failed_before_anything_was_tried_is_counted_without_a_channel,
+                an_erasure_takes_nothing_off_the_figures,
+            }
             races::{ a_timer_set_anew_or_cancelled_while_it_fires_runs_once }
             messages::{
                 a_message_is_taken_once, the_same_dedup_key_is_sent_once, a_change_needs_the_revision_it_was_decided_on,
@@ -121,7 +127,7 @@ macro_rules! retention_contract {
                 what_is_old_and_ended_is_emptied_and_later_gone, an_event_that_is_gone_is_known_until_its_key_goes,
                 an_event_that_a_timer_refers_to_stays,
                 settled_messages_are_emptied_and_later_gone_with_what_belongs_to_them,
-                receipts_that_never_found_their_attempt_go,
+                receipts_that_never_found_their_attempt_go, figures_of_a_day_go_by_their_age,
             }
         }
     };
@@ -268,6 +274,11 @@ fn attempt(no: u32, channel: Channel) -> Attempt {
         answered: None,
         failure: None,
         decision: json!({ "route": provider }),
+        tally: crate::domain::tally::Tally {
+            country: Some("FR".into()),
+            currency: Some("EUR".into()),
+            ..Default::default()
+        },
     }
 }
 

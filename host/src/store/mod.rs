@@ -22,6 +22,7 @@ pub mod postgres;
 mod retention;
 mod settings;
 pub mod sqlite;
+mod told;
 mod url;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -29,12 +30,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use crate::domain::note::Note;
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
-pub use figures::{Figures, Part};
+pub use figures::{By, Figures, Part, StatRow, StatSpan};
 pub use handover::Handover;
 pub use heard::{Moved, NewIncoming, Recorded};
 pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
+pub use told::{
+    BULK_MAX, Bulk, Effects, EventStory, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+};
 pub use url::StoreUrl;
 
 use crate::{
@@ -237,120 +242,6 @@ pub struct CustomerProfile {
     pub standing: Vec<Consent>,
 }
 
-/// A page of a listing, latest first.
-#[derive(Clone, Copy, Debug)]
-pub struct Paging {
-    /// Only what came before this `seq`.
-    pub before: Option<i64>,
-    pub limit: u32,
-}
-
-/// An event with what became of it.
-#[derive(Clone, Debug)]
-pub struct EventStory {
-    pub seq: i64,
-    pub event: Arc<Event>,
-    pub notes: Vec<String>,
-    pub runs: Vec<RunStory>,
-}
-
-/// A run as it stands or ended.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunStory {
-    pub seq: i64,
-    pub id: RunId,
-    pub plugin: PluginName,
-    pub entity: String,
-    pub customer: Option<CustomerId>,
-    /// `event`, `timer`, `delivery`, `message`.
-    pub kind: String,
-    /// The id of the event or message, or the timer's key.
-    pub cause: String,
-    pub state: RunState,
-    pub attempts: u32,
-    pub accepted: Timestamp,
-    /// When it ended, or is to be executed again.
-    pub at: Option<Timestamp>,
-    pub failure: Option<RunFailure>,
-    pub report: Option<RunReport>,
-    /// What it asked for, in words and numbers, where it ended well.
-    pub effects: Option<Effects>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RunState {
-    /// Open: waiting, running, or to be executed again.
-    Open,
-    Done,
-    SetAside,
-    /// An operator discarded it.
-    Discarded,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Effects {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub messages: Vec<MessageId>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub timers: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub state: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub events: Vec<EventId>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cancels: Vec<MessageId>,
-}
-
-/// Which runs to list, replay or discard. What is absent is not asked for.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RunFilter {
-    pub state: Option<RunState>,
-    pub plugin: Option<PluginName>,
-    pub entity: Option<String>,
-    pub customer: Option<CustomerId>,
-    /// The kind of failure, as [`RunFailure`] writes it: `retry`, `reject`, `fault`, `limit`, `host`.
-    pub failure: Option<String>,
-    /// Ended or last failed at this time or later, and at this time or earlier.
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
-    /// These and no others, where any are named.
-    pub ids: Vec<RunId>,
-    /// Only what was accepted after the run of this `seq`: where the next of several steps goes on.
-    pub after_seq: i64,
-}
-
-/// What one step of replaying or discarding many runs came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bulk {
-    pub count: u32,
-    /// There are further ones, after `last_seq`.
-    pub more: bool,
-    /// The last run that was looked at.
-    pub last_seq: i64,
-}
-
-/// Runs that are replayed or discarded by one transaction: others write in between.
-pub const BULK_MAX: u32 = 500;
-
-/// One line of a message's story: a receipt that was recorded.
-#[derive(Clone, Debug, Serialize)]
-pub struct ReceiptLine {
-    pub attempt: u32,
-    pub state: AttemptState,
-    pub time: Timestamp,
-    pub received: Timestamp,
-    pub failure: Option<AttemptFailure>,
-    pub pricing: Option<serde_json::Value>,
-}
-
-/// Which messages to list.
-#[derive(Clone, Debug, Default)]
-pub struct MessageFilter {
-    pub customer: Option<CustomerId>,
-    pub state: Option<MessageState>,
-}
-
 /// Derived from the key that a store is born with, so that a backup of the store has all that there is.
 pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key("relais: the randomness of runs", store_key)
@@ -407,8 +298,23 @@ pub trait Store: Send + Sync + 'static {
     /// A tenant's messages to plan now, after `after`, in order of commit. With `after` 0: all, as after a restart.
     async fn open_messages(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<MessageRecord>>;
 
-    /// Which messages of a tenant are to be planned now, after `after` and up to `through`, in order.
-    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>>;
+    /// One recipient's messages to plan now, after `after`, in order of commit.
+    async fn open_messages_of(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>>;
+
+    /// Which messages of a tenant are to be planned now, after `after` and up to `through`, in order, and to whom.
+    async fn open_message_seqs(
+        &self,
+        tenant: &TenantId,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>>;
 
     /// The messages of a lane that were committed before `seq` and have to be sent before it: those that are to be planned now,
     /// and those whose attempt was written down and has no answer yet. Of the last few of the lane, in order.
@@ -515,6 +421,15 @@ pub trait Store: Send + Sync + 'static {
     async fn replay_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn discard_runs(&self, tenant: &TenantId, filter: &RunFilter, limit: u32, now: Timestamp) -> Result<Bulk>;
     async fn figures(&self, tenant: &TenantId) -> Result<Figures>;
+    /// What was counted of a tenant's messages, summed by what `span` groups by.
+    async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>>;
+
+    // what is remembered of accounts -------------------------------------------------------------------------------
+
+    /// What providers have said of the accounts and their templates.
+    async fn notes(&self, tenant: &TenantId) -> Result<Vec<Note>>;
+    /// Keeps each, unless something later is kept under its name.
+    async fn put_notes(&self, tenant: &TenantId, notes: Vec<Note>) -> Result<()>;
 
     // what is remembered of plugins --------------------------------------------------------------------------------
 

@@ -25,11 +25,13 @@ pub enum Aged {
     Incoming,
     /// Keys of events that have gone.
     Keys,
+    /// What was counted of messages, by the day.
+    Stats,
 }
 
 impl Aged {
     /// What is emptied comes before what goes, and an event before its key.
-    pub const ALL: [Aged; 10] = [
+    pub const ALL: [Aged; 11] = [
         Aged::EventBodies,
         Aged::RunBodies,
         Aged::MessageBodies,
@@ -40,6 +42,7 @@ impl Aged {
         Aged::Messages,
         Aged::Incoming,
         Aged::Keys,
+        Aged::Stats,
     ];
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{StoreUrl, postgres, sqlite};
+use crate::domain::quota::TenantCaps;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -33,6 +34,9 @@ pub struct Settings {
     pub answer_within_hours: u32,
     pub sqlite: sqlite::Settings,
     pub postgres: postgres::Settings,
+    /// A table of its own in the configuration: [caps].
+    #[serde(skip)]
+    pub(crate) tenant_caps: TenantCaps,
 }
 
 impl Default for Settings {
@@ -52,6 +56,7 @@ impl Default for Settings {
             answer_within_hours: 48,
             sqlite: sqlite::Settings::default(),
             postgres: postgres::Settings::default(),
+            tenant_caps: TenantCaps::default(),
         }
     }
 }

@@ -130,6 +130,7 @@ fn attempt(attempt: &Attempt) -> Value {
         "rendition": attempt.rendition,
         "parts": attempt.parts,
         "price_micros": attempt.price_micros,
+        "cost": attempt.tally.cost,
         "planned": time(attempt.planned),
         "answered": time_or_null(attempt.answered),
         "failure": attempt.failure.as_ref().map(failure),

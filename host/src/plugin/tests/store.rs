@@ -17,8 +17,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageFilter, Moved, NewIncoming, Note, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
+        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
     },
 };
 
@@ -93,7 +93,10 @@ impl Store for OneCustomer {
     async fn open_messages(&self, _: &TenantId, _: i64, _: u32) -> Result<Vec<MessageRecord>> {
         Err(Error::Closed)
     }
-    async fn open_message_seqs(&self, _: &TenantId, _: i64, _: i64, _: u32) -> Result<Vec<i64>> {
+    async fn open_messages_of(&self, _: &TenantId, _: &str, _: i64, _: u32) -> Result<Vec<MessageRecord>> {
+        Err(Error::Closed)
+    }
+    async fn open_message_seqs(&self, _: &TenantId, _: i64, _: i64, _: u32) -> Result<Vec<(i64, String)>> {
         Err(Error::Closed)
     }
     async fn earlier_messages(&self, _: &TenantId, _: &str, _: i64) -> Result<Vec<MessageRecord>> {
@@ -209,6 +212,15 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn figures(&self, _: &TenantId) -> Result<Figures> {
+        Err(Error::Closed)
+    }
+    async fn stats(&self, _: &TenantId, _: &StatSpan) -> Result<Vec<StatRow>> {
+        Err(Error::Closed)
+    }
+    async fn notes(&self, _: &TenantId) -> Result<Vec<Note>> {
+        self.answer(Vec::new())
+    }
+    async fn put_notes(&self, _: &TenantId, _: Vec<Note>) -> Result<()> {
         Err(Error::Closed)
     }
     async fn plugin_use(&self, _: &UseKey) -> Result<Used> {

@@ -74,6 +74,7 @@ fn answered(tx: &mut Tx<'_>, held: &mut Held, no: u32, answer: &Answer, change: 
         Answer::Accepted { provider_id } => {
             attempt.state = attempt.state.after(AttemptState::Accepted);
             attempt.provider_id = Some(provider_id.clone());
+            attempt.tally.taken = true;
             receipts::take_parked(tx, held, no)?;
         }
         Answer::Failed(failure) => {

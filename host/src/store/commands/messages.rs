@@ -17,6 +17,7 @@ use crate::{
         message::{Attempt, MediaSource, MessageRecord, NewMessage, Next, SmsPolicy, is_double, state_of},
         run::{Cause, Delivery, EntityKey, NewRun},
         status::{AttemptState, MessageState},
+        tally,
     },
     ids::{MessageId, RunId, TenantId},
     store::handover::Change,
@@ -83,6 +84,7 @@ pub(super) fn insert_new(tx: &mut Tx<'_>, message: &NewMessage, now: Timestamp) 
     tx.source.write_message_state(&held)?;
     tx.count(tenant, state_counter(state), 1);
     tx.count(tenant, "open-messages", i64::from(!ended));
+    tx.count_lines(tenant, tally::lines(&held.record));
     if ended {
         tell_author(tx, &held.record, now)?;
     }
@@ -147,6 +149,7 @@ fn count(tx: &mut Tx<'_>, before: &Held, after: &Held) {
     tx.count(tenant, "open-messages", open(after) - open(before));
     tx.count(tenant, "double-deliveries", double(after) - double(before));
     tx.count(tenant, "uncertain-attempts", uncertain(&after.record.attempts) - uncertain(&before.record.attempts));
+    tx.count_lines(tenant, tally::difference(tally::lines(&before.record), tally::lines(&after.record)));
 }
 
 fn uncertain(attempts: &[Attempt]) -> i64 {

@@ -31,6 +31,8 @@ pub(super) use tx::{Pending, Tx};
 
 use std::time::Duration;
 
+use crate::domain::quota::TenantCaps;
+
 /// Why a command could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
@@ -84,4 +86,5 @@ pub(super) struct Terms {
     pub(super) address_key: [u8; 32],
     pub(super) address_unusable: Duration,
     pub(super) answer_within: Duration,
+    pub(super) caps: TenantCaps,
 }

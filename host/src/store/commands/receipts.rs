@@ -66,7 +66,11 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
         .address
         .is_empty()
         .then(|| Receipt { failure: receipt.failure.clone().map(without_words), ..receipt.clone() });
-    if !tx.source.write_receipt(seq, no, receipt_code(receipt), nameless.as_ref().unwrap_or(receipt), now)? {
+    let new = tx.source.write_receipt(seq, no, receipt_code(receipt), nameless.as_ref().unwrap_or(receipt), now)?;
+    let tally = attempt.tally.clone();
+    // Of two that say the same of different times the earlier counts, whichever comes first.
+    attempt.tally.hear(receipt.state, receipt.time, receipt.pricing.as_ref());
+    if !new && attempt.tally == tally {
         return Ok(false);
     }
     let before = attempt.state;

@@ -16,7 +16,7 @@ use crate::{
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
     },
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
-    store::{CustomerProfile, Effects, Receipt, RoutedEvent, RunState},
+    store::{CustomerProfile, Effects, Note, Receipt, RoutedEvent, RunState},
 };
 
 pub(in crate::store) trait Source: Inbox + Kept + Outbox + Heard + People + Known + Erasing {}
@@ -181,6 +181,8 @@ pub(in crate::store) trait Known {
     /// What a plugin has used of its places or money; nobody else changes it before this transaction ends.
     fn plugin_use(&mut self, key: &UseKey) -> Outcome<Used>;
     fn put_plugin_use(&mut self, key: &UseKey, used: &Used, now: Timestamp) -> Outcome<()>;
+    /// Unless something later is kept under its name.
+    fn put_note(&mut self, tenant: &TenantId, note: &Note) -> Outcome<()>;
 }
 
 /// What an erasure does to rows. What was read of them before is not to be believed afterwards.

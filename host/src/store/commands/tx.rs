@@ -3,7 +3,10 @@
 //! What commands change is visible to the commands after them in the same transaction, and to nobody else: [`Pending`] collects
 //! it and is published only when the commit is on disk.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{Held, HeldEntity, Outcome, Source, Terms, customers, entities, messages};
 use crate::{
@@ -12,6 +15,7 @@ use crate::{
         customer::Customer,
         message::MessageRecord,
         run::{EntityKey, QueuedRun},
+        tally::{Lines, Measure, StatKey},
     },
     ids::{CustomerId, MessageId, TenantId},
     store::{Handover, cache::Cache, handover::Change},
@@ -85,6 +89,8 @@ pub(super) fn earlier(noted: Option<Timestamp>, at: Timestamp) -> Option<Timesta
 
 /// Figures that a page asks for all the time, by how much they change.
 pub(in crate::store) type Counts = HashMap<(TenantId, &'static str), i64>;
+/// What is counted of messages, by how much it changes. In the order of its key, in which it is written.
+pub(in crate::store) type Stats = BTreeMap<(TenantId, StatKey, Measure), i64>;
 
 pub(in crate::store) struct Tx<'a> {
     pub(in crate::store) source: &'a mut dyn Source,
@@ -92,12 +98,13 @@ pub(in crate::store) struct Tx<'a> {
     pub(in crate::store) pending: Pending,
     watched: bool,
     counts: Counts,
+    stats: Stats,
 }
 
 impl<'a> Tx<'a> {
     /// `watched` where somebody wants to know of every change.
     pub(in crate::store) fn new(source: &'a mut dyn Source, terms: &'a Terms, watched: bool) -> Tx<'a> {
-        Tx { source, terms, pending: Pending::default(), watched, counts: HashMap::new() }
+        Tx { source, terms, pending: Pending::default(), watched, counts: HashMap::new(), stats: Stats::new() }
     }
 
     /// Adds to a figure; written at the end of the transaction, once for the whole batch.
@@ -107,14 +114,22 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Adds to what is counted of messages; written at the end of the transaction, once for the whole batch.
+    pub(super) fn count_lines(&mut self, tenant: &TenantId, lines: Lines) {
+        for ((key, measure), by) in lines {
+            *self.stats.entry((tenant.clone(), key, measure)).or_default() += by;
+        }
+    }
+
     pub(super) fn watched(&self) -> bool {
         self.watched
     }
 
     /// What was changed in memory, and the figures that are still to be written.
-    pub(in crate::store) fn finish(mut self) -> (Pending, Counts) {
+    pub(in crate::store) fn finish(mut self) -> (Pending, Counts, Stats) {
         self.counts.retain(|_, by| *by != 0);
-        (self.pending, self.counts)
+        self.stats.retain(|_, by| *by != 0);
+        (self.pending, self.counts, self.stats)
     }
 
     /// As this transaction sees it: what it changed, else what there is.

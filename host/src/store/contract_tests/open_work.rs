@@ -104,13 +104,19 @@ pub(crate) async fn open_messages_are_read_by_tenant(place: &dyn Place) {
     assert_eq!(found.iter().map(|record| record.message.id).collect::<Vec<_>>(), mine);
     assert_eq!(world.store.open_messages(&a, found[0].seq, 2).await.unwrap(), found[1..3]);
     let seqs: Vec<i64> = found.iter().map(|record| record.seq).collect();
-    assert_eq!(world.store.open_message_seqs(&a, 0, i64::MAX, 10).await.unwrap(), seqs);
-    assert_eq!(world.store.open_message_seqs(&a, seqs[0], seqs[2], 10).await.unwrap(), seqs[1..3]);
+    let lane = message("any").to.lane().to_owned();
+    let with_lane = |seqs: &[i64]| seqs.iter().map(|seq| (*seq, lane.clone())).collect::<Vec<_>>();
+    assert_eq!(world.store.open_message_seqs(&a, 0, i64::MAX, 10).await.unwrap(), with_lane(&seqs));
+    assert_eq!(world.store.open_message_seqs(&a, seqs[0], seqs[2], 10).await.unwrap(), with_lane(&seqs[1..3]));
+    assert_eq!(world.store.open_messages_of(&a, &lane, seqs[0], 2).await.unwrap(), found[1..3]);
+    assert_eq!(world.store.open_messages_of(&a, "nobody", 0, 2).await.unwrap(), []);
     // One that waits for a time is not to be planned now.
     let kind = MessageChangeKind::Hold { code: "quiet-hours".into(), decision: json!({}), until: at(HOUR) };
     let hold = MessageChange { tenant: a.clone(), message: mine[0], revision: found[0].revision, kind, now: at(30) };
     world.store.change_message(hold).await.unwrap();
-    assert_eq!(world.store.open_message_seqs(&a, 0, i64::MAX, 10).await.unwrap(), seqs[1..]);
+    assert_eq!(world.store.open_message_seqs(&a, 0, i64::MAX, 10).await.unwrap(), with_lane(&seqs[1..]));
+    let after = world.store.open_messages_of(&a, &lane, 0, 1).await.unwrap();
+    assert_eq!(after[0].seq, seqs[1]);
 }
 
 pub(crate) async fn earlier_messages_of_a_lane_are_those_that_nobody_has_sent(place: &dyn Place) {

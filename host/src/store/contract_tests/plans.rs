@@ -27,6 +27,7 @@ pub(crate) async fn live(store: &dyn Store, name: &str) {
     store.open_messages(&tenant(), 0, 100).await.unwrap();
     store.earlier_messages(&tenant(), "ann", i64::MAX).await.unwrap();
     store.open_message_seqs(&tenant(), 0, i64::MAX, 100).await.unwrap();
+    store.open_messages_of(&tenant(), "ann", 0, 100).await.unwrap();
     let id = sent(store, name, &format!("wamid.{name}")).await;
     let (tenants, _) = store.due_tenants(at(2 * HOUR)).await.unwrap();
     assert!(tenants.contains(&tenant()), "{tenants:?}");

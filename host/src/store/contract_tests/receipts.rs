@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// All orders of the given items.
-fn permutations<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+pub(super) fn permutations<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
     if items.is_empty() {
         return vec![Vec::new()];
     }

@@ -1,5 +1,6 @@
 //! What is old and ended goes; what is open, young or needed stays. And of who was erased nothing is left.
 
+pub(crate) use super::stats::figures_of_a_day_go_by_their_age;
 use super::*;
 use crate::{
     domain::run::{RunFailure, TimerChange},

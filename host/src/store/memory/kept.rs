@@ -8,10 +8,13 @@ use crate::{
         quota::{UseKey, Used},
         run::{EntityKey, EntitySnapshot, FiredTimer, StateEntry},
     },
-    ids::PluginName,
-    store::commands::{
-        HeldEntity, Outcome,
-        source::{DueTimers, Kept, Known},
+    ids::{PluginName, TenantId},
+    store::{
+        Note,
+        commands::{
+            HeldEntity, Outcome,
+            source::{DueTimers, Kept, Known},
+        },
     },
 };
 
@@ -43,6 +46,14 @@ impl Known for MemorySource<'_> {
 
     fn put_plugin_use(&mut self, key: &UseKey, used: &Used, _: Timestamp) -> Outcome<()> {
         self.tables.plugin_use.insert(key.clone(), used.clone());
+        Ok(())
+    }
+
+    fn put_note(&mut self, tenant: &TenantId, note: &Note) -> Outcome<()> {
+        let key = (tenant.clone(), note.name.clone());
+        if self.tables.notes.get(&key).is_none_or(|known| known.at <= note.at) {
+            self.tables.notes.insert(key, note.clone());
+        }
         Ok(())
     }
 }

@@ -116,6 +116,7 @@ impl MemoryStore {
                 address_key: [7; 32],
                 address_unusable: settings.address_unusable(),
                 answer_within: settings.answer_within(),
+                caps: settings.tenant_caps.clone(),
             },
             caches: Caches {
                 entities: Cache::of_bytes(0),
@@ -148,7 +149,7 @@ impl MemoryStore {
         let mut source = MemorySource { tables: &mut tables, flaws: self.flaws };
         let mut tx = Tx::new(&mut source, &self.terms, self.handover.watched());
         let done = work(&mut tx);
-        let (pending, counts) = tx.finish();
+        let (pending, counts, stats) = tx.finish();
         let done = match done {
             Ok(done) => done,
             Err(trouble) => {
@@ -157,6 +158,7 @@ impl MemoryStore {
             }
         };
         tables.count(counts);
+        tables.tally(stats);
         *held = tables;
         drop(held);
         self.publish(pending);

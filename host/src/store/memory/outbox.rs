@@ -75,6 +75,7 @@ impl Outbox for MemorySource<'_> {
             row.answered = attempt.answered;
             row.failure.clone_from(&attempt.failure);
             row.decision.clone_from(&attempt.decision);
+            row.tally.clone_from(&attempt.tally);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What has happened, for whoever asks.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::tables::{EventRow, RunRow, Tables};
 use crate::domain::message::MessageRecord;
@@ -8,7 +8,8 @@ use crate::{
     domain::event::Event,
     ids::{CustomerId, MessageId, TenantId},
     store::{
-        BULK_MAX, EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+        BULK_MAX, By, EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory, StatRow,
+        StatSpan,
         commands::{messages::STATE_COUNTER, runs::SetAside},
     },
 };
@@ -133,6 +134,32 @@ pub(super) fn receipts(tables: &Tables, tenant: &TenantId, id: MessageId) -> Vec
         .collect();
     lines.sort_by_key(|line| (line.received, line.time));
     lines
+}
+
+pub(super) fn stats(tables: &Tables, tenant: &TenantId, span: &StatSpan) -> Vec<StatRow> {
+    let mut sums: BTreeMap<StatRow, i64> = BTreeMap::new();
+    let days = span.from..=span.to;
+    for ((_, key, measure), value) in
+        tables.stats.iter().filter(|((of, key, _), _)| of == tenant && days.contains(&key.day))
+    {
+        let [plugin, purpose, channel, country] = key.texts();
+        let told = |by: By, text: &str| if span.by.contains(&by) { text.to_owned() } else { String::new() };
+        let row = StatRow {
+            day: if span.by.contains(&By::Day) { key.day } else { 0 },
+            plugin: told(By::Plugin, plugin),
+            purpose: told(By::Purpose, purpose),
+            channel: told(By::Channel, channel),
+            country: told(By::Country, country),
+            name: measure.name(),
+            value: 0,
+        };
+        *sums.entry(row).or_default() += value;
+    }
+    sums.into_iter()
+        .filter(|(_, value)| *value != 0)
+        .map(|(row, value)| StatRow { value, ..row })
+        .take(span.limit as usize)
+        .collect()
 }
 
 pub(super) fn figures(tables: &Tables, tenant: &TenantId) -> Figures {

@@ -16,13 +16,14 @@ use crate::{
         quota::{UseKey, Used},
         run::{EntityKey, FiredTimer, Incoming, QueuedRun, RunFailure, RunReport, StateEntry},
         status::{AttemptState, MessageState},
+        tally::{Measure, StatKey},
     },
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        CustomerProfile, Effects, Receipt, RunState,
+        CustomerProfile, Effects, Note, Receipt, RunState,
         commands::{
             source::{OwnedAddress, Parked, Sequence},
-            tx::Counts,
+            tx::{Counts, Stats},
         },
     },
 };
@@ -63,6 +64,7 @@ pub(super) type AddressKey = (TenantId, Channel, String);
 pub(crate) struct Tables {
     pub(super) seqs: [i64; 4],
     pub(super) counters: Table<(TenantId, String), i64>,
+    pub(super) stats: Table<(TenantId, StatKey, Measure), i64>,
     pub(super) events: Table<i64, Arc<EventRow>>,
     pub(super) event_keys: Table<EventId, i64>,
     pub(crate) runs: Table<i64, Arc<RunRow>>,
@@ -85,6 +87,7 @@ pub(crate) struct Tables {
     pub(super) suppressed: Table<(TenantId, Channel, [u8; 32], ConsentScope), Consent>,
     pub(super) plugin_records: Table<PluginName, PluginRecord>,
     pub(super) plugin_use: Table<UseKey, Used>,
+    pub(super) notes: Table<(TenantId, String), Note>,
     pub(super) touched: u64,
 }
 
@@ -163,6 +166,12 @@ impl Tables {
     pub(super) fn count(&mut self, counts: Counts) {
         for ((tenant, name), by) in counts {
             *self.counters.entry((tenant, name.to_owned())).or_default() += by;
+        }
+    }
+
+    pub(super) fn tally(&mut self, stats: Stats) {
+        for (key, by) in stats {
+            *self.stats.entry(key).or_default() += by;
         }
     }
 

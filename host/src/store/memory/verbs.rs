@@ -19,8 +19,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
+        MessageFilter, Moved, NewIncoming, Note, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
+        RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, StatRow, StatSpan, Store, Vitals,
         commands::{accept, change, commit, customers, erase, incoming, messages, plugins, receipts, runs, timers},
     },
 };
@@ -84,11 +84,32 @@ impl Store for MemoryStore {
         self.read("open_messages", |tables| open_work::messages(tables, &*self.script, tenant, after, limit)).await
     }
 
-    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+    async fn open_messages_of(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let all = |tables: &super::Tables| open_work::messages(tables, &*self.script, tenant, after, u32::MAX);
+        let mut found = self.read("open_messages_of", all).await?;
+        found.retain(|record| record.message.to.lane() == lane);
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
+    async fn open_message_seqs(
+        &self,
+        tenant: &TenantId,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>> {
         let records = self
             .read("open_message_seqs", |tables| open_work::messages(tables, &*self.script, tenant, after, limit))
             .await?;
-        Ok(records.into_iter().map(|record| record.seq).filter(|seq| *seq <= through).collect())
+        let named = records.into_iter().map(|record| (record.seq, record.message.to.lane().to_owned()));
+        Ok(named.filter(|(seq, _)| *seq <= through).collect())
     }
 
     async fn earlier_messages(&self, tenant: &TenantId, lane: &str, seq: i64) -> Result<Vec<MessageRecord>> {
@@ -288,6 +309,22 @@ impl Store for MemoryStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read("figures", |tables| stories::figures(tables, tenant)).await
+    }
+
+    async fn notes(&self, tenant: &TenantId) -> Result<Vec<Note>> {
+        let mine = |(of, _): &(TenantId, String)| of == tenant;
+        self.read("notes", |tables| {
+            tables.notes.iter().filter(|(key, _)| mine(key)).map(|(_, note)| note.clone()).collect()
+        })
+        .await
+    }
+
+    async fn put_notes(&self, tenant: &TenantId, notes: Vec<Note>) -> Result<()> {
+        self.write("put_notes", |tx| notes.iter().try_for_each(|note| tx.source.put_note(tenant, note))).await
+    }
+
+    async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>> {
+        self.read("stats", |tables| stories::stats(tables, tenant, span)).await
     }
 
     async fn plugin_use(&self, key: &UseKey) -> Result<Used> {

@@ -83,11 +83,19 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 }
 
 /// In the order in which they are moved.
-pub(in crate::store) const TABLES: [Table; 22] = [
+pub(in crate::store) const TABLES: [Table; 24] = [
     // PostgreSQL keeps a part for each host, which are added up.
     Table {
         instead: &[("part", "0")],
         ..table("counters", &["tenant", "name"], "tenant text, name text, part int8, value int8")
+    },
+    Table {
+        instead: &[("part", "0")],
+        ..table(
+            "stats",
+            &["tenant", "day", "plugin", "purpose", "channel", "country", "name"],
+            "tenant text, day int8, plugin text, purpose text, channel text, country text, name text, part int8, value int8",
+        )
     },
     table(
         "events",
@@ -142,7 +150,8 @@ pub(in crate::store) const TABLES: [Table; 22] = [
         "attempts",
         &["message", "no"],
         "message int8, no int4, channel text, provider text, account text, address text, state text, provider_id text?, \
-         rendition text, parts int4, price_micros int8?, planned int8, answered int8?, failure text?, decision text",
+         rendition text, parts int4, price_micros int8?, planned int8, answered int8?, failure text?, decision text, \
+         tally text?",
     ),
     table(
         "receipts",
@@ -187,6 +196,7 @@ pub(in crate::store) const TABLES: [Table; 22] = [
     ),
     table("plugin_records", &["name"], "name text, body text"),
     table("plugin_use", &["tenant", "name", "plugin"], "tenant text, name text, plugin text, at int8, body text"),
+    table("notes", &["tenant", "name"], "tenant text, name text, at int8, body text"),
 ];
 
 impl Table {

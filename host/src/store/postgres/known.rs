@@ -16,8 +16,11 @@ use crate::{
         plugin::PluginRecord,
         quota::{UseKey, Used},
     },
-    ids::PluginName,
-    store::commands::{self, source::Known},
+    ids::{PluginName, TenantId},
+    store::{
+        Note,
+        commands::{self, source::Known},
+    },
 };
 
 impl Known for PgSource {
@@ -47,6 +50,14 @@ impl Known for PgSource {
         self.over.plugin_use.insert(key.clone(), used.clone());
         Ok(())
     }
+
+    fn put_note(&mut self, tenant: &TenantId, note: &Note) -> commands::Outcome<()> {
+        let sql = "INSERT INTO notes AS n (tenant, name, at, body) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, name) \
+                   DO UPDATE SET at = excluded.at, body = excluded.body WHERE excluded.at >= n.at";
+        let body = serde_json::to_string(&note.body)?;
+        self.statement(sql, row![tenant.as_str(), note.name.as_str(), note.at.0, body]);
+        Ok(())
+    }
 }
 
 /// What has been used, locked until the transaction ends. A row that is not there yet is made, because what is not there cannot
@@ -65,6 +76,14 @@ pub(super) async fn lock_use(client: &ClientWrapper, keys: &HashSet<UseKey>) -> 
     })
     .await?;
     Ok(found.into_iter().collect())
+}
+
+pub(super) async fn notes(client: &ClientWrapper, tenant: &TenantId) -> Outcome<Vec<Note>> {
+    let sql = "SELECT name, at, body FROM notes WHERE tenant = $1 ORDER BY name";
+    read::all(client, sql, &[&tenant.as_str()], |row| {
+        Ok(Note { name: row.try_get(0)?, at: rows::must_time(row, 1)?, body: rows::json(row, 2)? })
+    })
+    .await
 }
 
 pub(super) async fn used(client: &ClientWrapper, key: &UseKey) -> Outcome<Used> {

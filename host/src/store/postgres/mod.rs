@@ -136,6 +136,7 @@ impl PgStore {
                 address_key,
                 address_unusable: settings.address_unusable(),
                 answer_within: settings.answer_within(),
+                caps: settings.tenant_caps.clone(),
             },
             caches: Caches {
                 entities: Cache::of_bytes(settings.entity_cache_bytes),

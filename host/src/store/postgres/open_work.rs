@@ -151,6 +151,19 @@ pub(super) async fn due_messages(
     select(client, from, &[&tenant.as_str(), &at.0, &seq, &until.0, &shards, &i64::from(limit)]).await
 }
 
+/// Messages to one recipient to plan now, after `after`. A recipient is in one shard, and whoever asks has had it.
+pub(super) async fn messages_of(
+    client: &ClientWrapper,
+    tenant: &TenantId,
+    lane: &str,
+    after: i64,
+    limit: u32,
+) -> Outcome<Vec<MessageRecord>> {
+    let from = "messages m JOIN message_states s ON s.seq = m.seq WHERE m.tenant = $1 AND m.lane = $2 AND m.seq > $3 \
+                AND s.step = 1 ORDER BY m.tenant, m.lane, m.seq LIMIT $4";
+    select(client, from, &[&tenant.as_str(), &lane, &after, &i64::from(limit)]).await
+}
+
 /// The numbers of a tenant's messages to plan now, up to `through`: little to read where most of them are known already.
 pub(super) async fn message_seqs(
     client: &ClientWrapper,
@@ -159,11 +172,13 @@ pub(super) async fn message_seqs(
     through: i64,
     limit: u32,
     shards: &[i16],
-) -> Outcome<Vec<i64>> {
-    let sql = "SELECT seq FROM message_states WHERE step = 1 AND (tenant, seq) > ($1, $2) AND (tenant, seq) <= ($1, $3) \
-               AND shard = ANY($4) ORDER BY tenant, seq LIMIT $5";
+) -> Outcome<Vec<(i64, String)>> {
+    // Looked up one message after the other, however little the database knows of the table when it makes its plan.
+    let sql = "SELECT s.seq, m.lane FROM (SELECT seq, tenant FROM message_states WHERE step = 1 AND (tenant, seq) > ($1, $2) \
+               AND (tenant, seq) <= ($1, $3) AND shard = ANY($4) ORDER BY tenant, seq LIMIT $5) s \
+               CROSS JOIN LATERAL (SELECT t.lane FROM messages t WHERE t.seq = s.seq OFFSET 0) m ORDER BY s.seq";
     let params: Params<'_> = &[&tenant.as_str(), &after, &through, &shards, &i64::from(limit)];
-    read::all(client, sql, params, |row| Ok(row.try_get(0)?)).await
+    read::all(client, sql, params, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await
 }
 
 /// Of the last few before `seq`: what is to be sent before it has been left behind by at most a few, and a long history costs

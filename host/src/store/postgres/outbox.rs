@@ -106,19 +106,19 @@ async fn attempts_of(client: &ClientWrapper, messages: &[i64]) -> Outcome<HashMa
         return Ok(HashMap::new());
     }
     let sql = "SELECT no, channel, provider, account, address, state, provider_id, rendition, parts, price_micros, planned, \
-               answered, failure, decision, message FROM attempts WHERE message = ANY($1) ORDER BY message, no";
+               answered, failure, decision, tally, message FROM attempts WHERE message = ANY($1) ORDER BY message, no";
     Ok(by_message(read::all(client, sql, &[&messages], attempt_of_message).await?))
 }
 
 /// The same columns, by the ids of the messages. Looked up one message after the other, however little the database knows of
 /// the table when it makes its plan.
 const ATTEMPTS_OF_IDS: &str = "SELECT a.no, a.channel, a.provider, a.account, a.address, a.state, a.provider_id, \
-     a.rendition, a.parts, a.price_micros, a.planned, a.answered, a.failure, a.decision, a.message \
+     a.rendition, a.parts, a.price_micros, a.planned, a.answered, a.failure, a.decision, a.tally, a.message \
      FROM unnest($1::bytea[]) AS n (id) CROSS JOIN LATERAL (SELECT t.seq FROM messages t WHERE t.id = n.id OFFSET 0) m \
      CROSS JOIN LATERAL (SELECT * FROM attempts t WHERE t.message = m.seq OFFSET 0) a ORDER BY a.message, a.no";
 
 fn attempt_of_message(row: &Row) -> Outcome<(i64, Attempt)> {
-    Ok((row.try_get(14)?, read_attempt(row)?))
+    Ok((row.try_get(15)?, read_attempt(row)?))
 }
 
 fn by_message(found: Vec<(i64, Attempt)>) -> HashMap<i64, Vec<Attempt>> {
@@ -145,6 +145,7 @@ fn read_attempt(row: &Row) -> Outcome<Attempt> {
         answered: rows::time(row, 11)?,
         failure: rows::json_or_none(row, 12)?,
         decision: rows::json(row, 13)?,
+        tally: rows::json_or_none(row, 14)?.unwrap_or_default(),
     })
 }
 

@@ -106,6 +106,17 @@ impl Kind {
                 "WITH gone AS (DELETE FROM old_event_keys WHERE seq = ANY($1) RETURNING id) \
                  DELETE FROM event_keys k USING gone g WHERE k.id = g.id RETURNING 1",
             ),
+            // The oldest day of each tenant, which is as old as its end; found by steps from tenant to tenant.
+            Aged::Stats => Kind {
+                table: "(WITH RECURSIVE t(tenant) AS (SELECT min(tenant) FROM stats UNION ALL SELECT \
+                        (SELECT min(s.tenant) FROM stats s WHERE s.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL) \
+                        SELECT DISTINCT d.day, (d.day + 1) * 86400000 - 1 AS ended FROM t CROSS JOIN LATERAL \
+                        (SELECT min(s.day) AS day FROM stats s WHERE s.tenant = t.tenant) d WHERE d.day IS NOT NULL)",
+                seq: "day",
+                came: "ended",
+                wanted: "true".to_owned(),
+                statement: "DELETE FROM stats WHERE day = ANY($1) RETURNING 1".to_owned(),
+            },
         }
     }
 

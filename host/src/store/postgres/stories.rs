@@ -20,7 +20,7 @@ use crate::{
     domain::{event::Event, message::MessageRecord, run::Cause, status::AttemptState},
     ids::{CustomerId, EventId, MessageId, RunId, TenantId},
     store::{
-        EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+        By, EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory, StatRow, StatSpan,
         commands::messages::STATE_COUNTER,
     },
 };
@@ -217,4 +217,28 @@ pub(super) async fn figures(client: &ClientWrapper, tenant: &TenantId) -> Outcom
         double_deliveries: figure("double-deliveries"),
         uncertain_attempts: figure("uncertain-attempts"),
     })
+}
+
+pub(super) async fn stats(client: &ClientWrapper, tenant: &TenantId, span: &StatSpan) -> Outcome<Vec<StatRow>> {
+    let sql = "SELECT CASE WHEN $4::bool THEN day ELSE 0 END, CASE WHEN $5::bool THEN plugin ELSE '' END, \
+               CASE WHEN $6::bool THEN purpose ELSE '' END, CASE WHEN $7::bool THEN channel ELSE '' END, \
+               CASE WHEN $8::bool THEN country ELSE '' END, name, sum(value)::bigint FROM stats \
+               WHERE tenant = $1 AND day BETWEEN $2::int8 AND $3::int8 GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(value) <> 0 \
+               ORDER BY 1, 2, 3, 4, 5, 6 LIMIT $9::int8";
+    let [day, plugin, purpose, channel, country] = By::ALL.map(|by| span.by.contains(&by));
+    let (tenant, limit) = (tenant.as_str(), i64::from(span.limit));
+    let params: read::Params<'_> =
+        &[&tenant, &span.from, &span.to, &day, &plugin, &purpose, &channel, &country, &limit];
+    read::all(client, sql, params, |row| {
+        Ok(StatRow {
+            day: row.try_get(0)?,
+            plugin: row.try_get(1)?,
+            purpose: row.try_get(2)?,
+            channel: row.try_get(3)?,
+            country: row.try_get(4)?,
+            name: row.try_get(5)?,
+            value: row.try_get(6)?,
+        })
+    })
+    .await
 }

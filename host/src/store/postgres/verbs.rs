@@ -24,8 +24,9 @@ use crate::{
     ids::{AttemptToken, CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageChangeKind, MessageFilter, Moved, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
-        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageChangeKind, MessageFilter, Moved, NewIncoming, Note, Paging, Part, Receipt, ReceiptLine, Recorded,
+        Result, RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store,
+        Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, quota, receipts, runs,
             source::{Sequence, author_name},
@@ -142,7 +143,23 @@ impl Store for PgStore {
         self.read(async |client| open_work::messages(client, tenant, after, limit, &shards).await).await
     }
 
-    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+    async fn open_messages_of(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        self.read(async |client| open_work::messages_of(client, tenant, lane, after, limit).await).await
+    }
+
+    async fn open_message_seqs(
+        &self,
+        tenant: &TenantId,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>> {
         let shards = self.shared.leases.owned();
         self.read(async |client| open_work::message_seqs(client, tenant, after, through, limit, &shards).await).await
     }
@@ -355,6 +372,19 @@ impl Store for PgStore {
 
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         self.read(async |client| stories::figures(client, tenant).await).await
+    }
+
+    async fn notes(&self, tenant: &TenantId) -> Result<Vec<Note>> {
+        self.read(async |client| known::notes(client, tenant).await).await
+    }
+
+    async fn put_notes(&self, tenant: &TenantId, notes: Vec<Note>) -> Result<()> {
+        let tenant = tenant.clone();
+        self.write(Vec::new(), move |tx| notes.iter().try_for_each(|note| tx.source.put_note(&tenant, note))).await
+    }
+
+    async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>> {
+        self.read(async |client| stories::stats(client, tenant, span).await).await
     }
 
     async fn plugin_use(&self, key: &UseKey) -> Result<Used> {

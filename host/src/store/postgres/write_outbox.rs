@@ -144,6 +144,7 @@ impl PgSource {
             attempt.answered.map(|at| at.0),
             to_json(attempt.failure.as_ref())?,
             serde_json::to_string(&attempt.decision)?,
+            serde_json::to_string(&attempt.tally)?,
         ];
         self.writes.attempts.set(key, row);
         let Some((tenant, id)) = self.message_ids.get(&message) else {

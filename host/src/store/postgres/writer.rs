@@ -26,7 +26,10 @@ use super::{
 };
 use crate::store::{
     self, Error,
-    commands::{self, Pending, Tx, tx::Counts},
+    commands::{
+        self, Pending, Tx,
+        tx::{Counts, Stats},
+    },
 };
 
 /// How often a transaction is done again because of others, before its commands are told so.
@@ -217,8 +220,8 @@ async fn transact(client: &ClientWrapper, shared: &Shared, jobs: &mut Jobs) -> O
     futures_util::future::try_join(begin, Box::pin(load::load(client, &mut source, &shared.caches))).await?;
     for _ in 0..ROUNDS_MAX {
         match apply(&mut source, shared, jobs)? {
-            Some((mut pending, counts)) => {
-                write_counts(&mut source, shared, &counts);
+            Some((mut pending, counts, stats)) => {
+                write_counts(&mut source, shared, &counts, &stats);
                 let notice = notify::notice(shared, &pending);
                 let notice = notice.as_ref().map(serde_json::to_string).transpose()?;
                 source.writes.commit(client, notice.as_deref()).await?;
@@ -233,7 +236,7 @@ async fn transact(client: &ClientWrapper, shared: &Shared, jobs: &mut Jobs) -> O
 }
 
 /// Applies every command from the start. `None` where rows are missing.
-fn apply(source: &mut PgSource, shared: &Shared, jobs: &mut Jobs) -> Outcome<Option<(Pending, Counts)>> {
+fn apply(source: &mut PgSource, shared: &Shared, jobs: &mut Jobs) -> Outcome<Option<(Pending, Counts, Stats)>> {
     source.begin_round();
     let mut tx = Tx::new(source, &shared.terms, shared.handover.watched());
     let mut missed = false;
@@ -251,8 +254,22 @@ fn apply(source: &mut PgSource, shared: &Shared, jobs: &mut Jobs) -> Outcome<Opt
     Ok((!missed).then_some(done))
 }
 
-fn write_counts(source: &mut PgSource, shared: &Shared, counts: &Counts) {
+fn write_counts(source: &mut PgSource, shared: &Shared, counts: &Counts, stats: &Stats) {
     for ((tenant, name), by) in counts {
         source.writes.counters.push(row![tenant.as_str(), *name, shared.part, *by]);
+    }
+    for ((tenant, key, measure), by) in stats {
+        let [plugin, purpose, channel, country] = key.texts();
+        source.writes.stats.push(row![
+            tenant.as_str(),
+            key.day,
+            plugin,
+            purpose,
+            channel,
+            country,
+            measure.name(),
+            shared.part,
+            *by
+        ]);
     }
 }

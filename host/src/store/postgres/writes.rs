@@ -152,10 +152,11 @@ tables! {
     }
     attempts: ATTEMPTS {
         "message int8, no int8, channel text, provider text, account text, address text, state text, provider_id text, \
-         rendition text, parts int8, price_micros int8, planned int8, answered int8, failure text, decision text",
+         rendition text, parts int8, price_micros int8, planned int8, answered int8, failure text, decision text, \
+         tally text",
         "INSERT INTO attempts ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (message, no) DO UPDATE SET \
          state = excluded.state, provider_id = excluded.provider_id, answered = excluded.answered, \
-         failure = excluded.failure, decision = excluded.decision", true
+         failure = excluded.failure, decision = excluded.decision, tally = excluded.tally", true
     }
     receipts: RECEIPTS {
         "message int8, attempt int8, state text, code text, time int8, received int8, failure text, pricing text",
@@ -223,6 +224,12 @@ tables! {
         "tenant text, name text, plugin text, at int8, body text",
         "UPDATE plugin_use u SET at = n.at, body = n.body FROM {rows} \
          WHERE u.tenant = n.tenant AND u.name = n.name AND u.plugin = n.plugin", true
+    }
+    stats: STATS {
+        "tenant text, day int8, plugin text, purpose text, channel text, country text, name text, part int8, value int8",
+        "INSERT INTO stats AS s ({columns}) SELECT {columns} FROM {rows} \
+         ON CONFLICT (tenant, day, plugin, purpose, channel, country, name, part) \
+         DO UPDATE SET value = s.value + excluded.value", true
     }
     counters: COUNTERS {
         "tenant text, name text, part int8, value int8",

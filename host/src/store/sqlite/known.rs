@@ -2,15 +2,18 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{error::Outcome, source::SqliteSource};
+use super::{error::Outcome, rows, source::SqliteSource};
 use crate::{
     clock::Timestamp,
     domain::{
         plugin::PluginRecord,
         quota::{UseKey, Used},
     },
-    ids::PluginName,
-    store::commands::{self, Trouble, source::Known},
+    ids::{PluginName, TenantId},
+    store::{
+        Note,
+        commands::{self, Trouble, source::Known},
+    },
 };
 
 impl Known for SqliteSource<'_> {
@@ -38,6 +41,13 @@ impl Known for SqliteSource<'_> {
         self.execute(sql, params![tenant, key.name, plugin, now.0, serde_json::to_string(used)?])?;
         Ok(())
     }
+
+    fn put_note(&mut self, tenant: &TenantId, note: &Note) -> commands::Outcome<()> {
+        let sql = "INSERT INTO notes (tenant, name, at, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (tenant, name) \
+                   DO UPDATE SET at = excluded.at, body = excluded.body WHERE excluded.at >= at";
+        self.execute(sql, params![tenant.as_str(), note.name, note.at.0, serde_json::to_string(&note.body)?])?;
+        Ok(())
+    }
 }
 
 pub(super) fn used(conn: &Connection, key: &UseKey) -> Outcome<Used> {
@@ -45,6 +55,12 @@ pub(super) fn used(conn: &Connection, key: &UseKey) -> Outcome<Used> {
     let row = params![key.tenant.as_str(), key.name, key.plugin.as_str()];
     let body = conn.prepare_cached(sql)?.query_row(row, |row| row.get::<_, String>(0)).optional()?;
     Ok(body.map(|body| serde_json::from_str(&body)).transpose()?.unwrap_or_default())
+}
+
+pub(super) fn notes(conn: &Connection, tenant: &TenantId) -> Outcome<Vec<Note>> {
+    let mut statement = conn.prepare_cached("SELECT name, at, body FROM notes WHERE tenant = ?1 ORDER BY name")?;
+    let read = |row: &Row<'_>| Ok(Note { name: row.get(0)?, at: Timestamp(row.get(1)?), body: rows::json(row, 2)? });
+    Ok(statement.query_map([tenant.as_str()], read)?.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn all(conn: &Connection) -> Outcome<Vec<PluginRecord>> {

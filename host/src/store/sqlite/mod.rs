@@ -98,6 +98,7 @@ impl SqliteStore {
                 address_key: open::address_key(&conn, path)?,
                 address_unusable: settings.address_unusable(),
                 answer_within: settings.answer_within(),
+                caps: settings.tenant_caps.clone(),
             },
             caches: Caches {
                 entities: Cache::of_bytes(settings.entity_cache_bytes),

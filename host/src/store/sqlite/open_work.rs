@@ -134,17 +134,31 @@ pub(super) fn messages(conn: &Connection, tenant: &TenantId, after: i64, limit: 
     outbox::select(conn, from, params![tenant.as_str(), after, limit])
 }
 
+/// Of one recipient: those after `after`, most of which are still to be sent.
+pub(super) fn messages_of(
+    conn: &Connection,
+    tenant: &TenantId,
+    lane: &str,
+    after: i64,
+    limit: u32,
+) -> Outcome<Vec<MessageRecord>> {
+    let from = "messages m INDEXED BY messages_lane JOIN message_states s ON s.seq = m.seq \
+                WHERE m.tenant = ?1 AND m.lane = ?2 AND m.seq > ?3 AND s.step = 1 ORDER BY m.seq LIMIT ?4";
+    outbox::select(conn, from, params![tenant.as_str(), lane, after, limit])
+}
+
 pub(super) fn message_seqs(
     conn: &Connection,
     tenant: &TenantId,
     after: i64,
     through: i64,
     limit: u32,
-) -> Outcome<Vec<i64>> {
-    let sql = "SELECT seq FROM message_states INDEXED BY messages_now \
-               WHERE step = 1 AND tenant = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4";
+) -> Outcome<Vec<(i64, String)>> {
+    let sql = "SELECT s.seq, m.lane FROM message_states s INDEXED BY messages_now JOIN messages m ON m.seq = s.seq \
+               WHERE s.step = 1 AND s.tenant = ?1 AND s.seq > ?2 AND s.seq <= ?3 ORDER BY s.seq LIMIT ?4";
     let mut statement = conn.prepare_cached(sql)?;
-    let found = statement.query_map(params![tenant.as_str(), after, through, limit], |row| row.get(0))?;
+    let asked = params![tenant.as_str(), after, through, limit];
+    let found = statement.query_map(asked, |row| Ok((row.get(0)?, row.get(1)?)))?;
     found.collect::<rusqlite::Result<_>>().map_err(Trouble::from)
 }
 

@@ -83,8 +83,8 @@ impl Outbox for SqliteSource<'_> {
 
     fn insert_attempt(&mut self, message: i64, attempt: &Attempt) -> commands::Outcome<()> {
         let sql = "INSERT INTO attempts (message, no, channel, provider, account, address, state, provider_id, rendition, parts, \
-                   price_micros, planned, answered, failure, decision) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                   price_micros, planned, answered, failure, decision, tally) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
         self.execute(
             sql,
             params![
@@ -103,13 +103,14 @@ impl Outbox for SqliteSource<'_> {
                 attempt.answered.map(|at| at.0),
                 rows::to_json(attempt.failure.as_ref())?,
                 serde_json::to_string(&attempt.decision)?,
+                serde_json::to_string(&attempt.tally)?,
             ],
         )?;
         Ok(())
     }
 
     fn update_attempt(&mut self, message: i64, attempt: &Attempt) -> commands::Outcome<()> {
-        let sql = "UPDATE attempts SET state = ?3, provider_id = ?4, answered = ?5, failure = ?6, decision = ?7 \
+        let sql = "UPDATE attempts SET state = ?3, provider_id = ?4, answered = ?5, failure = ?6, decision = ?7, tally = ?8 \
                    WHERE message = ?1 AND no = ?2";
         self.execute(
             sql,
@@ -121,6 +122,7 @@ impl Outbox for SqliteSource<'_> {
                 attempt.answered.map(|at| at.0),
                 rows::to_json(attempt.failure.as_ref())?,
                 serde_json::to_string(&attempt.decision)?,
+                serde_json::to_string(&attempt.tally)?,
             ],
         )?;
         Ok(())
@@ -202,7 +204,7 @@ pub(super) fn select(conn: &Connection, condition: &str, params: impl rusqlite::
 
 fn attempts_of(conn: &Connection, message: i64) -> Outcome<Vec<Attempt>> {
     let sql = "SELECT no, channel, provider, account, address, state, provider_id, rendition, parts, price_micros, planned, \
-               answered, failure, decision FROM attempts WHERE message = ?1 ORDER BY no";
+               answered, failure, decision, tally FROM attempts WHERE message = ?1 ORDER BY no";
     let mut statement = conn.prepare_cached(sql)?;
     Ok(statement.query_map([message], read_attempt)?.collect::<rusqlite::Result<_>>()?)
 }
@@ -223,5 +225,6 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         answered: rows::time(row, 11)?,
         failure: rows::json_or_none(row, 12)?,
         decision: rows::json(row, 13)?,
+        tally: rows::json_or_none(row, 14)?.unwrap_or_default(),
     })
 }

@@ -108,6 +108,25 @@ impl Kind {
                     "DELETE FROM old_event_keys WHERE seq = ?1".to_owned(),
                 ],
             },
+            Aged::Stats => Kind::stats(),
+        }
+    }
+
+    /// The oldest day of each tenant, which is as old as its end; found by steps from tenant to tenant, not from row to row.
+    fn stats() -> Kind {
+        const TENANTS: &str = "WITH RECURSIVE t(tenant) AS (SELECT min(tenant) FROM stats UNION ALL SELECT \
+                               (SELECT min(s.tenant) FROM stats s WHERE s.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL)";
+        Kind {
+            table: "(WITH RECURSIVE t(tenant) AS (SELECT min(tenant) FROM stats UNION ALL SELECT \
+                    (SELECT min(s.tenant) FROM stats s WHERE s.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL) \
+                    SELECT DISTINCT d AS day, (d + 1) * 86400000 - 1 AS ended FROM \
+                    (SELECT (SELECT min(s.day) FROM stats s WHERE s.tenant = t.tenant) AS d FROM t) WHERE d IS NOT NULL)",
+            seq: "day",
+            came: "ended",
+            wanted: "true".to_owned(),
+            statements: vec![format!(
+                "{TENANTS} DELETE FROM stats WHERE day = ?1 AND tenant IN (SELECT tenant FROM t)"
+            )],
         }
     }
 

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
 use super::error::Outcome;
-use crate::store::commands::tx::{Caches, Counts};
+use crate::store::commands::tx::{Caches, Counts, Stats};
 
 /// The numbers that were given last. Counted here and not by SQLite, which would give the number of a deleted last row again.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,21 @@ impl SqliteSource<'_> {
 
     fn statement(&self, sql: &str) -> Outcome<CachedStatement<'_>> {
         Ok(self.conn.prepare_cached(sql)?)
+    }
+
+    /// What is counted of messages, once for a whole batch.
+    pub(super) fn write_stats(&self, stats: &Stats) -> Outcome<()> {
+        let sql = "INSERT INTO stats (tenant, day, plugin, purpose, channel, country, name, value) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+                   ON CONFLICT (tenant, day, plugin, purpose, channel, country, name) \
+                   DO UPDATE SET value = value + excluded.value";
+        for ((tenant, key, measure), by) in stats {
+            let [plugin, purpose, channel, country] = key.texts();
+            let row =
+                rusqlite::params![tenant.as_str(), key.day, plugin, purpose, channel, country, measure.name(), by];
+            self.execute(sql, row)?;
+        }
+        Ok(())
     }
 
     /// Figures, once for a whole batch.

@@ -15,7 +15,7 @@ use crate::{
     domain::{event::Event, message::MessageRecord, run::Cause, status::AttemptState},
     ids::{CustomerId, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory,
+        By, EventStory, Figures, MessageFilter, Paging, ReceiptLine, RunFilter, RunState, RunStory, StatRow, StatSpan,
         commands::messages::STATE_COUNTER,
     },
 };
@@ -206,6 +206,28 @@ pub(super) fn figures(conn: &Connection, tenant: &TenantId) -> Outcome<Figures> 
         messages_by_state: by_state.filter(|(_, n)| *n != 0).map(|(state, n)| (state.to_owned(), n)).collect(),
         double_deliveries: figure("double-deliveries"),
         uncertain_attempts: figure("uncertain-attempts"),
+    })
+}
+
+pub(super) fn stats(conn: &Connection, tenant: &TenantId, span: &StatSpan) -> Outcome<Vec<StatRow>> {
+    let sql = "SELECT CASE WHEN ?4 THEN day ELSE 0 END, CASE WHEN ?5 THEN plugin ELSE '' END, \
+               CASE WHEN ?6 THEN purpose ELSE '' END, CASE WHEN ?7 THEN channel ELSE '' END, \
+               CASE WHEN ?8 THEN country ELSE '' END, name, sum(value) FROM stats \
+               WHERE tenant = ?1 AND day BETWEEN ?2 AND ?3 GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(value) <> 0 \
+               ORDER BY 1, 2, 3, 4, 5, 6 LIMIT ?9";
+    let [day, plugin, purpose, channel, country] = By::ALL.map(|by| span.by.contains(&by));
+    let params =
+        rusqlite::params![tenant.as_str(), span.from, span.to, day, plugin, purpose, channel, country, span.limit];
+    collect(conn, sql, params, |row| {
+        Ok(StatRow {
+            day: row.get(0)?,
+            plugin: row.get(1)?,
+            purpose: row.get(2)?,
+            channel: row.get(3)?,
+            country: row.get(4)?,
+            name: row.get(5)?,
+            value: row.get(6)?,
+        })
     })
 }
 

@@ -18,8 +18,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
-        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
-        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageChange, MessageFilter, Moved, NewIncoming, Note, Paging, Receipt, ReceiptLine, Recorded, Result,
+        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
         commands::{
             accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs, timers,
         },
@@ -104,7 +104,24 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| open_work::messages(conn, &tenant, after, limit)).await
     }
 
-    async fn open_message_seqs(&self, tenant: &TenantId, after: i64, through: i64, limit: u32) -> Result<Vec<i64>> {
+    async fn open_messages_of(
+        &self,
+        tenant: &TenantId,
+        lane: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let (tenant, lane) = (tenant.clone(), lane.to_owned());
+        self.readers.read(move |conn| open_work::messages_of(conn, &tenant, &lane, after, limit)).await
+    }
+
+    async fn open_message_seqs(
+        &self,
+        tenant: &TenantId,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| open_work::message_seqs(conn, &tenant, after, through, limit)).await
     }
@@ -321,6 +338,21 @@ impl Store for SqliteStore {
     async fn figures(&self, tenant: &TenantId) -> Result<Figures> {
         let tenant = tenant.clone();
         self.readers.read(move |conn| stories::figures(conn, &tenant)).await
+    }
+
+    async fn notes(&self, tenant: &TenantId) -> Result<Vec<Note>> {
+        let tenant = tenant.clone();
+        self.readers.read(move |conn| known::notes(conn, &tenant)).await
+    }
+
+    async fn put_notes(&self, tenant: &TenantId, notes: Vec<Note>) -> Result<()> {
+        let tenant = tenant.clone();
+        self.write(move |tx| notes.iter().try_for_each(|note| tx.source.put_note(&tenant, note))).await
+    }
+
+    async fn stats(&self, tenant: &TenantId, span: &StatSpan) -> Result<Vec<StatRow>> {
+        let (tenant, span) = (tenant.clone(), span.clone());
+        self.readers.read(move |conn| stories::stats(conn, &tenant, &span)).await
     }
 
     async fn plugin_use(&self, key: &UseKey) -> Result<Used> {

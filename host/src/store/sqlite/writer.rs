@@ -189,8 +189,9 @@ impl Writer {
         for job in jobs {
             job.apply(&mut tx)?;
         }
-        let (pending, counts) = tx.finish();
+        let (pending, counts, stats) = tx.finish();
         source.write_counts(&counts)?;
+        source.write_stats(&stats)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         self.shared.transactions.fetch_add(1, Ordering::Relaxed);
         Ok(pending)
