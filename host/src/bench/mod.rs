@@ -8,6 +8,7 @@ mod alone;
 mod child;
 mod figures;
 mod load;
+mod plan;
 mod provider;
 mod store;
 
@@ -59,12 +60,16 @@ pub struct Bench {
 enum Part {
     /// Measure the store alone: its verbs, batches, several hosts, a backlog
     Store(store::StoreBench),
+    /// Measure rules, route, rendition and price of a message, without a store and without sending
+    Plan(plan::PlanBench),
 }
 
 impl Bench {
     pub async fn run(self) -> anyhow::Result<()> {
-        if let Some(Part::Store(bench)) = self.part {
-            return bench.run().await;
+        match self.part {
+            Some(Part::Store(bench)) => return bench.run().await,
+            Some(Part::Plan(bench)) => return bench.run().await,
+            None => {}
         }
         let data = self
             .data

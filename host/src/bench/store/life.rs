@@ -330,6 +330,11 @@ fn attempt(message: MessageId) -> Attempt {
         answered: None,
         failure: None,
         decision: serde_json::json!({ "route": "meta" }),
+        tally: crate::domain::tally::Tally {
+            country: Some("FR".into()),
+            currency: Some("EUR".into()),
+            ..Default::default()
+        },
     }
 }
 
