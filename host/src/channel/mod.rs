@@ -33,7 +33,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::settings::{
-    Accounts, CmSettings, ContentTemplate, Fallback, GatewaySettings, HttpSettings, MetaSettings, TemplateSettings,
+    Accounts, CmSettings, ContentTemplate, Fallback, GatewaySettings, HttpClient, HttpSettings, MetaSettings, TemplateSettings,
     TwilioSettings, http_client,
 };
 use crate::{

@@ -218,9 +218,12 @@ impl Default for HttpSettings {
     }
 }
 
+/// What makes requests, for whoever has to hand it on.
+pub type HttpClient = reqwest::Client;
+
 /// The client for requests to providers: pooled, TLS by rustls with the machine's roots, and no redirects, because a
 /// redirect would carry a token elsewhere and no provider documents one.
-pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, reqwest::Error> {
+pub fn http_client(settings: &HttpSettings) -> Result<HttpClient, reqwest::Error> {
     crate::crypto::install();
     reqwest::Client::builder()
         .timeout(Duration::from_millis(settings.timeout_ms))

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     channel::{
-        Accounts, MetaSettings,
+        Accounts, HttpClient, MetaSettings,
         meta::templates,
         standing::Standing,
         templates::{HeaderShape, Misfit, Shape},
@@ -29,7 +29,7 @@ pub(super) struct Watch {
     pub plugins: Arc<Plugins>,
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
-    pub http: reqwest::Client,
+    pub http: HttpClient,
     pub tenant: TenantId,
     pub fallback: dispatch::Fallback,
     /// Between two readings; zero: only at the start and when a webhook says so.
