@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use crate::{
     channel::{self, sms},
     clock::Timestamp,
-    dispatch, ingress, plugin, retention, rules, run, store,
+    dispatch, ingress, links, media, plugin, retention, rules, run, store,
 };
 
 /// The defaults, with a comment for each. What an operator copies from.
@@ -40,6 +40,10 @@ pub struct Config {
     pub run: run::Settings,
     pub rules: rules::allowed::Settings,
     pub sms: sms::Settings,
+    /// Files that customers open from an SMS.
+    pub links: links::Settings,
+    /// Files that customers send.
+    pub media: media::Settings,
     pub dispatch: dispatch::Settings,
     /// When SMS follows WhatsApp, and when it does not.
     pub fallback: dispatch::Fallback,
@@ -188,6 +192,8 @@ impl Config {
         self.plugins.limits.check()?;
         self.fallback.check()?;
         self.rules.check()?;
+        self.links.check()?;
+        self.media.check()?;
         self.check_lease()?;
         self.retention.check(&self.rules, &self.store)?;
         let attempt_ms = self.http.timeout_ms;

@@ -17,7 +17,9 @@ use crate::{
     config::Config,
     dispatch,
     ids::TenantId,
-    ingress, page,
+    ingress,
+    links::{self, Links},
+    media, page,
     plugin::{self, Plugins},
     receipt, retention, run,
     shutdown::Shutdown,
@@ -76,13 +78,16 @@ pub async fn start_with_page(
         alerts: run::Alerts::default(),
         lateness: lateness.clone(),
     };
+    let public_url = config.server.public_url.as_deref();
+    let lasts = config.links.lasts(config.retention.bodies_days);
+    let links = public_url.map(|url| Links::new(url, &secret, lasts));
     let dispatching = dispatch::Settings { fallback: config.fallback.clone(), ..config.dispatch.clone() };
     let dispatch_parts = Arc::new(dispatch::Parts {
         store: store.clone(),
         clock: clock.clone(),
         providers: providers(&config)?,
         prices: prices(&config)?,
-        sms: config.sms.clone(),
+        sms: channel::sms::Settings { links: links.clone(), ..config.sms.clone() },
         rules: config.rules.clone(),
         attempt_timeout: std::time::Duration::from_millis(config.http.timeout_ms),
         circuits: dispatch::Circuits::default(),
@@ -91,11 +96,22 @@ pub async fn start_with_page(
     });
     let tenants = config.ingress.keys.iter().map(|key| key.tenant.clone());
     let tenants = tenants.chain([config.plugins.tenant.clone(), TenantId::default_tenant()]);
+    let tenants: Vec<TenantId> = tenants.collect();
+    let served = links::Served::new(links, &config.links, tenants.clone(), store.clone(), clock.clone());
     let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
     let shutdown = Shutdown::new(stop.clone());
+    let media_wake: Arc<tokio::sync::Notify> = Arc::default();
+    let files = media::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        fetcher: config.media.fetcher(Arc::new(config.accounts.clone()), &config.http)?,
+        settings: config.media.clone(),
+        wake: media_wake.clone(),
+    };
     let sweeping = retention::sweep(config.retention.clone(), store.clone(), clock.clone(), stop.clone());
     let tasks = vec![
         ("retention", tokio::spawn(sweeping)),
+        ("media", tokio::spawn(media::work(files, stop.clone()))),
         ("plugins", tokio::spawn(plugin::watch(plugins.clone(), stop.clone()))),
         ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
         ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), shutdown.clone()))),
@@ -106,7 +122,8 @@ pub async fn start_with_page(
     ];
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });
-    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight)?;
+    let router =
+        router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, served, media_wake)?;
     let router = router.layer(axum::Extension(lateness));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
@@ -173,6 +190,8 @@ fn router(
     stop: &CancellationToken,
     phones: Option<String>,
     foresight: Arc<Planner>,
+    served: links::Served,
+    media: Arc<tokio::sync::Notify>,
 ) -> anyhow::Result<Router> {
     let state = ingress::AppState {
         store: store.clone(),
@@ -198,11 +217,13 @@ fn router(
             (routing.runs, routing.notes)
         }),
         listeners: Arc::new(move || listeners.listeners()),
+        media,
     };
     let page = page::Settings { phones, open: config.ingress.open };
     let all = ingress::router(state.clone())
         .merge(api::router(state))
         .merge(receipt::router(receipts))
+        .merge(links::router(served))
         .merge(page::router(page));
     Ok(ingress::problem::with_fallbacks(all))
 }

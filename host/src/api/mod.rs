@@ -14,6 +14,7 @@ mod customers;
 mod doctor;
 mod events;
 mod health;
+mod media;
 mod messages;
 mod metrics;
 mod openapi;
@@ -52,6 +53,8 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/runs/{id}/discard", post(runs::discard))
         .route("/v1/messages", get(messages::list))
         .route("/v1/messages/{id}", get(messages::show))
+        .route("/v1/messages/{id}/media", get(media::first))
+        .route("/v1/messages/{id}/media/{place}", get(media::show))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/reload", post(plugins::reload))
         .route("/v1/plugins/{name}", get(plugins::show))

@@ -117,7 +117,10 @@ fn world() -> World {
         foresight: Arc::new(NoForesight),
         closing: tokio_util::sync::CancellationToken::new(),
     };
-    let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));
+    let links = crate::links::Settings::default();
+    let served = crate::links::Served::new(None, &links, Vec::new(), state.store.clone(), state.clock.clone());
+    let links = crate::links::router(served);
+    let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone())).merge(links);
     let lateness = Arc::new(crate::run::Lateness::default());
     World { state, router: problem::with_fallbacks(merged).layer(axum::Extension(lateness)), folder, _inlets: inlets }
 }

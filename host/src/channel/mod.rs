@@ -16,6 +16,7 @@ mod accounts;
 pub mod cm;
 pub mod exchange;
 pub mod failure;
+pub mod media;
 pub mod meta;
 pub mod phone;
 pub mod price;
@@ -59,6 +60,8 @@ pub struct Outgoing {
     pub mime_type: Option<String>,
     /// The SMS that goes along, where the provider itself falls back ([`Provider::falls_back`]).
     pub instead: Option<sms::Text>,
+    /// The provider's id of the file that goes with it, where it was uploaded before.
+    pub media_id: Option<String>,
 }
 
 /// A message in the form of its channel.
@@ -91,6 +94,14 @@ pub trait Provider: Send + Sync {
     /// Whether it sends an SMS by itself when WhatsApp does not deliver.
     fn falls_back(&self) -> bool {
         false
+    }
+    /// Whether it takes files as bytes, before the message, and keeps them under an id.
+    fn keeps_files(&self) -> bool {
+        false
+    }
+    /// Gives it a file; the id under which it is kept. Whatever goes wrong, no message was sent.
+    async fn upload(&self, _upload: &whatsapp::Upload, _attempt: u32) -> Result<String, AttemptFailure> {
+        Err(failure::bad_request(failure::BAD_REQUEST, "this provider takes no files as bytes"))
     }
     /// Makes one request to send. Dropping the future leaves in doubt whether it was made.
     async fn send(&self, outgoing: &Outgoing) -> Answer;

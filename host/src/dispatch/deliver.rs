@@ -9,6 +9,7 @@ use super::{
     Parts,
     plan::{Facts, Plan, Planned, plan},
     route::account_key,
+    upload,
 };
 use crate::{
     channel::{Outgoing, Provider, Rendition, sms},
@@ -188,8 +189,9 @@ async fn attempt(
     now: Timestamp,
 ) -> store::Result<Step> {
     let no = record.attempts.last().map_or(1, |last| last.no + 1);
-    let look_again = now.plus(parts.attempt_timeout + ANSWER_MARGIN);
     let provider = planned.provider.clone();
+    let requests = if upload::needed(&*provider, &planned.body).is_some() { upload::REQUESTS_MAX } else { 1 };
+    let look_again = now.plus(parts.attempt_timeout * requests + ANSWER_MARGIN);
     let (attempt, rendered) = written(planned, no, now);
     let outgoing = outgoing(parts, record, &attempt, rendered, now).await?;
     let began = Instant::now();
@@ -206,7 +208,7 @@ async fn attempt(
         tracing::warn!(message = %record.message.id, "an attempt was written down too long ago to be made; it is in doubt");
         return Ok(Step::Rests(record));
     }
-    let answer = provider.send(&outgoing).await.kept();
+    let answer = upload::send(parts, &record, &*provider, outgoing).await.kept();
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);
     // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.
@@ -246,6 +248,7 @@ async fn outgoing(
         expires: message.expires.map(|expires| expires.since(now)),
         mime_type: message.content.attachment.as_ref().map(|attachment| attachment.mime_type.clone()),
         instead,
+        media_id: None,
     })
 }
 

@@ -20,9 +20,12 @@ mod foresee;
 mod pace;
 mod plan;
 mod queue;
+#[cfg(test)]
+mod renditions_tests;
 mod route;
 mod settings;
 mod share;
+mod upload;
 
 use std::{sync::Arc, time::Duration};
 

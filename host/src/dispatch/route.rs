@@ -187,6 +187,12 @@ pub(super) fn open(
     in_the_caps_currency(message, price.as_ref())?;
     let instead = instead(record, channel, &address, &*provider, facts);
     let source = price.as_ref().map(|price| json!({ "currency": price.currency, "source": price.source }));
+    let mut decision = json!({ "price": source, "accounts": accounts });
+    if let Rendition::Sms(text) = &body {
+        decision["sms"] = json!({
+            "encoding": text.encoding, "units": text.units, "parts": text.parts, "changed": text.changed,
+        });
+    }
     let planned = Planned {
         provider,
         channel,
@@ -196,7 +202,7 @@ pub(super) fn open(
         rendition,
         parts,
         price_micros: price.as_ref().map(|price| price.micros),
-        decision: json!({ "price": source, "accounts": accounts }),
+        decision,
     };
     Ok((Box::new(planned), checks))
 }
@@ -299,7 +305,11 @@ fn on_whatsapp(record: &MessageRecord, facts: &Facts<'_>) -> Result<Rendered, Cl
             Category::Marketing => price::Category::Marketing,
         },
     };
-    let rendered = whatsapp::render(content, form).map_err(|error| Closed::new("bad-content", error.to_string()))?;
+    let mut rendered =
+        whatsapp::render(content, form).map_err(|error| Closed::new("bad-content", error.to_string()))?;
+    if let (Some(upload), Some(links)) = (&mut rendered.upload, &facts.sms.links) {
+        upload.link = Some(links.url(&record.message));
+    }
     let kind = rendered.kind.to_owned();
     Ok((Rendition::Whatsapp(rendered), kind, 1, category))
 }

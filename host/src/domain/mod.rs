@@ -8,6 +8,7 @@ pub mod content;
 pub mod customer;
 pub mod event;
 pub mod exchange;
+pub mod file;
 pub mod kinds;
 pub mod message;
 pub mod plugin;

@@ -136,9 +136,28 @@ async fn allowed(state: &AppState, caller: &Caller, asked: Asked) -> Result<Allo
     let Asked { mut message, reference, now } = asked;
     let (because, expected, asked_at) = expected(state, caller, &message, reference).await?;
     message.because = because;
+    of_the_conversation(state, &message).await?;
     let (customer, mut checks) = check(state, &message, asked_at, now).await?;
     checks.insert(0, expected);
     Ok(Allowed { message, checks, customer })
+}
+
+/// What is quoted has to be something that the recipient wrote or was sent: another's words are nobody's to repeat.
+async fn of_the_conversation(state: &AppState, message: &NewMessage) -> Result<(), Problem> {
+    let Some(id) = message.quote else { return Ok(()) };
+    let own = match state.store.incoming(&message.tenant, id).await? {
+        Some(incoming) => match &message.to {
+            Recipient::Customer(customer) => incoming.customer.as_ref() == Some(customer),
+            Recipient::Phone(number) => incoming.sender == *number,
+        },
+        None => state.store.message(&message.tenant, id).await?.is_some_and(|record| record.message.to == message.to),
+    };
+    if own {
+        return Ok(());
+    }
+    let field = if message.content.special.is_some() { "reaction.message" } else { "quote" };
+    Err(Problem::bad_field(field, format!("{id} is no message from or to `{}`", message.to.lane()))
+        .fix("give our id of what this recipient wrote or was sent"))
 }
 
 fn message_id(caller: &Caller, headers: &HeaderMap) -> Result<MessageId, Problem> {

@@ -54,6 +54,8 @@ pub struct ReceiptState {
     pub route: Arc<dyn Fn(&Arc<Event>) -> (Vec<NewRun>, Vec<String>) + Send + Sync>,
     /// The plugins that ask for messages which answer none of theirs, as they are loaded now.
     pub listeners: Arc<dyn Fn() -> Vec<PluginName> + Send + Sync>,
+    /// Told that there are files to be fetched.
+    pub media: Arc<tokio::sync::Notify>,
 }
 
 /// The webhooks of all providers.

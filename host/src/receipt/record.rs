@@ -44,7 +44,11 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     }
     if !incoming.is_empty() {
         name_listeners(state, &mut incoming);
+        let files = incoming.iter().any(|new| !new.incoming.media.is_empty());
         state.store.record_incoming(incoming, now).await?;
+        if files {
+            state.media.notify_one();
+        }
     }
     for moved in moves {
         moving::record(state, provider, moved, now).await?;
@@ -77,6 +81,7 @@ fn strip(report: &mut Report) {
                 strip_nul(&mut media.id);
                 strip_nul(&mut media.mime_type);
                 strip_nul_of(&mut media.filename);
+                strip_nul_of(&mut media.sha256);
             }
             if let Some(place) = &mut written.location {
                 strip_nul_of(&mut place.name);

@@ -94,6 +94,7 @@ async fn scene() -> Scene {
         public_url: Some("https://relais.example".into()),
         route: Arc::new(|_| (Vec::new(), Vec::new())),
         listeners: Arc::new(|| vec![PluginName::from("answering")]),
+        media: Arc::default(),
     });
     Scene { router, store, clock, tenant, directory }
 }

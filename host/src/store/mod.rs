@@ -13,6 +13,7 @@ mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 mod figures;
+mod files;
 pub mod handover;
 mod heard;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use figures::{Figures, Part};
+pub use files::Files;
 pub use handover::Handover;
 pub use heard::{Moved, NewIncoming, Recorded};
 pub use retention::{Aged, RetainStep, Retained};
@@ -360,7 +362,7 @@ pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
 pub(in crate::store) const EARLIER_LOOKED_AT: u32 = 16;
 
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Files + Send + Sync + 'static {
     // ingress ------------------------------------------------------------------------------------------------------
 
     /// Makes events and the runs that they set off durable; a repeat of tenant, source and id is a duplicate and does nothing.

@@ -9,6 +9,7 @@ use crate::{
     domain::{
         customer::{Address, Channel, Consent, Customer},
         event::Event,
+        file::FileRow,
         message::{MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
         quota::{UseKey, Used},
@@ -16,9 +17,9 @@ use crate::{
     },
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Files, Fired,
+        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
     },
 };
 
@@ -248,5 +249,27 @@ impl Store for OneCustomer {
     }
     async fn close(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Files for OneCustomer {
+    async fn next_file(&self) -> Result<Option<Timestamp>> {
+        self.answer(None)
+    }
+    async fn claim_files(&self, _: Timestamp, _: Timestamp, _: u32) -> Result<Vec<FileRow>> {
+        Err(Error::Closed)
+    }
+    async fn put_file(&self, _: FileRow) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn change_file(&self, _: FileRow) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn forget_file(&self, _: &TenantId, _: &str) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn file(&self, _: &TenantId, _: &str) -> Result<Option<FileRow>> {
+        self.answer(None)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Outcome, Tx, accept, customers, each, source::Sequence};
+use super::{Outcome, Tx, accept, customers, each, files, source::Sequence};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -52,6 +52,7 @@ fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
     }
     let seq = tx.source.next(Sequence::Incoming)?;
     tx.source.insert_incoming(seq, &incoming)?;
+    files::want(tx, &incoming)?;
     if let Some(customer) = &incoming.customer {
         customers::heard_from(tx, &tenant, customer, incoming.channel, &incoming.sender, heard)?;
     }

@@ -14,6 +14,7 @@ pub(super) mod commit;
 pub(super) mod customers;
 pub(super) mod entities;
 pub(super) mod erase;
+pub(super) mod files;
 pub(super) mod incoming;
 pub(super) mod messages;
 pub(super) mod plugins;

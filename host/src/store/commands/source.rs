@@ -10,6 +10,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Address, Channel, Consent, Customer},
+        file::FileRow,
         message::{Attempt, AttemptFailure, NewMessage},
         plugin::PluginRecord,
         quota::{UseKey, Used},
@@ -19,8 +20,11 @@ use crate::{
     store::{CustomerProfile, Effects, Receipt, RoutedEvent, RunState},
 };
 
-pub(in crate::store) trait Source: Inbox + Kept + Outbox + Heard + People + Known + Erasing {}
-impl<T: Inbox + Kept + Outbox + Heard + People + Known + Erasing> Source for T {}
+pub(in crate::store) trait Source:
+    Inbox + Kept + Outbox + Heard + People + Known + Files + Erasing
+{
+}
+impl<T: Inbox + Kept + Outbox + Heard + People + Known + Files + Erasing> Source for T {}
 
 /// Numbers that only rise: the order in which rows were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,6 +185,16 @@ pub(in crate::store) trait Known {
     /// What a plugin has used of its places or money; nobody else changes it before this transaction ends.
     fn plugin_use(&mut self, key: &UseKey) -> Outcome<Used>;
     fn put_plugin_use(&mut self, key: &UseKey, used: &Used, now: Timestamp) -> Outcome<()>;
+}
+
+/// Files beside messages.
+pub(in crate::store) trait Files {
+    /// Those whose time has come, the earliest first, without their bytes.
+    fn due_files(&mut self, now: Timestamp, limit: u32) -> Outcome<Vec<FileRow>>;
+    fn put_file(&mut self, file: &FileRow) -> Outcome<()>;
+    /// The same where it is there; nothing where it is not.
+    fn change_file(&mut self, file: &FileRow) -> Outcome<()>;
+    fn delete_file(&mut self, tenant: &TenantId, name: &str) -> Outcome<()>;
 }
 
 /// What an erasure does to rows. What was read of them before is not to be believed afterwards.

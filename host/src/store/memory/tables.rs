@@ -11,6 +11,7 @@ use crate::{
     domain::{
         customer::{Channel, Consent, ConsentScope},
         event::Event,
+        file::FileRow,
         message::{Attempt, MessageRecord, NewMessage, Next},
         plugin::PluginRecord,
         quota::{UseKey, Used},
@@ -85,6 +86,7 @@ pub(crate) struct Tables {
     pub(super) suppressed: Table<(TenantId, Channel, [u8; 32], ConsentScope), Consent>,
     pub(super) plugin_records: Table<PluginName, PluginRecord>,
     pub(super) plugin_use: Table<UseKey, Used>,
+    pub(super) files: Table<(TenantId, String), FileRow>,
     pub(super) touched: u64,
 }
 

@@ -83,7 +83,7 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 }
 
 /// In the order in which they are moved.
-pub(in crate::store) const TABLES: [Table; 22] = [
+pub(in crate::store) const TABLES: [Table; 23] = [
     // PostgreSQL keeps a part for each host, which are added up.
     Table {
         instead: &[("part", "0")],
@@ -187,6 +187,7 @@ pub(in crate::store) const TABLES: [Table; 22] = [
     ),
     table("plugin_records", &["name"], "name text, body text"),
     table("plugin_use", &["tenant", "name", "plugin"], "tenant text, name text, plugin text, at int8, body text"),
+    table("files", &["tenant", "name"], "tenant text, name text, due int8, body text, bytes bytea"),
 ];
 
 impl Table {

@@ -18,6 +18,7 @@ mod aside;
 mod connect;
 mod erasing;
 mod error;
+mod files;
 mod heard;
 mod import;
 mod inbox;

@@ -17,6 +17,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Consent, Customer},
+        file::FileRow,
         message::AttemptFailure,
         plugin::PluginRecord,
         quota::{UseKey, Used},
@@ -80,6 +81,7 @@ pub(super) struct Wanted {
     pub(super) suppressed: HashSet<HashKey>,
     pub(super) plugin_records: HashSet<PluginName>,
     pub(super) plugin_use: HashSet<UseKey>,
+    pub(super) due_files: Option<(Timestamp, u32)>,
 }
 
 /// An attempt of which everything that was heard is wanted.
@@ -134,6 +136,7 @@ pub(super) struct Tables {
     pub(super) suppressed: HashMap<HashKey, Vec<Consent>>,
     pub(super) plugin_records: HashMap<PluginName, Option<PluginRecord>>,
     pub(super) plugin_use: HashMap<UseKey, Used>,
+    pub(super) due_files: Option<Vec<FileRow>>,
 }
 
 impl Tables {
@@ -161,6 +164,7 @@ impl Tables {
         self.suppressed.extend(read.suppressed);
         self.plugin_records.extend(read.plugin_records);
         self.plugin_use.extend(read.plugin_use);
+        self.due_files = read.due_files.or_else(|| self.due_files.take());
     }
 }
 

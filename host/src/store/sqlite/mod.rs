@@ -18,6 +18,7 @@ mod damage;
 mod erasing;
 mod error;
 mod export;
+mod files;
 mod heard;
 mod inbox;
 mod kept;
