@@ -16,7 +16,7 @@ use crate::{
     clock::Timestamp,
     dispatch,
     domain::quota::TenantCaps,
-    ingress, notice, plugin, retention, rules, run, store,
+    ingress, links, media, notice, plugin, retention, rules, run, store,
 };
 
 /// The defaults, with a comment for each. What an operator copies from.
@@ -42,6 +42,10 @@ pub struct Config {
     pub run: run::Settings,
     pub rules: rules::allowed::Settings,
     pub sms: sms::Settings,
+    /// Files that customers open from an SMS.
+    pub links: links::Settings,
+    /// Files that customers send.
+    pub media: media::Settings,
     pub dispatch: dispatch::Settings,
     /// When SMS follows WhatsApp, and when it does not.
     pub fallback: dispatch::Fallback,
@@ -198,6 +202,8 @@ impl Config {
         self.plugins.limits.check()?;
         self.fallback.check()?;
         self.rules.check()?;
+        self.links.check()?;
+        self.media.check()?;
         self.check_lease()?;
         self.retention.check(&self.rules, &self.store)?;
         self.caps.check()?;

@@ -19,7 +19,9 @@ use crate::{
     config::Config,
     dispatch,
     ids::TenantId,
-    ingress, notice, page,
+    ingress,
+    links::{self, Links},
+    media, notice, page,
     plugin::{self, Plugins},
     receipt, retention, run,
     shutdown::Shutdown,
@@ -80,6 +82,9 @@ pub async fn start_with_page(
         lateness: lateness.clone(),
     };
     let standing = Arc::new(Standing::new(&config.accounts, config.templates.hold));
+    let public_url = config.server.public_url.as_deref();
+    let lasts = config.links.lasts(config.retention.bodies_days);
+    let links = public_url.map(|url| Links::new(url, &secret, lasts));
     let dispatching = dispatch::Settings { fallback: config.fallback.clone(), ..config.dispatch.clone() };
     let providers = providers(&config, &plugins)?;
     let marks = Marks::new(&providers);
@@ -90,7 +95,7 @@ pub async fn start_with_page(
         mark_read: config.whatsapp.mark_read,
         providers,
         prices: prices(&config)?,
-        sms: config.sms.clone(),
+        sms: channel::sms::Settings { links: links.clone(), ..config.sms.clone() },
         rules: config.rules.clone(),
         attempt_timeout: std::time::Duration::from_millis(config.http.timeout_ms),
         circuits: dispatch::Circuits::default(),
@@ -100,10 +105,20 @@ pub async fn start_with_page(
     });
     let tenants = config.ingress.keys.iter().map(|key| key.tenant.clone());
     let tenants = tenants.chain([config.plugins.tenant.clone(), TenantId::default_tenant()]);
+    let tenants: Vec<TenantId> = tenants.collect();
+    let served = links::Served::new(links, &config.links, tenants.clone(), store.clone(), clock.clone());
     let quotas = Arc::new(ingress::quota::Quotas::new(&config.ingress, tenants));
     let desk = notice::Desk::new(&config.endpoints).map_err(anyhow::Error::msg)?;
     let notice_parts = notice::Parts::new(store.clone(), clock.clone(), &desk).map_err(anyhow::Error::msg)?;
     let shutdown = Shutdown::new(stop.clone());
+    let media_wake: Arc<tokio::sync::Notify> = Arc::default();
+    let files = media::Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        fetcher: config.media.fetcher(Arc::new(config.accounts.clone()), &config.http)?,
+        settings: config.media.clone(),
+        wake: media_wake.clone(),
+    };
     let sweeping = retention::sweep(config.retention.clone(), store.clone(), clock.clone(), stop.clone());
     let watch = Arc::new(accounts::Watch {
         accounts: config.accounts.clone(),
@@ -119,6 +134,7 @@ pub async fn start_with_page(
     let tasks = vec![
         ("accounts", tokio::spawn(watch.clone().work(stop.clone()))),
         ("retention", tokio::spawn(sweeping)),
+        ("media", tokio::spawn(media::work(files, stop.clone()))),
         ("plugins", tokio::spawn(plugin::watch(plugins.clone(), stop.clone()))),
         ("quota", tokio::spawn(quotas.clone().count(store.clone(), stop.clone()))),
         ("run", tokio::spawn(run::work(run_parts, inlets.runs, hand.clone(), shutdown.clone()))),
@@ -130,7 +146,9 @@ pub async fn start_with_page(
     ];
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });
-    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing)?;
+    let router = router(
+        &config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing, served, media_wake,
+    )?;
     let router = router.layer(axum::Extension(lateness)).layer(axum::Extension(desk));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
@@ -204,6 +222,8 @@ fn router(
     foresight: Arc<Planner>,
     marks: Marks,
     standing: &Arc<Standing>,
+    served: links::Served,
+    media: Arc<tokio::sync::Notify>,
 ) -> anyhow::Result<Router> {
     let state = ingress::AppState {
         store: store.clone(),
@@ -242,11 +262,13 @@ fn router(
         }),
         gateways: Arc::new(gateway::Reader { plugins: plugins.clone() }),
         listeners: Arc::new(move || listeners.listeners()),
+        media,
     };
     let page = page::Settings { phones, open: config.ingress.open };
     let all = ingress::router(state.clone())
         .merge(api::router(state))
         .merge(receipt::router(receipts))
+        .merge(links::router(served))
         .merge(page::router(page));
     Ok(ingress::problem::with_fallbacks(all))
 }

@@ -20,6 +20,8 @@ pub mod store;
 pub mod channel;
 pub mod dispatch;
 pub mod ingress;
+pub mod links;
+pub mod media;
 pub mod notice;
 pub mod receipt;
 pub mod run;

@@ -23,6 +23,7 @@ mod cli;
 mod cluster;
 mod compiling;
 mod conformance;
+mod content;
 mod contract;
 mod conversations;
 mod crash;

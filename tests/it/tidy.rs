@@ -197,7 +197,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 19] = [
+const SETTINGS: [(&str, &[&str]); 21] = [
     ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/settings.rs", &["Settings"]),
@@ -213,6 +213,8 @@ const SETTINGS: [(&str, &[&str]); 19] = [
     ("plugin/settings.rs", &["Settings", "CompileSettings", "LimitSettings", "CapSettings", "CapTable"]),
     ("plugin/budget.rs", &["Budget"]),
     ("plugin/http/mod.rs", &["HttpSettings"]),
+    ("links/mod.rs", &["Settings"]),
+    ("media/mod.rs", &["Settings"]),
     ("channel/sms/render.rs", &["Settings"]),
     ("channel/settings.rs", &["HttpSettings", "TemplateSettings"]),
     ("channel/marks.rs", &["WhatsappSettings"]),

@@ -17,6 +17,7 @@ mod doctor;
 mod endpoints;
 mod events;
 mod health;
+mod media;
 mod messages;
 mod metrics;
 mod openapi;
@@ -67,6 +68,8 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/runs/{id}/discard", post(runs::discard))
         .route("/v1/messages", get(messages::list))
         .route("/v1/messages/{id}", get(messages::show))
+        .route("/v1/messages/{id}/media", get(media::first))
+        .route("/v1/messages/{id}/media/{place}", get(media::show))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/reload", post(plugins::reload))
         .route("/v1/plugins/{name}", get(plugins::show))

@@ -118,7 +118,10 @@ fn world() -> World {
         marks: crate::channel::marks::Marks::new(&[]),
         closing: tokio_util::sync::CancellationToken::new(),
     };
-    let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone()));
+    let links = crate::links::Settings::default();
+    let served = crate::links::Served::new(None, &links, Vec::new(), state.store.clone(), state.clock.clone());
+    let links = crate::links::router(served);
+    let merged = crate::ingress::router(state.clone()).merge(super::router(state.clone())).merge(links);
     let lateness = Arc::new(crate::run::Lateness::default());
     let desk = crate::notice::Desk::new(&crate::notice::Settings::default()).unwrap();
     World {

@@ -17,6 +17,7 @@ pub mod cm;
 pub mod exchange;
 pub mod failure;
 pub mod marks;
+pub mod media;
 pub mod meta;
 pub mod phone;
 pub mod price;
@@ -63,6 +64,8 @@ pub struct Outgoing {
     pub mime_type: Option<String>,
     /// The SMS that goes along, where the provider itself falls back ([`Provider::falls_back`]).
     pub instead: Option<sms::Text>,
+    /// The provider's id of the file that goes with it, where it was uploaded before.
+    pub media_id: Option<String>,
 }
 
 /// A message in the form of its channel.
@@ -103,6 +106,14 @@ pub trait Provider: Send + Sync {
     /// Marks a customer's message as read, and shows that somebody is typing where that is asked for. One request.
     async fn mark_read(&self, _provider_id: &str, _typing: bool) -> Result<(), AttemptFailure> {
         Err(failure::bad_request(failure::BAD_REQUEST, "the provider takes no read marks"))
+    }
+    /// Whether it takes files as bytes, before the message, and keeps them under an id.
+    fn keeps_files(&self) -> bool {
+        false
+    }
+    /// Gives it a file; the id under which it is kept. Whatever goes wrong, no message was sent.
+    async fn upload(&self, _upload: &whatsapp::Upload, _attempt: u32) -> Result<String, AttemptFailure> {
+        Err(failure::bad_request(failure::BAD_REQUEST, "this provider takes no files as bytes"))
     }
     /// Makes one request to send. Dropping the future leaves in doubt whether it was made.
     async fn send(&self, outgoing: &Outgoing) -> Answer;

@@ -17,6 +17,8 @@ mod interactive;
 mod media;
 mod template;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -52,6 +54,8 @@ pub struct Upload {
     pub filename: String,
     /// JSON pointer, within the payload, to the object that gets the `id`.
     pub place: &'static str,
+    /// Where the host itself serves the file, for providers that take links alone.
+    pub link: Option<String>,
 }
 
 /// Why a content cannot be a WhatsApp message.
@@ -183,6 +187,15 @@ impl Rendered {
         Rendered { kind, payload, upload: None }
     }
 
+    /// With a link in place of the bytes; `None` where the host has none to give.
+    pub fn with_link(&self) -> Option<Cow<'_, Rendered>> {
+        let Some(upload) = &self.upload else { return Some(Cow::Borrowed(self)) };
+        let link = upload.link.as_ref()?;
+        let mut payload = self.payload.clone();
+        payload.pointer_mut(upload.place)?.as_object_mut()?.insert("link".to_owned(), json!(link));
+        Some(Cow::Owned(Rendered { kind: self.kind, payload, upload: None }))
+    }
+
     fn uploading(self, attachment: &Attachment, place: &'static str) -> Rendered {
         // Meta wants a name in the upload even where the customer never sees it.
         let filename = attachment.filename.as_deref().unwrap_or("attachment");
@@ -202,6 +215,7 @@ impl Rendered {
                 mime_type: mime_type.to_owned(),
                 filename: filename.to_owned(),
                 place,
+                link: None,
             });
         }
         self

@@ -9,6 +9,7 @@ use super::{
     Parts,
     plan::{Facts, Plan, Planned, plan},
     route::account_key,
+    upload,
 };
 use crate::{
     channel::{
@@ -193,8 +194,9 @@ async fn attempt(
     now: Timestamp,
 ) -> store::Result<Step> {
     let no = record.attempts.last().map_or(1, |last| last.no + 1);
-    let look_again = now.plus(parts.attempt_timeout + ANSWER_MARGIN);
     let provider = planned.provider.clone();
+    let requests = if upload::needed(&*provider, &planned.body).is_some() { upload::REQUESTS_MAX } else { 1 };
+    let look_again = now.plus(parts.attempt_timeout * requests + ANSWER_MARGIN);
     let (attempt, rendered) = written(planned, no, now);
     let outgoing = outgoing(parts, record, &attempt, rendered, now).await?;
     let marked = marked(parts, record).await?;
@@ -216,7 +218,7 @@ async fn attempt(
         // Before the answer, because the answer ends it.
         parts.marks.told(mark).await;
     }
-    let answer = provider.send(&outgoing).await.kept();
+    let answer = upload::send(parts, &record, &*provider, outgoing).await.kept();
     let now = parts.clock.now();
     learn(parts, &*provider, &answer, now);
     // Nothing that happened may be lost now: a store in trouble is waited for, as long as the host lives.
@@ -276,6 +278,7 @@ async fn outgoing(
         expires: message.expires.map(|expires| expires.since(now)),
         mime_type: message.content.attachment.as_ref().map(|attachment| attachment.mime_type.clone()),
         instead,
+        media_id: None,
     })
 }
 

@@ -20,11 +20,14 @@ mod foresee;
 mod pace;
 mod plan;
 mod queue;
+#[cfg(test)]
+mod renditions_tests;
 mod route;
 mod settings;
 mod share;
 #[cfg(test)]
 mod store_tests;
+mod upload;
 
 use std::{sync::Arc, time::Duration};
 

@@ -199,6 +199,12 @@ pub(super) fn open(
     if let (Some(source), price::Category::FreeEntryPoint) = (&mut source, category) {
         source["free_entry_point_until"] = json!(free_until(facts).map(|until| until.rfc3339()));
     }
+    let mut decision = json!({ "price": source, "accounts": accounts });
+    if let Rendition::Sms(text) = &body {
+        decision["sms"] = json!({
+            "encoding": text.encoding, "units": text.units, "parts": text.parts, "changed": text.changed,
+        });
+    }
     let planned = Planned {
         provider,
         channel,
@@ -208,7 +214,7 @@ pub(super) fn open(
         rendition,
         parts,
         price_micros: price.as_ref().map(|price| price.micros),
-        decision: json!({ "price": source, "accounts": accounts }),
+        decision,
         tally: Tally {
             country: country.as_deref().map(Into::into),
             currency: price.as_ref().map(|price| price.currency.as_str().into()),
@@ -329,7 +335,11 @@ fn on_whatsapp(record: &MessageRecord, facts: &Facts<'_>) -> Result<Rendered, Cl
             Category::Marketing => price::Category::Marketing,
         },
     };
-    let rendered = whatsapp::render(content, form).map_err(|error| Closed::new("bad-content", error.to_string()))?;
+    let mut rendered =
+        whatsapp::render(content, form).map_err(|error| Closed::new("bad-content", error.to_string()))?;
+    if let (Some(upload), Some(links)) = (&mut rendered.upload, &facts.sms.links) {
+        upload.link = Some(links.url(&record.message));
+    }
     let kind = rendered.kind.to_owned();
     Ok((Rendition::Whatsapp(rendered), kind, 1, category))
 }

@@ -39,6 +39,9 @@ pub struct Settings {
     /// Seconds per message to one WhatsApp recipient, and how many may be borrowed from the future (`channels.md` §1.12).
     pub pair_interval_s: u64,
     pub pair_burst: u32,
+    /// How long a provider's id for a file that was uploaded is used again. Meta keeps one for 30 days (`channels.md` §1.12, September
+    /// 2026); a day less, so that it is not forgotten on the way. 0: every file is uploaded every time.
+    pub uploads_kept_days: u32,
     /// Tables of their own in the configuration: [fallback].
     #[serde(skip)]
     pub(crate) fallback: Fallback,
@@ -60,6 +63,7 @@ impl Default for Settings {
             sms_per_second: 50,
             whatsapp_burst: 0,
             sms_burst: 0,
+            uploads_kept_days: 29,
             pair_interval_s: 6,
             pair_burst: 45,
             fallback: Fallback::default(),

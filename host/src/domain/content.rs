@@ -127,6 +127,19 @@ pub struct TemplateLink {
     pub param: Option<String>,
 }
 
+/// With everything percent-encoded that would end or break an address. What is encoded already, and paths, stay.
+pub(crate) fn in_a_url(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.trim().bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
 impl Template {
     /// The ids of its quick replies with their places among all buttons: links take places too.
     pub fn quick_replies(&self) -> impl Iterator<Item = (usize, &str)> {

@@ -4,7 +4,7 @@
 //! A name or a field that is not known is an error that names it and shows what to write: content that is dropped in silence
 //! is a message that says something else.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::{
     content::{Card, Link},
@@ -22,6 +22,42 @@ const KINDS: [(&str, &str); 5] = [
     ("reaction", r#"{"message": "m…", "emoji": "👍"}"#),
     ("sticker", r#"{"asset": "thanks.webp", "text": "Thank you"}"#),
 ];
+
+/// A link and a card as they are asked for. In the store an unknown field is one that a later version knows; here it is a mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkFields {
+    label: String,
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CardFields {
+    name: String,
+    phone: String,
+    organization: Option<String>,
+    email: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct AskedLink(pub(crate) Link);
+
+impl<'de> Deserialize<'de> for AskedLink {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        LinkFields::deserialize(deserializer).map(|LinkFields { label, url }| AskedLink(Link { label, url }))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct AskedCard(pub(crate) Card);
+
+impl<'de> Deserialize<'de> for AskedCard {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let CardFields { name, phone, organization, email } = CardFields::deserialize(deserializer)?;
+        Ok(AskedCard(Card { name, phone, organization, email }))
+    }
+}
 
 /// Content of a kind, as it was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,8 +135,8 @@ pub fn read(kind: &str, data: &str) -> Result<Asked, String> {
         return Err(format!("this host knows no content of the kind `{kind}`; it knows {}", known.join(", ")));
     };
     let asked = match kind {
-        "contact-card" => parsed(data).map(Asked::ContactCard),
-        "link" => parsed(data).map(Asked::Link),
+        "contact-card" => parsed(data).map(|AskedCard(card)| Asked::ContactCard(card)),
+        "link" => parsed(data).map(|AskedLink(link)| Asked::Link(link)),
         "list-menu" => parsed(data).map(Asked::ListMenu),
         "reaction" => parsed(data).map(Asked::Reaction),
         _ => parsed(data).map(Asked::Sticker),

@@ -9,6 +9,7 @@ pub mod customer;
 pub mod endpoint;
 pub mod event;
 pub mod exchange;
+pub mod file;
 pub mod kinds;
 pub mod message;
 pub mod note;

@@ -176,6 +176,9 @@ pub struct IncomingMedia {
     pub mime_type: String,
     pub size: Option<u32>,
     pub filename: Option<String>,
+    /// What its bytes come to, in base64, where the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// What a run reads of its entity: state and timers as the entity's last commit left them.

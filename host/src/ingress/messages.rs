@@ -220,7 +220,8 @@ async fn of_the_conversation(state: &AppState, message: &NewMessage) -> Result<(
     if own {
         return Ok(());
     }
-    Err(Problem::bad_field("quote", format!("{id} is no message from or to `{}`", excerpt(message.to.lane())))
+    let field = if message.content.special.is_some() { "reaction.message" } else { "quote" };
+    Err(Problem::bad_field(field, format!("{id} is no message from or to `{}`", excerpt(message.to.lane())))
         .fix("quote something of this conversation, or nothing"))
 }
 

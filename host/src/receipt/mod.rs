@@ -77,6 +77,8 @@ pub struct ReceiptState {
     pub free_entry_answer: Duration,
     /// The plugins that ask for messages which answer none of theirs, as they are loaded now.
     pub listeners: Arc<dyn Fn() -> Vec<PluginName> + Send + Sync>,
+    /// Told that there are files to be fetched.
+    pub media: Arc<tokio::sync::Notify>,
 }
 
 /// Channels that components bring, as far as webhooks concern them.

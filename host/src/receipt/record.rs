@@ -50,11 +50,15 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
     if !incoming.is_empty() {
         name_listeners(state, &mut incoming);
         let marks = marks(state, &incoming);
+        let files = incoming.iter().any(|new| !new.incoming.media.is_empty());
         let new = state.store.record_incoming(incoming, now).await?;
         let new = marks.into_iter().zip(new).filter_map(|(mark, new)| mark.filter(|_| new));
         new.for_each(|mark| {
             state.marks.tell(mark);
         });
+        if files {
+            state.media.notify_one();
+        }
     }
     if !notes.is_empty() {
         state.store.put_notes(&state.tenant, notes).await?;
@@ -90,6 +94,7 @@ fn strip(report: &mut Report) {
                 strip_nul(&mut media.id);
                 strip_nul(&mut media.mime_type);
                 strip_nul_of(&mut media.filename);
+                strip_nul_of(&mut media.sha256);
             }
             if let Some(place) = &mut written.location {
                 strip_nul_of(&mut place.name);

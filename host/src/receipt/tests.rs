@@ -103,6 +103,7 @@ async fn scene() -> Scene {
         mark_read: MarkRead::Never,
         free_entry_answer: std::time::Duration::from_hours(24),
         listeners: Arc::new(|| vec![PluginName::from("answering")]),
+        media: Arc::default(),
     });
     Scene { router, store, clock, tenant, directory }
 }

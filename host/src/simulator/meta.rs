@@ -308,6 +308,9 @@ async fn media_facts(
     Path((version, id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
+    if let Some(status) = simulator.troubles.down(Provider::Meta) {
+        return StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE).into_response();
+    }
     if let Err(refused) = admit(&simulator, &version, &headers, &id, &id) {
         return problem(&simulator, &refused);
     }

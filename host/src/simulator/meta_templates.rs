@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Button, Content, Simulator, Template, UsedTemplate, meta,
     meta_body::{Checked, Problem, attachment, required},
-    set,
+    meta_template_parts as parts, set,
     templates::{Known, render},
 };
 
@@ -39,6 +39,7 @@ pub(crate) fn check(simulator: &Simulator, own: &Value) -> Result<Checked, Probl
     };
     if let Some(template) = &template {
         check_against(template, &parameters)?;
+        parts::check(template, components)?;
     }
     let rendered = template.as_ref().map(|template| render(template.body(), &parameters));
     if rendered.as_ref().is_some_and(|text| text.chars().count() > 1024) {
@@ -48,9 +49,7 @@ pub(crate) fn check(simulator: &Simulator, own: &Value) -> Result<Checked, Probl
         kind: "template".into(),
         text: rendered.clone(),
         media: header_media(simulator, components)?,
-        header: template
-            .as_ref()
-            .and_then(|template| Some(template.component("HEADER")?.get("text")?.as_str()?.to_owned())),
+        header: template.as_ref().and_then(|template| header_text(template, components)),
         footer: template
             .as_ref()
             .and_then(|template| Some(template.component("FOOTER")?.get("text")?.as_str()?.to_owned())),
@@ -64,6 +63,18 @@ pub(crate) fn check(simulator: &Simulator, own: &Value) -> Result<Checked, Probl
         ..Content::default()
     };
     Ok(Checked { content, template: Some(facts(template.as_ref())) })
+}
+
+/// The approved line with the message's parameter in it.
+fn header_text(template: &Template, components: &[Value]) -> Option<String> {
+    let text = template.component("HEADER")?.get("text")?.as_str()?;
+    let header = components.iter().find(|component| kind_of(component) == "header");
+    let given = header.and_then(|header| header.get("parameters")).and_then(Value::as_array).into_iter().flatten();
+    let named = given.enumerate().filter_map(|(at, parameter)| {
+        let name = parameter.get("parameter_name").and_then(Value::as_str);
+        Some((name.map_or_else(|| (at + 1).to_string(), str::to_owned), parameter.get("text")?.as_str()?.to_owned()))
+    });
+    Some(render(text, &named.collect::<Vec<_>>()))
 }
 
 fn facts(template: Option<&Template>) -> Facts {

@@ -32,6 +32,7 @@ mod meta_errors;
 mod meta_hooks;
 mod meta_interactive;
 mod meta_profile;
+mod meta_template_parts;
 mod meta_templates;
 mod options;
 mod phones;

@@ -44,7 +44,7 @@ impl Template {
     }
 }
 
-fn placeholders(text: &str) -> BTreeSet<String> {
+pub(crate) fn placeholders(text: &str) -> BTreeSet<String> {
     let opened = text.split("{{").skip(1);
     opened.filter_map(|rest| rest.split_once("}}")).map(|(name, _)| name.trim().to_owned()).collect()
 }

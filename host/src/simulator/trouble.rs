@@ -135,6 +135,16 @@ impl Troubles {
         self.any.store(false, Ordering::Release);
     }
 
+    /// The status of a provider that is down for everybody: for what is no message, and uses nothing up.
+    pub(crate) fn down(&self, provider: Provider) -> Option<u16> {
+        let list = lock(&self.list);
+        let of_all = |trouble: &&Trouble| trouble.phone.is_none() && trouble.provider.is_none_or(|one| one == provider);
+        list.troubles.iter().filter(of_all).find_map(|trouble| match trouble.kind {
+            Kind::Unavailable { status } => Some(status),
+            _ => None,
+        })
+    }
+
     /// What goes wrong with one message, counted as used.
     pub(crate) fn take(&self, provider: Provider, channel: Channel, number: &str) -> Vec<Kind> {
         if !self.any.load(Ordering::Acquire) {

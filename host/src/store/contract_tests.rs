@@ -6,6 +6,7 @@ pub(crate) mod aside;
 pub(crate) mod conversations;
 pub(crate) mod customers;
 pub(crate) mod erasure;
+pub(crate) mod files;
 pub(crate) mod messages;
 pub(crate) mod notices;
 pub(crate) mod open_work;
@@ -129,6 +130,10 @@ macro_rules! store_contract {
                 what_a_customer_writes_opens_the_window, an_answer_goes_to_the_plugin_that_asked,
                 a_number_picks_the_choice, a_stop_of_a_stranger_is_remembered,
                 an_erased_customer_is_gone_and_stays_suppressed,
+            }
+            files::{
+                what_a_customer_sent_is_fetched_by_one_host_at_a_time, a_file_goes_when_its_time_is_over,
+                a_file_that_is_fetched_while_its_customer_is_erased_is_not_kept,
             }
         }
     };

@@ -13,6 +13,7 @@ mod commands;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 mod figures;
+mod files;
 pub mod handover;
 mod heard;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::domain::note::Note;
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use figures::{By, Figures, Part, StatRow, StatSpan};
+pub use files::Files;
 pub use handover::Handover;
 pub use heard::{Conversation, Moved, NewIncoming, Recorded, UNREAD_MAX};
 pub use notices::{EndpointChange, EndpointChanged, EndpointPatch, NoticeFilter, Notices};
@@ -253,7 +255,7 @@ pub(crate) fn host_secret(store_key: &[u8; 32]) -> [u8; 32] {
 pub(in crate::store) const EARLIER_LOOKED_AT: u32 = 16;
 
 #[async_trait]
-pub trait Store: Notices + Send + Sync + 'static {
+pub trait Store: Notices + Files + Send + Sync + 'static {
     // ingress ------------------------------------------------------------------------------------------------------
 
     /// Makes events and the runs that they set off durable; a repeat of tenant, source and id is a duplicate and does nothing.

@@ -4,6 +4,7 @@ use super::{time, time_or_null};
 use crate::{
     clock::Timestamp,
     domain::{
+        content::{Frame, Special},
         customer::is_user_id,
         message::{
             Attachment, Attempt, AttemptFailure, Because, Content, MediaSource, MessageRecord, Next, Recipient, Retry,
@@ -77,15 +78,39 @@ pub(crate) fn state_word(state: MessageState) -> &'static str {
 }
 
 pub(crate) fn content(content: &Content) -> Value {
-    json!({
-        "special": content.special,
+    let mut view = json!({
         "text": content.text,
         "template": content.template.as_ref().map(template),
         "attachment": content.attachment.as_ref().map(attachment),
         "location": content.location,
         "choices": content.choices,
         "sms_text": content.sms_text,
-    })
+    });
+    if let Some(members) = view.as_object_mut() {
+        members.extend(content.special.as_ref().map(special));
+        let Frame { header, footer, list_button, list } = &content.frame;
+        let lines =
+            [("header", header), ("footer", footer), ("list_button", list_button), ("language", &content.language)];
+        members.extend(lines.iter().filter_map(|(name, line)| Some(((*name).to_owned(), json!((*line).as_ref()?)))));
+        members.extend(list.then(|| ("list".to_owned(), json!(true))));
+    }
+    view
+}
+
+/// Under its name, as it is asked for.
+fn special(special: &Special) -> (String, Value) {
+    let view = match special {
+        Special::Sticker(sticker) => {
+            let mut view = Map::new();
+            source(&mut view, &sticker.source);
+            view.insert("text".to_owned(), json!(sticker.text));
+            Value::Object(view)
+        }
+        Special::Link(link) => json!(link),
+        Special::Reaction { emoji } => json!({ "emoji": emoji }),
+        Special::ContactCard(card) => json!(card),
+    };
+    (special.kind().replace('-', "_"), view)
 }
 
 fn template(template: &Template) -> Value {
@@ -98,21 +123,28 @@ fn template(template: &Template) -> Value {
         "language": template.language,
         "params": params,
         "body": template.body,
+        "named": template.named,
         "header": template.header,
+        "header_text": template.header_text.as_ref().map(|header| &header.text),
         "buttons": template.buttons,
+        "links": template.links,
     })
 }
 
 /// Bytes are not repeated: they may be megabytes, and whoever lists messages wants none of them.
 fn attachment(attachment: &Attachment) -> Value {
     let mut view = Map::new();
-    match &attachment.source {
-        MediaSource::Url(url) => view.insert("url".to_owned(), json!(url)),
-        MediaSource::Bytes(base64) => view.insert("bytes".to_owned(), json!(bytes_of(base64))),
-    };
+    source(&mut view, &attachment.source);
     view.insert("mime_type".to_owned(), json!(attachment.mime_type));
     view.insert("filename".to_owned(), json!(attachment.filename));
     Value::Object(view)
+}
+
+fn source(view: &mut Map<String, Value>, source: &MediaSource) {
+    match source {
+        MediaSource::Url(url) => view.insert("url".to_owned(), json!(url)),
+        MediaSource::Bytes(base64) => view.insert("bytes".to_owned(), json!(bytes_of(base64))),
+    };
 }
 
 fn bytes_of(base64: &str) -> usize {

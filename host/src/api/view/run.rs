@@ -47,8 +47,12 @@ pub(crate) fn incoming(incoming: &Incoming) -> Value {
     let media: Vec<Value> = incoming
         .media
         .iter()
-        .map(|media| {
-            json!({"id": media.id, "mime_type": media.mime_type, "bytes": media.size, "filename": media.filename})
+        .enumerate()
+        .map(|(place, media)| {
+            json!({
+                "id": media.id, "mime_type": media.mime_type, "bytes": media.size, "filename": media.filename,
+                "href": format!("/v1/messages/{}/media/{place}", incoming.id),
+            })
         })
         .collect();
     json!({

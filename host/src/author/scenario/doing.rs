@@ -177,6 +177,7 @@ impl People {
             mime_type: media.mime_type.clone(),
             size: media.size,
             filename: media.filename.clone(),
+            sha256: None,
         });
         let report = IncomingReport {
             quoted: last.and_then(|attempt| attempt.provider_id.clone()),

@@ -1,7 +1,7 @@
 //! A WhatsApp message as CM.com writes it: `richContent.conversation[]`, made from the bodies of the Cloud API.
 //!
-//! Text, media, places, buttons and templates have a form of CM's own. Reactions have none, and bytes cannot be uploaded:
-//! such a message goes by another account or another channel.
+//! Text, media, places, buttons and templates have a form of CM's own. Bytes cannot be uploaded: they go as a link to the host
+//! itself, where it has a public URL. Reactions have no form: such a message goes by another account or another channel.
 
 use serde_json::{Map, Value, json};
 
@@ -13,9 +13,10 @@ pub(super) fn conversation(
     namespace: Option<&str>,
     mime_type: Option<&str>,
 ) -> Result<Vec<Value>, String> {
-    if rendered.upload.is_some() {
-        return Err("CM.com takes media as a link only, and this is given as bytes".to_owned());
-    }
+    let linked = rendered.with_link().ok_or(
+        "CM.com takes media as a link only, and this is given as bytes; with server.public-url the host has a link to it",
+    )?;
+    let rendered = &*linked;
     let payload = &rendered.payload;
     match rendered.kind {
         "text" => Ok(vec![json!({"text": text(payload, "/body")})]),

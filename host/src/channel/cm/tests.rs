@@ -42,6 +42,7 @@ fn outgoing() -> Outgoing {
         expires: None,
         mime_type: None,
         instead: None,
+        media_id: None,
     }
 }
 

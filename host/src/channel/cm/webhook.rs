@@ -181,7 +181,7 @@ fn media(message: &Value) -> Vec<IncomingMedia> {
         return Vec::new();
     }
     let filename = Some(text(media, "title")).filter(|title| !title.is_empty());
-    vec![IncomingMedia { id, mime_type: text(media, "contentType"), size: None, filename }]
+    vec![IncomingMedia { id, mime_type: text(media, "contentType"), size: None, filename, sha256: None }]
 }
 
 /// A place is not documented by CM; it is read from `custom` where it is there as numbers.

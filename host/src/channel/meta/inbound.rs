@@ -144,6 +144,7 @@ fn media(part: &Value) -> Option<IncomingMedia> {
         mime_type: some_text(part, "/mime_type").unwrap_or_else(|| "application/octet-stream".to_owned()),
         size: part.get("file_size").and_then(Value::as_u64).and_then(|size| u32::try_from(size).ok()),
         filename: some_text(part, "/filename").map(|name| shortened(&name)),
+        sha256: some_text(part, "/sha256").map(|digest| shortened(&digest)),
     })
 }
 

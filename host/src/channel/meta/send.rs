@@ -1,4 +1,4 @@
-//! Sending: upload what is given as bytes, then one POST.
+//! Sending: one POST; and the upload of what is given as bytes, which whoever sends asks for before.
 
 use std::borrow::Cow;
 
@@ -60,8 +60,50 @@ impl Meta {
         let (countries, preference) = (settings.countries.clone(), settings.preference);
         Ok(Meta { account, countries, preference, messages_url, media_url, authorization, http })
     }
+}
 
-    /// The id under which Meta keeps the bytes. Whatever goes wrong here, no message was sent.
+/// The content with the id of what was uploaded in its place.
+fn payload<'a>(rendered: &'a Rendered, media_id: Option<&str>) -> Result<Cow<'a, Value>, AttemptFailure> {
+    let Some(upload) = &rendered.upload else { return Ok(Cow::Borrowed(&rendered.payload)) };
+    let mut payload = rendered.payload.clone();
+    let place = payload.pointer_mut(upload.place).and_then(Value::as_object_mut);
+    match (place, media_id) {
+        (Some(media), Some(id)) => drop(media.insert("id".to_owned(), json!(id))),
+        (None, _) => {
+            let why = "the rendition has no place for its attachment";
+            return Err(failure::bad_request(failure::BAD_REQUEST, why));
+        }
+        (_, None) => return Err(failure::bad_request(MEDIA_PROBLEM, "the attachment was not uploaded before")),
+    }
+    Ok(Cow::Owned(payload))
+}
+
+#[async_trait]
+impl Provider for Meta {
+    fn name(&self) -> &'static str {
+        super::NAME
+    }
+
+    fn account(&self) -> &str {
+        &self.account
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::Whatsapp
+    }
+
+    fn countries(&self) -> &[String] {
+        &self.countries
+    }
+
+    fn preference(&self) -> u32 {
+        self.preference
+    }
+
+    fn keeps_files(&self) -> bool {
+        true
+    }
+
     async fn upload(&self, upload: &Upload, attempt: u32) -> Result<String, AttemptFailure> {
         let bytes = STANDARD
             .decode(&upload.base64)
@@ -94,46 +136,6 @@ impl Meta {
                 Err(failure::busy(MEDIA_PROBLEM, status, "the upload of the attachment was not confirmed", None))
             }
         }
-    }
-
-    /// The content with the id of what was uploaded in its place.
-    async fn payload<'a>(&self, rendered: &'a Rendered, attempt: u32) -> Result<Cow<'a, Value>, AttemptFailure> {
-        let Some(upload) = &rendered.upload else { return Ok(Cow::Borrowed(&rendered.payload)) };
-        let id = self.upload(upload, attempt).await?;
-        let mut payload = rendered.payload.clone();
-        match payload.pointer_mut(upload.place).and_then(Value::as_object_mut) {
-            Some(media) => media.insert("id".to_owned(), json!(id)),
-            None => {
-                return Err(failure::bad_request(
-                    failure::BAD_REQUEST,
-                    "the rendition has no place for its attachment",
-                ));
-            }
-        };
-        Ok(Cow::Owned(payload))
-    }
-}
-
-#[async_trait]
-impl Provider for Meta {
-    fn name(&self) -> &'static str {
-        super::NAME
-    }
-
-    fn account(&self) -> &str {
-        &self.account
-    }
-
-    fn channel(&self) -> Channel {
-        Channel::Whatsapp
-    }
-
-    fn countries(&self) -> &[String] {
-        &self.countries
-    }
-
-    fn preference(&self) -> u32 {
-        self.preference
     }
 
     fn marks_read(&self) -> bool {
@@ -171,7 +173,7 @@ impl Provider for Meta {
             Ok(rendered) => rendered,
             Err(failure) => return Answer::Failed(failure),
         };
-        let payload = match self.payload(&rendered, attempt).await {
+        let payload = match payload(&rendered, outgoing.media_id.as_deref()) {
             Ok(payload) => payload,
             Err(failure) => return Answer::Failed(failure),
         };

@@ -16,6 +16,7 @@ use crate::{
         content::{Card, Special},
         message::{Attachment, Choice, Content, MediaSource, NewMessage, Place, Template},
     },
+    links::Links,
     rules::content::choices::sections,
 };
 
@@ -45,6 +46,9 @@ pub struct Settings {
     pub map_url: String,
     /// Whether customers can answer the sender. A sender that is a name cannot be answered: choices are left out then.
     pub replies: bool,
+    /// Links to files, where the host has a public URL. Made from that and no setting of its own.
+    #[serde(skip)]
+    pub(crate) links: Option<Links>,
 }
 
 impl Default for Settings {
@@ -55,6 +59,7 @@ impl Default for Settings {
             language: "en".to_owned(),
             map_url: "https://maps.google.com/?q={latitude},{longitude}".to_owned(),
             replies: true,
+            links: None,
         }
     }
 }
@@ -62,7 +67,7 @@ impl Default for Settings {
 /// How the message reads as SMS.
 pub fn render(message: &NewMessage, settings: &Settings) -> Text {
     let mut changed = Vec::new();
-    let (mut head, mut tail) = written(&message.content, settings, &mut changed);
+    let (mut head, mut tail) = written(message, settings, &mut changed);
     if settings.transliterate
         && let Some(replaced) = transliterate::saving(&cut::join(&head, &tail))
     {
@@ -76,7 +81,8 @@ pub fn render(message: &NewMessage, settings: &Settings) -> Text {
 }
 
 /// The author's text, which may be cut, and the lines after it, which are of no use when cut.
-fn written(content: &Content, settings: &Settings, changed: &mut Vec<String>) -> (String, String) {
+fn written(message: &NewMessage, settings: &Settings, changed: &mut Vec<String>) -> (String, String) {
+    let content = &message.content;
     if let Some(text) = &content.sms_text {
         return (clean(text, changed), String::new());
     }
@@ -85,11 +91,17 @@ fn written(content: &Content, settings: &Settings, changed: &mut Vec<String>) ->
     // A text says what the template would: the template's own lines go with its body alone.
     let template = content.template.as_ref().filter(|_| content.text.is_none());
     let mut lines = Vec::new();
-    lines.extend(content.attachment.as_ref().map(|attachment| attachment_line(attachment, words, changed)));
+    lines.extend(content.attachment.as_ref().map(|attachment| {
+        let short = settings.links.as_ref().map(|links| links.url(message));
+        attachment_line(attachment, short, words, changed)
+    }));
     lines.extend(content.location.as_ref().map(|place| place_lines(place, &settings.map_url)));
     lines.extend(content.special.as_ref().and_then(|special| special_lines(special, words)));
     lines.extend(template.and_then(|template| link_lines(template, words)));
     lines.extend(choice_lines(&content.choices, words, settings.replies, changed));
+    if message.quote.is_some() {
+        changed.push("what it quotes is left out: an SMS stands alone".to_owned());
+    }
     if content.frame.footer.is_some() {
         changed.push("the footer is left out: an SMS has its sender's name".to_owned());
     }
@@ -137,13 +149,20 @@ fn link_lines(template: &Template, words: &Words) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// `invoice.pdf: https://…`; without a link an honest line, because SMS carries no files.
-fn attachment_line(attachment: &Attachment, words: &Words, changed: &mut Vec<String>) -> String {
+/// `invoice.pdf: https://…`: the author's own link where it is no longer than the host's, because customers know the shop's
+/// name. What is given as bytes is at the host's link; a host without a public URL has none, and then an honest line stands
+/// there, because SMS carries no files.
+fn attachment_line(attachment: &Attachment, short: Option<String>, words: &Words, changed: &mut Vec<String>) -> String {
     let kind = words.media(attachment.kind());
     let label = attachment.filename.as_deref().unwrap_or(kind);
-    match &attachment.source {
-        MediaSource::Url(url) => format!("{label}{}{url}", words.colon),
-        MediaSource::Bytes(_) => {
+    match (&attachment.source, short) {
+        (MediaSource::Url(url), Some(short)) if short.len() < url.len() => {
+            changed.push(format!("the link to `{label}` is a shorter one, which leads there"));
+            format!("{label}{}{short}", words.colon)
+        }
+        (MediaSource::Url(url), _) => format!("{label}{}{url}", words.colon),
+        (MediaSource::Bytes(_), Some(short)) => format!("{label}{}{short}", words.colon),
+        (MediaSource::Bytes(_), None) => {
             changed.push(format!("the attachment `{label}` is named only: there is no link to it"));
             format!("[{}{}{label}]", words.not_sent, words.colon)
         }
@@ -301,6 +320,28 @@ mod tests {
         let sms = rendered(Content { text: text("Votre billet"), attachment: bytes, ..Content::default() }, &french());
         assert_eq!(sms.text, "Votre billet\n[Pièce jointe non transmise par SMS : ticket.pdf]");
         assert_eq!(sms.changed, ["the attachment `ticket.pdf` is named only: there is no link to it"]);
+    }
+
+    #[test]
+    fn a_file_is_behind_a_link_of_the_hosts_where_that_is_the_only_or_the_shorter_one() {
+        let links = Links::new("https://r.example", &[0; 32], std::time::Duration::from_secs(60));
+        let linked = Settings { links: Some(links), ..Settings::default() };
+        let sms = |source| {
+            let content =
+                Content { attachment: attachment(source, "application/pdf", Some("a.pdf")), ..Content::default() };
+            rendered(content, &linked)
+        };
+        let made = sms(MediaSource::Bytes("JVBERi0=".into()));
+        assert!(made.text.starts_with("a.pdf: https://r.example/m/"), "{}", made.text);
+        assert_eq!((made.units, made.parts, made.changed.len()), (7 + 20 + 43, 1, 0));
+        assert_eq!(made.encoding, Encoding::Gsm7);
+        let short = sms(MediaSource::Url("https://shop.example/a.pdf".into()));
+        assert_eq!(short.text, "a.pdf: https://shop.example/a.pdf");
+        let long = sms(MediaSource::Url(format!("https://shop.example/{}.pdf", "a".repeat(150))));
+        assert_eq!(
+            (&long.text, long.changed.as_slice()),
+            (&made.text, &["the link to `a.pdf` is a shorter one, which leads there".to_owned()][..])
+        );
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Text, media and places go as they are. A template goes by the content that the account's settings name for it. Buttons
 //! need a content of their own at Twilio, so outside of templates they become numbered lines: the number that is answered is
-//! mapped back to the choice, as it is on SMS. Reactions have no form, and bytes cannot be uploaded.
+//! mapped back to the choice, as it is on SMS. Bytes go as a link to the host itself, where it has a public URL. Reactions have
+//! no form.
 
 use serde_json::{Map, Value, json};
 
@@ -11,9 +12,10 @@ use crate::channel::{ContentTemplate, whatsapp::Rendered};
 type Fields = Vec<(&'static str, String)>;
 
 pub(super) fn fields(rendered: &Rendered, templates: &[ContentTemplate]) -> Result<Fields, String> {
-    if rendered.upload.is_some() {
-        return Err("Twilio takes media as a link only, and this is given as bytes".to_owned());
-    }
+    let linked = rendered.with_link().ok_or(
+        "Twilio takes media as a link only, and this is given as bytes; with server.public-url the host has a link to it",
+    )?;
+    let rendered = &*linked;
     let payload = &rendered.payload;
     match rendered.kind {
         "text" => Ok(vec![("Body", text(payload, "/body"))]),

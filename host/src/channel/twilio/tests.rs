@@ -48,6 +48,7 @@ fn outgoing(expires: Option<Duration>) -> Outgoing {
         expires,
         mime_type: None,
         instead: None,
+        media_id: None,
     }
 }
 

@@ -222,6 +222,7 @@ fn media(form: &Form<'_>) -> Vec<IncomingMedia> {
             mime_type: form.get(&format!("MediaContentType{at}")).unwrap_or("application/octet-stream").to_owned(),
             size: None,
             filename: None,
+            sha256: None,
         })
     };
     (0..count.min(MEDIA_MAX)).filter_map(nth).collect()

@@ -1,10 +1,15 @@
 //! A message as it is asked for over HTTP: the JSON that is taken, and what it becomes.
 
-use std::{fmt, time::Duration};
+mod kinds;
+mod template;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use self::{
+    kinds::{AskedAttachment, AskedChoice, Kinds},
+    template::AskedTemplate,
 };
 
 use crate::{
@@ -13,11 +18,9 @@ use crate::{
     domain::{
         content::{Frame, Seen},
         customer::is_user_id,
-        message::{
-            Attachment, Because, Choice, Content, MediaKind, MediaSource, NewMessage, Place, Recipient, SmsPolicy,
-            Template,
-        },
-        purpose::{Category, Purpose},
+        kinds::{AskedCard, AskedLink, ListMenu, Reaction, Sticker},
+        message::{Because, Content, MediaKind, NewMessage, Place, Recipient, SmsPolicy},
+        purpose::Purpose,
     },
     ids::{CustomerId, MessageId, TenantId},
     ingress::{
@@ -40,15 +43,29 @@ pub(super) struct Asked {
     attachment: Option<AskedAttachment>,
     location: Option<Place>,
     #[serde(default)]
-    choices: Vec<Choice>,
+    choices: Vec<AskedChoice>,
+    #[serde(alias = "list-menu")]
+    list_menu: Option<ListMenu>,
+    link: Option<AskedLink>,
+    sticker: Option<Sticker>,
+    reaction: Option<Reaction>,
+    #[serde(alias = "contact-card")]
+    contact_card: Option<AskedCard>,
+    /// The lines above and below the text of choices or of a link.
+    header: Option<String>,
+    footer: Option<String>,
+    #[serde(alias = "list-button")]
+    list_button: Option<String>,
+    /// The message that it quotes.
+    quote: Option<String>,
+    /// The language that it is written in, BCP 47.
+    language: Option<String>,
     #[serde(default)]
     sms: SmsPolicy,
     #[serde(alias = "fallback-after")]
     fallback_after: Option<String>,
     expires: Option<String>,
     tag: Option<String>,
-    /// The message of the conversation that it quotes.
-    quote: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,33 +93,6 @@ pub(super) enum Reference {
     Stored(String),
     /// The tenant's own, which only the tenant can check.
     Own(String),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AskedTemplate {
-    name: String,
-    category: Category,
-    language: String,
-    #[serde(default)]
-    params: Params,
-    /// The approved text, with `{{name}}` where a parameter goes.
-    body: String,
-    #[serde(default)]
-    buttons: Vec<String>,
-}
-
-/// In the order in which they were written, which is the template's.
-#[derive(Debug, Default)]
-struct Params(Vec<(String, String)>);
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AskedAttachment {
-    url: String,
-    #[serde(alias = "mime-type")]
-    mime_type: String,
-    filename: Option<String>,
 }
 
 /// Longer than this, and the fallback would come after nearly every event has lost its use.
@@ -142,13 +132,12 @@ impl Asked {
         }
         let names = [("tag", self.tag.as_deref()), ("to.customer", self.to.customer.as_deref())];
         names.into_iter().try_for_each(|(field, text)| text.map_or(Ok(()), |text| plain(field, text)))?;
-        let attachment = self.attachment.map(|asked| Attachment {
-            source: MediaSource::Url(asked.url),
-            mime_type: asked.mime_type,
-            filename: asked.filename,
-        });
-        let quote = self.quote.as_deref().map(quoted).transpose()?;
+        let attachment = self.attachment.map(AskedAttachment::read).transpose()?;
         let header = attachment.as_ref().map(|attachment| MediaKind::of(&attachment.mime_type));
+        let frame = Frame { header: self.header, footer: self.footer, list_button: self.list_button, list: false };
+        let (choices, frame) = kinds::choices(self.choices, self.list_menu, frame)?;
+        let (link, sticker, reaction, contact_card) = (self.link, self.sticker, self.reaction, self.contact_card);
+        let (special, quote) = kinds::special(Kinds { link, sticker, reaction, contact_card }, self.quote)?;
         Ok(NewMessage {
             id,
             tenant: tenant.clone(),
@@ -158,14 +147,14 @@ impl Asked {
             because: Because::Reference(String::new()),
             content: Content {
                 text: self.text,
-                template: self.template.map(|asked| template(asked, header)).transpose()?,
+                template: self.template.map(|asked| template::template(asked, header)).transpose()?,
                 attachment,
                 location: self.location,
-                choices: self.choices,
-                special: None,
-                frame: Frame::default(),
+                choices,
+                special,
+                frame,
                 seen: Seen::default(),
-                language: None,
+                language: self.language,
                 sms_text: self.sms_text,
             },
             sms: self.sms,
@@ -177,13 +166,6 @@ impl Asked {
             created: now,
         })
     }
-}
-
-fn quoted(id: &str) -> Result<MessageId, Problem> {
-    id.parse().map_err(|_| {
-        Problem::bad_field("quote", format!("`{}` is no id of a message", excerpt(id)))
-            .fix("give the id of one that the customer wrote, or that was sent to them")
-    })
 }
 
 fn recipient(to: To, default_region: Option<&str>) -> Result<Recipient, Problem> {
@@ -202,49 +184,6 @@ fn recipient(to: To, default_region: Option<&str>) -> Result<Recipient, Problem>
         _ => Err(Problem::bad_field("to", "it has to name exactly one recipient")
             .fix("give `customer`, or `phone` or `whatsapp_id` where there is no customer")),
     }
-}
-
-fn template(asked: AskedTemplate, header: Option<MediaKind>) -> Result<Template, Problem> {
-    let params = asked.params.0;
-    for (name, _) in &params {
-        let place = format!("{{{{{name}}}}}");
-        if !asked.body.contains(&place) {
-            let detail = format!("the body has no `{place}`");
-            return Err(Problem::bad_field(format!("template.params.{}", excerpt(name)), detail)
-                .fix("give the body as it was approved, with the parameters' names in double braces"));
-        }
-    }
-    let body = filled(&asked.body, &params)?;
-    Ok(Template {
-        name: asked.name,
-        category: asked.category,
-        language: asked.language,
-        params,
-        named: false,
-        body,
-        header,
-        header_text: None,
-        buttons: asked.buttons,
-        links: Vec::new(),
-    })
-}
-
-/// The body with its parameters put in. Gone through once, so that a value is never taken for a place of another.
-fn filled(body: &str, params: &[(String, String)]) -> Result<String, Problem> {
-    let mut text = String::with_capacity(body.len());
-    let mut rest = body;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
-        let Some((_, value)) = params.iter().find(|(known, _)| known == name) else {
-            let detail = format!("the body has a place for `{}`, and `params` has no such name", excerpt(name));
-            return Err(Problem::bad_field("template.params", detail).fix("give every parameter of the template"));
-        };
-        text.push_str(before);
-        text.push_str(value);
-        rest = after;
-    }
-    text.push_str(rest);
-    Ok(text)
 }
 
 fn fallback_after(text: &str) -> Result<Duration, Problem> {
@@ -266,29 +205,6 @@ fn expires(text: &str) -> Result<Timestamp, Problem> {
     Timestamp::parse(text).ok_or_else(|| {
         Problem::bad_field("expires", format!("`{}` is no time", excerpt(text))).fix("write it as 2026-01-15T10:30:00Z")
     })
-}
-
-impl<'de> Deserialize<'de> for Params {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ParamsVisitor;
-        impl<'de> Visitor<'de> for ParamsVisitor {
-            type Value = Params;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of parameters in the template's order, each a string")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
-                let mut params: Vec<(String, String)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, String>()? {
-                    if params.iter().any(|(other, _)| *other == name) {
-                        return Err(serde::de::Error::custom(format_args!("the parameter `{name}` is there twice")));
-                    }
-                    params.push((name, value));
-                }
-                Ok(Params(params))
-            }
-        }
-        deserializer.deserialize_map(ParamsVisitor)
-    }
 }
 
 #[cfg(test)]

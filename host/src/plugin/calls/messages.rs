@@ -19,7 +19,10 @@ use crate::{
         status::DeliveryState,
     },
     ids::{CustomerId, MessageId},
-    plugin::bindings::{messages, types},
+    plugin::{
+        bindings::{messages, types},
+        calls::media::media_id,
+    },
     rules::Refusal,
 };
 
@@ -261,9 +264,7 @@ impl messages::Host for RunState {
 
     async fn media(&mut self, id: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.call()?;
-        // The contract's answer for a file that is not to be had.
-        self.note(&format!("messages.media: this host does not fetch files that customers send; `{id}` is not there"));
-        Ok(None)
+        self.file_of_a_customer(&id).await
     }
 }
 
@@ -354,8 +355,8 @@ pub(crate) fn guest_incoming(incoming: &crate::domain::run::Incoming, phone: boo
         name: place.name.clone(),
         address: place.address.clone(),
     };
-    let media = |media: &crate::domain::run::IncomingMedia| messages::IncomingMedia {
-        id: media.id.clone(),
+    let media = |(place, media): (usize, &crate::domain::run::IncomingMedia)| messages::IncomingMedia {
+        id: media_id(incoming.id, place),
         mime_type: media.mime_type.clone(),
         size: media.size,
         filename: media.filename.clone(),
@@ -371,7 +372,7 @@ pub(crate) fn guest_incoming(incoming: &crate::domain::run::Incoming, phone: boo
         kind: incoming.kind.clone(),
         text: incoming.text.clone(),
         choice: incoming.choice.clone(),
-        media: incoming.media.iter().map(media).collect(),
+        media: incoming.media.iter().enumerate().map(media).collect(),
         location: incoming.location.as_ref().map(place),
         in_reply_to: incoming.in_reply_to.as_ref().map(ToString::to_string),
         tag: incoming.tag.clone(),

@@ -10,6 +10,7 @@ mod content;
 pub(super) mod customers;
 pub(super) mod events;
 pub(super) mod http;
+pub(super) mod media;
 pub(super) mod messages;
 pub(super) mod run;
 pub(super) mod send;

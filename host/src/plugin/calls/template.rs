@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        content::{HeaderText, TemplateLink},
+        content::{HeaderText, TemplateLink, in_a_url},
         message::{MediaKind, Template},
     },
     plugin::manifest::{TemplateSpec, names_in},
@@ -67,19 +67,6 @@ fn links(spec: &TemplateSpec, language: &str, params: &[(String, String)]) -> Ve
         }
     };
     spec.links.iter().map(link).collect()
-}
-
-/// With everything percent-encoded that would end or break an address. What is encoded already, and paths, stay.
-fn in_a_url(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.trim().bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }
 
 /// The text for exactly this locale, for its language, or in the template's own language.

@@ -10,6 +10,7 @@ use crate::{
         customer::{Address, Channel, Consent, Customer},
         endpoint::{Endpoint, Notice, Standing},
         event::Event,
+        file::FileRow,
         message::{MessageRecord, NewMessage},
         plugin::{PluginChange, PluginChanged, PluginRecord},
         quota::{UseKey, Used},
@@ -17,10 +18,7 @@ use crate::{
     },
     ids::{CustomerId, EndpointId, Entity, EventId, MessageId, NoticeId, PluginName, RunId, TenantId},
     store::{
-        Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, EndpointChange, EndpointChanged,
-        Error, EventStory, Figures, Fired, MessageChange, MessageFilter, Moved, NewIncoming, Note, NoticeFilter,
-        Notices, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit,
-        RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
+Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, EndpointChange, EndpointChanged, Error, EventStory, Figures, Fired, MessageChange, MessageFilter, Moved, NewIncoming, Note, NoticeFilter, Notices, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals, Files,
     },
 };
 
@@ -317,5 +315,27 @@ impl Store for OneCustomer {
     }
     async fn close(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Files for OneCustomer {
+    async fn next_file(&self) -> Result<Option<Timestamp>> {
+        self.answer(None)
+    }
+    async fn claim_files(&self, _: Timestamp, _: Timestamp, _: u32) -> Result<Vec<FileRow>> {
+        Err(Error::Closed)
+    }
+    async fn put_file(&self, _: FileRow) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn change_file(&self, _: FileRow) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn forget_file(&self, _: &TenantId, _: &str) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn file(&self, _: &TenantId, _: &str) -> Result<Option<FileRow>> {
+        self.answer(None)
     }
 }

@@ -118,6 +118,40 @@ mod tests {
         }
     }
 
+    /// The table of `channels.md` §1.12: every type by its kind, with the largest file that is taken and one that is not.
+    #[test]
+    fn every_type_has_its_kind_and_the_size_of_that_kind() {
+        const MB: usize = 1 << 20;
+        let table = [
+            (MediaKind::Audio, 16 * MB, &["audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"][..]),
+            (MediaKind::Document, 100 * MB, &["text/plain", "application/pdf", "application/msword"][..]),
+            (MediaKind::Image, 5 * MB, &["image/jpeg", "image/png"][..]),
+            (MediaKind::Video, 16 * MB, &["video/3gpp", "video/mp4"][..]),
+        ];
+        for (kind, bytes_max, types) in table {
+            assert_eq!(takes(kind).bytes_max, bytes_max, "{kind:?}");
+            for mime_type in types {
+                let file = |base64: String| Attachment {
+                    source: MediaSource::Bytes(base64),
+                    mime_type: (*mime_type).to_owned(),
+                    filename: None,
+                };
+                let small = file("AAAA".to_owned());
+                assert_eq!((small.kind(), is_taken(&small)), (kind, true), "{mime_type}");
+                // Three bytes are four letters; a document's hundred megabytes are believed after the others.
+                if bytes_max <= 16 * MB {
+                    let with = |bytes: usize| Content {
+                        attachment: Some(file("A".repeat(bytes.div_ceil(3) * 4))),
+                        ..Content::default()
+                    };
+                    assert_eq!(check(&with(bytes_max - 3)), Ok(()), "{mime_type}");
+                    let refused = check(&with(bytes_max + 3)).unwrap_err().to_string();
+                    assert!(refused.contains(&format!("{bytes_max} at most are allowed")), "{refused}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn types_are_compared_without_their_parameters() {
         let file = |mime_type: &str| Attachment {

@@ -10,7 +10,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
-use super::{Outcome, Tx, commit, customers, each, incoming::customer_entity, messages};
+use super::{Outcome, Tx, commit, customers, each, files, incoming::customer_entity, messages};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -202,6 +202,7 @@ fn redacted(message: &NewMessage) -> NewMessage {
 
 fn redact_incoming(tx: &mut Tx<'_>, seq: i64) -> Outcome<()> {
     let Some(incoming) = tx.source.incoming_body(seq)? else { return Ok(()) };
+    files::erase(tx, &incoming)?;
     // Its id stays, so that a provider's repeat does not bring it back.
     let emptied = Incoming {
         customer: None,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Outcome, Tx, accept, customers, each, notices, source::Sequence};
+use super::{Outcome, Tx, accept, customers, each, files, notices, source::Sequence};
 use crate::{
     clock::Timestamp,
     domain::{
@@ -55,6 +55,7 @@ fn record(tx: &mut Tx<'_>, new: &NewIncoming, now: Timestamp) -> Outcome<bool> {
     let free_until = new.free_until.filter(|until| *until > now);
     tx.source.put_conversation(&tenant, &incoming.sender, seq, free_until)?;
     notices::about_incoming(tx, &incoming)?;
+    files::want(tx, &incoming)?;
     if let Some(customer) = &incoming.customer {
         customers::heard_from(tx, &tenant, customer, (incoming.channel, &incoming.sender), heard, free_until)?;
     }

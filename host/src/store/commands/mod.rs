@@ -15,6 +15,7 @@ pub(super) mod customers;
 pub(super) mod endpoints;
 pub(super) mod entities;
 pub(super) mod erase;
+pub(super) mod files;
 pub(super) mod incoming;
 pub(super) mod messages;
 pub(super) mod notices;

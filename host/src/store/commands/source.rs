@@ -11,6 +11,7 @@ use crate::{
     domain::{
         customer::{Address, Channel, Consent, Customer},
         endpoint::{Endpoint, Endpoints, Notice, Standing},
+        file::FileRow,
         message::{Attempt, AttemptFailure, NewMessage},
         plugin::PluginRecord,
         quota::{UseKey, Used},
@@ -21,10 +22,10 @@ use crate::{
 };
 
 pub(in crate::store) trait Source:
-    Inbox + Kept + Outbox + Heard + People + Known + Telling + Erasing
+    Inbox + Kept + Outbox + Heard + People + Known + Telling + Files + Erasing
 {
 }
-impl<T: Inbox + Kept + Outbox + Heard + People + Known + Telling + Erasing> Source for T {}
+impl<T: Inbox + Kept + Outbox + Heard + People + Known + Telling + Files + Erasing> Source for T {}
 
 /// Numbers that only rise: the order in which rows were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -214,6 +215,16 @@ pub(in crate::store) trait Telling {
     fn set_notice(&mut self, seq: i64, standing: &Standing) -> Outcome<()>;
     /// Nothing happens where it waits.
     fn reopen_notice(&mut self, seq: i64, due: Timestamp) -> Outcome<()>;
+}
+
+/// Files beside messages.
+pub(in crate::store) trait Files {
+    /// Those whose time has come, the earliest first, without their bytes.
+    fn due_files(&mut self, now: Timestamp, limit: u32) -> Outcome<Vec<FileRow>>;
+    fn put_file(&mut self, file: &FileRow) -> Outcome<()>;
+    /// The same where it is there; nothing where it is not.
+    fn change_file(&mut self, file: &FileRow) -> Outcome<()>;
+    fn delete_file(&mut self, tenant: &TenantId, name: &str) -> Outcome<()>;
 }
 
 /// What an erasure does to rows. What was read of them before is not to be believed afterwards.

@@ -6,8 +6,9 @@ use super::*;
 use crate::{
     domain::{
         customer::{Address, Consent, ConsentScope},
+        file::{FileRow, FileState},
         message::{AttemptFailure, Remember, Retry, SmsVerdict},
-        run::{Incoming, RunFailure, StateChange, StateEntry, TimerChange},
+        run::{Incoming, IncomingMedia, RunFailure, StateChange, StateEntry, TimerChange},
     },
     store::{CustomerProfile, FailureVerdict, NewIncoming, RunFailed},
 };
@@ -15,7 +16,7 @@ use crate::{
 const NUMBER: &str = "+33611111111";
 
 /// What is nowhere in a store after [`erase`]: the number, and a word of each place.
-pub(crate) const WORDS: [&str; 15] = [
+pub(crate) const WORDS: [&str; 16] = [
     "33611111111",
     "customer/ann",
     "Unforgettable",
@@ -30,6 +31,7 @@ pub(crate) const WORDS: [&str; 15] = [
     "wordinparked",
     "wordinlate",
     "wordinothers",
+    "wordinfile",
     "HBgLMzM2MTExMTExMTEV",
 ];
 
@@ -77,6 +79,13 @@ pub(crate) async fn fill(store: &dyn Store) {
     store.put_customer(&tenant(), &ann(), profile, at(0)).await.unwrap();
     ended_runs(store).await;
     messages(store).await;
+    let picture = IncomingMedia {
+        id: "wordinfile".into(),
+        mime_type: "image/png".into(),
+        size: None,
+        filename: Some("wordinfile.png".into()),
+        sha256: None,
+    };
     // What she wrote before anybody knew whose number it is, given to a plugin about something else.
     let incoming = Incoming {
         id: MessageId::of_incoming(&tenant(), "cm", "1"),
@@ -94,7 +103,7 @@ pub(crate) async fn fill(store: &dyn Store) {
         kind: "text".into(),
         text: "wordintext".into(),
         choice: None,
-        media: Vec::new(),
+        media: vec![picture],
         location: None,
         quoted: None,
         in_reply_to: None,
@@ -105,6 +114,10 @@ pub(crate) async fn fill(store: &dyn Store) {
     };
     let new = NewIncoming { incoming, others: vec![PluginName::from("helpdesk")], consent: None, free_until: None };
     store.record_incoming(vec![new], at(200)).await.unwrap();
+    for file in store.claim_files(at(200), at(250), 1).await.unwrap() {
+        let state = FileState::Kept { mime_type: "image/png".into(), filename: Some("wordinfile.png".into()) };
+        store.change_file(FileRow { state, bytes: (&b"wordinfile"[..]).into(), due: at(HOUR), ..file }).await.unwrap();
+    }
 }
 
 async fn ended_runs(store: &dyn Store) {

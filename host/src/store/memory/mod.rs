@@ -9,6 +9,7 @@
 
 mod adrift;
 mod erasing;
+mod files;
 mod heard;
 mod inbox;
 mod kept;

@@ -12,6 +12,7 @@ use crate::{
         customer::{Channel, Consent, ConsentScope},
         endpoint::{Endpoint, Notice},
         event::Event,
+        file::FileRow,
         message::{Attempt, MessageRecord, NewMessage, Next},
         plugin::PluginRecord,
         quota::{UseKey, Used},
@@ -93,6 +94,7 @@ pub(crate) struct Tables {
     pub(super) endpoints: Table<EndpointId, Endpoint>,
     pub(super) notices: Table<i64, Notice>,
     pub(super) notice_last: i64,
+    pub(super) files: Table<(TenantId, String), FileRow>,
     pub(super) touched: u64,
 }
 

@@ -83,7 +83,7 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 }
 
 /// In the order in which they are moved.
-pub(in crate::store) const TABLES: [Table; 27] = [
+pub(in crate::store) const TABLES: [Table; 28] = [
     // PostgreSQL keeps a part for each host, which are added up.
     Table {
         instead: &[("part", "0")],
@@ -210,6 +210,7 @@ pub(in crate::store) const TABLES: [Table; 27] = [
         "seq int8, id bytea, tenant text, endpoint bytea, type text, lane text, created int8, state int2, due int8?, \
          tries text, body text",
     ),
+    table("files", &["tenant", "name"], "tenant text, name text, due int8, body text, bytes bytea"),
 ];
 
 impl Table {

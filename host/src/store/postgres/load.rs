@@ -12,7 +12,7 @@ use futures_util::future::{try_join, try_join3, try_join4};
 
 use super::{
     error::Outcome,
-    heard, inbox, kept, known, notices, outbox, people, read, rows,
+    files, heard, inbox, kept, known, notices, outbox, people, read, rows,
     source::{AddressKey, PgSource, Recorded, Tables, Wanted},
 };
 use crate::{
@@ -185,6 +185,9 @@ async fn load_runs(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables, d
     }
     if let Some((now, limit)) = wanted.due_timers {
         base.due_timers = Some(kept::due_timers(client, now.0, limit, database_time).await?);
+    }
+    if let Some((now, limit)) = wanted.due_files {
+        base.due_files = Some(files::due(client, now, limit).await?);
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod connect;
 mod conversations;
 mod erasing;
 mod error;
+mod files;
 mod heard;
 mod import;
 mod inbox;

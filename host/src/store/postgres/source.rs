@@ -18,6 +18,7 @@ use crate::{
     domain::{
         customer::{Channel, Consent, Customer},
         endpoint::{Endpoint, Endpoints},
+        file::FileRow,
         message::AttemptFailure,
         plugin::PluginRecord,
         quota::{UseKey, Used},
@@ -85,6 +86,7 @@ pub(super) struct Wanted {
     pub(super) endpoints: bool,
     /// Those that are to be changed.
     pub(super) endpoint_rows: HashSet<EndpointId>,
+    pub(super) due_files: Option<(Timestamp, u32)>,
 }
 
 /// An attempt of which everything that was heard is wanted.
@@ -141,6 +143,7 @@ pub(super) struct Tables {
     pub(super) plugin_use: HashMap<UseKey, Used>,
     pub(super) endpoints: Option<Arc<Endpoints>>,
     pub(super) endpoint_rows: HashMap<EndpointId, Option<Endpoint>>,
+    pub(super) due_files: Option<Vec<FileRow>>,
 }
 
 impl Tables {
@@ -170,6 +173,7 @@ impl Tables {
         self.plugin_use.extend(read.plugin_use);
         self.endpoints = read.endpoints.or_else(|| self.endpoints.take());
         self.endpoint_rows.extend(read.endpoint_rows);
+        self.due_files = read.due_files.or_else(|| self.due_files.take());
     }
 }
 

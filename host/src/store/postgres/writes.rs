@@ -261,6 +261,19 @@ tables! {
         "id bytea, tenant text, endpoint bytea, type text, lane text, created int8, state int8, due int8, tries text, body text",
         "INSERT INTO notices ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (endpoint, id) DO NOTHING", false
     }
+    removed_files: REMOVED_FILES {
+        "tenant text, name text", "DELETE FROM files f USING {rows} WHERE f.tenant = n.tenant AND f.name = n.name", false
+    }
+    files: FILES {
+        "tenant text, name text, due int8, body text, bytes bytea",
+        "INSERT INTO files ({columns}) SELECT {columns} FROM {rows} ORDER BY tenant, name ON CONFLICT (tenant, name) \
+         DO UPDATE SET due = excluded.due, body = excluded.body, bytes = excluded.bytes", true
+    }
+    changed_files: CHANGED_FILES {
+        "tenant text, name text, due int8, body text, bytes bytea",
+        "UPDATE files f SET due = n.due, body = n.body, bytes = n.bytes FROM {rows} \
+         WHERE f.tenant = n.tenant AND f.name = n.name", false
+    }
     counters: COUNTERS {
         "tenant text, name text, part int8, value int8",
         "INSERT INTO counters AS c ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (tenant, name, part) \

@@ -19,6 +19,7 @@ mod damage;
 mod erasing;
 mod error;
 mod export;
+mod files;
 mod heard;
 mod inbox;
 mod kept;

@@ -45,6 +45,7 @@ pub(super) fn outgoing(content: &Content) -> Outgoing {
         expires: None,
         mime_type: None,
         instead: None,
+        media_id: None,
     }
 }
 
@@ -125,7 +126,10 @@ async fn bytes_are_uploaded_first_and_sent_by_their_id() {
         filename: Some("billet.pdf".to_owned()),
     };
     let content = Content { attachment: Some(attachment), ..Content::default() };
-    assert!(matches!(meta.send(&outgoing(&content)).await, Answer::Accepted { .. }));
+    let mut outgoing = outgoing(&content);
+    let Rendition::Whatsapp(rendered) = &outgoing.body else { panic!() };
+    outgoing.media_id = Some(meta.upload(rendered.upload.as_ref().unwrap(), 1).await.unwrap());
+    assert!(matches!(meta.send(&outgoing).await, Answer::Accepted { .. }));
     let posts = posts.lock().unwrap();
     let upload = String::from_utf8_lossy(&posts[0].2);
     assert_eq!(posts[0].0, "/v25.0/109000000000001/media");
@@ -151,10 +155,14 @@ async fn a_failed_upload_is_certain_whatever_failed() {
         (401, json!({"error": {"code": 190}}), "account-problem"),
     ] {
         let (meta, posts) = playing(vec![(status, None, body)]).await;
-        let answer = meta.send(&outgoing(&content)).await;
-        let Answer::Failed(failure) = answer else { panic!("{answer:?}") };
+        let outgoing = outgoing(&content);
+        let Rendition::Whatsapp(rendered) = &outgoing.body else { panic!() };
+        let failure = meta.upload(rendered.upload.as_ref().unwrap(), 1).await.unwrap_err();
         assert_eq!(failure.code, code);
-        assert_eq!(posts.lock().unwrap().len(), 1, "no message may follow a failed upload");
+        // Without its file the message does not go out either.
+        let Answer::Failed(failure) = meta.send(&outgoing).await else { panic!() };
+        assert_eq!(failure.code, "media-problem");
+        assert_eq!(posts.lock().unwrap().len(), 1);
     }
 }
 

@@ -110,6 +110,7 @@ fn media_come_with_id_caption_and_name() {
         mime_type: "application/pdf".to_owned(),
         size: None,
         filename: Some("facture.pdf".to_owned()),
+        sha256: Some("x".to_owned()),
     };
     assert_eq!((said.kind.as_str(), said.text.as_str(), said.media), ("document", "Ma facture", vec![media]));
     for kind in ["image", "video", "audio", "sticker"] {
