@@ -147,7 +147,8 @@ pub async fn start_with_page(
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });
     let router = router(
-        &config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing, served, media_wake,
+        &config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing, served,
+        media_wake,
     )?;
     let router = router.layer(axum::Extension(lateness)).layer(axum::Extension(desk));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));

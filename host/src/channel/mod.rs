@@ -34,8 +34,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::settings::{
-    Accounts, CmSettings, ContentTemplate, Fallback, GatewaySettings, HttpClient, HttpSettings, MetaSettings, TemplateSettings,
-    TwilioSettings, http_client,
+    Accounts, CmSettings, ContentTemplate, Fallback, GatewaySettings, HttpClient, HttpSettings, MetaSettings,
+    TemplateSettings, TwilioSettings, http_client,
 };
 use crate::{
     clock::Timestamp,

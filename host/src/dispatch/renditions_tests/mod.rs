@@ -13,7 +13,14 @@ use serde_json::Value;
 use self::samples::{Sample, samples};
 use super::{Circuits, Pace, Parts, Settings, foresee};
 use crate::{
-    channel::{self, CmSettings, HttpSettings, MetaSettings, Provider, cm::Cm, meta::Meta, price, sms},
+    channel::{
+        self, Accounts, CmSettings, HttpSettings, MetaSettings, Provider,
+        cm::Cm,
+        marks::{MarkRead, Marks},
+        meta::Meta,
+        price, sms,
+        standing::Standing,
+    },
     clock::{StandingClock, Timestamp},
     domain::{
         customer::{Address, Channel, Consent, ConsentScope, Customer},
@@ -51,6 +58,9 @@ fn parts(folder: &Path) -> (Parts, store::handover::Inlets) {
         rules: crate::rules::allowed::Settings::default(),
         attempt_timeout: Duration::from_secs(20),
         circuits: Circuits::default(),
+        standing: Arc::new(Standing::new(&Accounts::default(), true)),
+        marks: Marks::new(&[]),
+        mark_read: MarkRead::Never,
         pace: Pace::new(&settings),
         settings,
     };
@@ -59,8 +69,13 @@ fn parts(folder: &Path) -> (Parts, store::handover::Inlets) {
 
 /// Somebody with a number on both channels, who wrote an hour ago and agreed to everything.
 fn customer() -> Customer {
-    let address =
-        |channel, last_incoming| Address { channel, address: NUMBER.to_owned(), last_incoming, unusable_until: None };
+    let address = |channel, last_incoming| Address {
+        channel,
+        address: NUMBER.to_owned(),
+        last_incoming,
+        unusable_until: None,
+        free_until: None,
+    };
     let consents = Channel::ALL.map(|channel| Consent {
         channel,
         scope: ConsentScope::Marketing,

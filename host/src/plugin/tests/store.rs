@@ -18,7 +18,10 @@ use crate::{
     },
     ids::{CustomerId, EndpointId, Entity, EventId, MessageId, NoticeId, PluginName, RunId, TenantId},
     store::{
-Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, EndpointChange, EndpointChanged, Error, EventStory, Figures, Fired, MessageChange, MessageFilter, Moved, NewIncoming, Note, NoticeFilter, Notices, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals, Files,
+        Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, EndpointChange, EndpointChanged,
+        Error, EventStory, Figures, Files, Fired, MessageChange, MessageFilter, Moved, NewIncoming, Note, NoticeFilter,
+        Notices, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit,
+        RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
     },
 };
 

@@ -43,7 +43,7 @@ fn picture() -> Incoming {
 }
 
 async fn heard(store: &dyn Store) {
-    let new = crate::store::NewIncoming { incoming: picture(), others: Vec::new(), consent: None };
+    let new = crate::store::NewIncoming { incoming: picture(), others: Vec::new(), consent: None, free_until: None };
     assert_eq!(store.record_incoming(vec![new.clone(), new], at(101)).await.unwrap(), [true, false]);
 }
 
@@ -108,6 +108,7 @@ pub(crate) async fn a_file_that_is_fetched_while_its_customer_is_erased_is_not_k
         address: "+33611111111".into(),
         last_incoming: None,
         unusable_until: None,
+        free_until: None,
     };
     let profile = crate::store::CustomerProfile { addresses: vec![address], ..Default::default() };
     store.put_customer(&tenant(), &ann(), profile, at(0)).await.unwrap();

@@ -137,6 +137,7 @@ pub(crate) async fn a_changed_consent_and_a_message_of_a_customer_are_told(place
         address: number.into(),
         last_incoming: None,
         unusable_until: None,
+        free_until: None,
     };
     let profile = CustomerProfile { addresses: vec![address], ..CustomerProfile::default() };
     store.put_customer(&tenant(), &ann(), profile, at(0)).await.unwrap();
@@ -175,7 +176,7 @@ pub(crate) async fn a_changed_consent_and_a_message_of_a_customer_are_told(place
         window_ends: None,
         attributes: Vec::new(),
     };
-    let new = NewIncoming { incoming, consent: None, others: Vec::new() };
+    let new = NewIncoming { incoming, consent: None, others: Vec::new(), free_until: None };
     store.record_incoming(vec![new.clone()], at(40)).await.unwrap();
     store.record_incoming(vec![new], at(41)).await.unwrap();
     let told = all(store, id).await;
@@ -308,6 +309,7 @@ pub(crate) async fn of_an_erased_customer_no_notice_is_left(place: &dyn Place) {
         address: "+33611111111".into(),
         last_incoming: None,
         unusable_until: None,
+        free_until: None,
     };
     let profile = CustomerProfile { addresses: vec![address], ..CustomerProfile::default() };
     store.put_customer(&tenant(), &ann(), profile, at(0)).await.unwrap();
