@@ -141,9 +141,9 @@ async fn a_question_is_answered_by_what_is_written_next_and_by_its_choices_for_l
 async fn a_tap_goes_to_the_plugin_that_asked_in_its_entitys_order(db: Db) {
     let host = paul(Setup::tester().on(db)).await;
     by_meta(&host, json!({"id": "wamid.HELLO", "type": "text", "text": {"body": "Hello"}})).await;
-    let first = asks(&host, "a", json!({"no_template": true})).await;
+    let first = asks(&host, "a", json!({"no-template": true})).await;
     let second =
-        asks(&host, "b", json!({"no_template": true, "choices": [["later", "Later"], ["never", "Never"]]})).await;
+        asks(&host, "b", json!({"no-template": true, "choices": [["later", "Later"], ["never", "Never"]]})).await;
     let wamid = first["attempts"][0]["provider_id"].as_str().unwrap();
     host.advance("5s").await;
     let reply = |id: &str| json!({"type": "button_reply", "button_reply": {"id": id, "title": "I come"}});
@@ -173,7 +173,7 @@ async fn a_tap_goes_to_the_plugin_that_asked_in_its_entitys_order(db: Db) {
 async fn what_is_changed_or_withdrawn_goes_where_the_first_words_went(db: Db) {
     let host = paul(Setup::tester().on(db)).await;
     by_meta(&host, json!({"id": "wamid.HELLO", "type": "text", "text": {"body": "Hello"}})).await;
-    let asked = asks(&host, "a", json!({"no_template": true})).await;
+    let asked = asks(&host, "a", json!({"no-template": true})).await;
     host.advance("5s").await;
     by_meta(&host, json!({"id": "wamid.1", "type": "text", "text": {"body": "I will"}})).await;
     let ends = host.get("/v1/customers/paul").await["window_ends"].clone();
@@ -312,7 +312,10 @@ async fn transactions(host: &Host) -> f64 {
 #[tokio::test]
 async fn who_hides_the_number_is_answered_at_the_id_and_gets_no_sms() {
     let host = Host::start(Setup::new().sms(Sms::Cm)).await;
-    host.sim.phone(PAUL, |phone| phone.hides_number = true);
+    host.sim.phone(PAUL, |phone| {
+        phone.name = "Paul".to_owned();
+        phone.hides_number = true;
+    });
     let wrote = host.sim.writes(PAUL, "whatsapp", "Do you have bread?").await;
     let question = id_of("meta", wrote["id"].as_str().unwrap());
     let incoming = stored(&host, &question).await;

@@ -261,11 +261,7 @@ async fn ticks_turn_blue_when_a_person_reads_and_not_before() {
     let told = marks(&host).await;
     assert_eq!((told.len(), &told[0]["body"]["typing_indicator"]["type"]), (1, &json!("text")));
     assert_eq!(told[0]["answer"]["status"], 200);
-    host.post("/v1/customers/paul/read", json!({"typing": "yes"})).await.problem(
-        400,
-        "/problems/bad-json",
-        Some("body"),
-    );
+    host.post("/v1/customers/paul/read", json!({"typing": "yes"})).await.problem(400, "/problems/bad-json", None);
 }
 
 #[tokio::test]
