@@ -355,6 +355,7 @@ async fn a_link_in_a_webhook_is_followed_to_the_providers_hosts_alone() {
     )
     .await;
     let own = picture(&host, json!({})).await;
+    fetched(&host, &own).await;
     let shown = host.get(&format!("/v1/messages/{own}")).await;
     let media_id = shown["incoming"]["media"][0]["id"].as_str().unwrap();
     let twilio = |url: String| json!({"provider": "twilio", "image": {"caption": "Look", "url": url}});
