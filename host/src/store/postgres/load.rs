@@ -318,7 +318,9 @@ async fn load_people(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables)
 }
 
 async fn load_endpoints(client: &ClientWrapper, wanted: &Wanted, base: &mut Tables, caches: &Caches) -> Outcome<()> {
-    if wanted.endpoints {
+    // What was read of these is likely to be changed, and then to be told: read with them, it costs no round of its own.
+    let likely = !(wanted.messages.is_empty() && wanted.addresses.is_empty() && wanted.customers.is_empty());
+    if wanted.endpoints || likely {
         base.endpoints = Some(notices::known(client, &caches.endpoints).await?);
     }
     if !wanted.endpoint_rows.is_empty() {
