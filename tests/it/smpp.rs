@@ -167,9 +167,12 @@ async fn an_smsc_that_is_gone_is_found_again_and_nothing_is_lost() {
     .await;
     host.sim.smsc_up(true);
     host.until_eq("the host is bound again", 1, async || host.sim.bound()).await;
-    host.advance("10m").await;
-    let message = host.until_state(&id, "delivered").await;
-    assert!(message.way().ends_with("sms delivered"), "{}", message.way());
+    host.until("it is delivered", async || {
+        host.advance("5s").await;
+        let message = host.message(&id).await;
+        if message["state"] == "delivered" { Ok(()) } else { Err(format!("{message:#}")) }
+    })
+    .await;
     assert_eq!(screen(&host).await, ["Bonjour"]);
 }
 
@@ -204,7 +207,8 @@ async fn who_writes_stop_to_the_smsc_is_left_alone_and_other_words_reach_a_plugi
     })
     .await;
     let ended = host.event(steps("paul", "e", json!([{"send": {"text": "Encore"}}]))).await;
-    assert_eq!(ended["results"][0]["messages"], json!([]), "{ended:#}");
+    assert!(ended["results"][0]["messages"].as_array().is_none_or(Vec::is_empty), "{ended:#}");
+    assert_eq!(screen(&host).await, ["Bonjour"]);
 }
 
 #[tokio::test]

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use proptest::prelude::*;
 use rusmpp::{Command, CommandStatus, Pdu, pdus::BindTransceiverResp, pdus::SubmitSmResp, types::COctetString};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 use tokio_util::{codec::Decoder, sync::CancellationToken};
@@ -400,9 +401,9 @@ fn the_pause_before_a_bind_grows_and_differs() {
 // sessions ------------------------------------------------------------------------------------------------------------
 
 /// An SMSC that does what a test tells it, PDU by PDU.
-struct Smsc(TcpStream);
+struct Smsc<S = TcpStream>(S);
 
-impl Smsc {
+impl<S: AsyncRead + AsyncWrite + Unpin> Smsc<S> {
     async fn read(&mut self) -> (u32, u32, Vec<u8>) {
         let length = self.0.read_u32().await.unwrap() as usize;
         let mut rest = vec![0; length - 4];
@@ -416,8 +417,7 @@ impl Smsc {
         self.0.write_all(&wire::octets(&command)).await.unwrap();
     }
 
-    async fn accept(listener: &TcpListener) -> Smsc {
-        let (stream, _) = listener.accept().await.unwrap();
+    async fn begin(stream: S) -> Smsc<S> {
         let mut smsc = Smsc(stream);
         let (command, sequence, _) = smsc.read().await;
         assert_eq!(command, 0x09, "bind_transceiver");
@@ -426,7 +426,7 @@ impl Smsc {
     }
 
     /// Once it is answered, the other side sends over this session.
-    async fn until_bound(mut self) -> Smsc {
+    async fn until_bound(mut self) -> Smsc<S> {
         self.say(CommandStatus::EsmeRok, 1_000, Pdu::EnquireLink).await;
         while self.read().await.0 != 0x8000_0015 {}
         self
@@ -445,6 +445,12 @@ impl Smsc {
         // Without a body, as many SMSCs do.
         let header = [16, 0x8000_0004, u32::from(status), sequence].map(u32::to_be_bytes).concat();
         self.0.write_all(&header).await.unwrap();
+    }
+}
+
+impl Smsc {
+    async fn accept(listener: &TcpListener) -> Smsc {
+        Smsc::begin(listener.accept().await.unwrap().0).await
     }
 }
 
@@ -649,4 +655,35 @@ async fn without_an_smsc_nothing_was_sent() {
     let scene = Scene::begin(|settings| settings.address = "127.0.0.1:1".into()).await;
     let Answer::Failed(failure) = scene.sends("a").await.unwrap() else { panic!("sent") };
     assert_eq!((failure.code.as_str(), failure.retry), ("provider-down", Retry::Later { after_ms: 0 }));
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_an_smsc_whose_certificate_is_believed_and_with_no_other() {
+    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/src/channel/smpp/tests");
+    let certificate = CertificateDer::from_pem_file(format!("{place}/certificate.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(format!("{place}/key.pem")).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    for known in [true, false] {
+        let scene = Scene::begin(|settings| {
+            settings.tls = true;
+            settings.tls_roots = known.then(|| format!("{place}/certificate.pem").into());
+        })
+        .await;
+        let sent = scene.sends("a");
+        let stream = acceptor.accept(scene.listener.accept().await.unwrap().0).await;
+        if known {
+            Smsc::begin(stream.unwrap()).await.takes("1").await;
+            assert_eq!(sent.await.unwrap(), accepted("main/1"));
+        } else {
+            assert!(stream.is_err());
+            let Answer::Failed(failure) = sent.await.unwrap() else { panic!("sent to a stranger") };
+            assert!(failure.detail.unwrap().contains("TLS"));
+        }
+    }
 }

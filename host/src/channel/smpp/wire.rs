@@ -28,14 +28,9 @@ pub(super) const TLV_SAR_NUMBER: u16 = 0x020F;
 pub(super) const TLV_MESSAGE_PAYLOAD: u16 = 0x0424;
 pub(super) const TLV_MESSAGE_STATE: u16 = 0x0427;
 
-/// One PDU in each frame, its length included.
+/// One PDU in each frame, its length included: the length counts itself, and is not taken off.
 pub(super) fn frames() -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder()
-        .length_field_type::<u32>()
-        .length_adjustment(-4)
-        .num_skip(0)
-        .max_frame_length(PDU_BYTES_MAX)
-        .new_codec()
+    LengthDelimitedCodec::builder().length_field_type::<u32>().num_skip(0).max_frame_length(PDU_BYTES_MAX).new_codec()
 }
 
 /// What an SMSC says.

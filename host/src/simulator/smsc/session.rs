@@ -25,9 +25,6 @@ use tokio_util::{codec::Framed, sync::CancellationToken};
 use super::submit;
 use crate::simulator::{Simulator, lock};
 
-/// What waits to be written to an ESME.
-const OUTGOING_MAX: usize = 4096;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Transmitter,
@@ -49,7 +46,8 @@ impl Kind {
 pub(super) struct Bound {
     pub(super) kind: Kind,
     system_id: String,
-    out: mpsc::Sender<Command>,
+    /// Without a bound: whoever reads is also who writes, and must never wait for itself.
+    out: mpsc::UnboundedSender<Command>,
     /// What was delivered and is not acknowledged.
     delivered: Mutex<HashMap<u32, oneshot::Sender<u32>>>,
     last: AtomicU32,
@@ -67,13 +65,9 @@ impl Bound {
     }
 
     /// Writes, where the session still stands.
-    pub(super) async fn say(&self, command: Command) {
+    pub(super) fn answer(&self, sequence: u32, status: CommandStatus, pdu: impl Into<Pdu>) {
         // Whoever has gone hears nothing.
-        let _ = self.out.send(command).await;
-    }
-
-    pub(super) async fn answer(&self, sequence: u32, status: CommandStatus, pdu: impl Into<Pdu>) {
-        self.say(Command::builder().status(status).sequence_number(sequence).pdu(pdu)).await;
+        let _ = self.out.send(Command::builder().status(status).sequence_number(sequence).pdu(pdu));
     }
 
     /// Delivers, and returns what the ESME answered; nothing where the session ended before.
@@ -81,7 +75,7 @@ impl Bound {
         let (acknowledged, status) = oneshot::channel();
         let sequence = self.last.fetch_add(1, Ordering::Relaxed) % 0x7FFF_FFFF + 1;
         lock(&self.delivered).insert(sequence, acknowledged);
-        self.answer(sequence, CommandStatus::EsmeRok, pdu).await;
+        self.answer(sequence, CommandStatus::EsmeRok, pdu);
         tokio::select! {
             status = status => status.ok(),
             () = self.ended.cancelled() => None,
@@ -95,7 +89,7 @@ pub(super) async fn converse(simulator: Arc<Simulator>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let mut framed = Framed::new(stream, CommandCodec::new());
     let Some((kind, system_id)) = bind(&simulator, &mut framed).await else { return };
-    let (out, mut outgoing) = mpsc::channel(OUTGOING_MAX);
+    let (out, mut outgoing) = mpsc::unbounded_channel();
     let bound = Arc::new(Bound {
         kind,
         system_id,
@@ -196,8 +190,8 @@ async fn take(simulator: &Arc<Simulator>, bound: &Arc<Bound>, command: Command) 
     let (sequence, status) = (command.sequence_number(), command.status());
     match (command.id(), command.pdu()) {
         (_, Some(Pdu::SubmitSm(pdu))) => submit::take(simulator, bound, sequence, pdu).await,
-        (CommandId::EnquireLink, _) => bound.answer(sequence, CommandStatus::EsmeRok, Pdu::EnquireLinkResp).await,
-        (CommandId::Unbind, _) => bound.answer(sequence, CommandStatus::EsmeRok, Pdu::UnbindResp).await,
+        (CommandId::EnquireLink, _) => bound.answer(sequence, CommandStatus::EsmeRok, Pdu::EnquireLinkResp),
+        (CommandId::Unbind, _) => bound.answer(sequence, CommandStatus::EsmeRok, Pdu::UnbindResp),
         (CommandId::DeliverSmResp | CommandId::GenericNack, _) => {
             if let Some(waiting) = lock(&bound.delivered).remove(&sequence) {
                 // Who delivered may have given up meanwhile.
@@ -205,9 +199,9 @@ async fn take(simulator: &Arc<Simulator>, bound: &Arc<Bound>, command: Command) 
             }
         }
         (CommandId::BindTransmitter | CommandId::BindReceiver | CommandId::BindTransceiver, _) => {
-            bound.answer(sequence, CommandStatus::EsmeRalybnd, bind_answer(bound.kind)).await;
+            bound.answer(sequence, CommandStatus::EsmeRalybnd, bind_answer(bound.kind));
         }
         (CommandId::EnquireLinkResp | CommandId::UnbindResp, _) => {}
-        _ => bound.answer(sequence, CommandStatus::EsmeRinvcmdid, Pdu::GenericNack).await,
+        _ => bound.answer(sequence, CommandStatus::EsmeRinvcmdid, Pdu::GenericNack),
     }
 }

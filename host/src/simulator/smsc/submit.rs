@@ -49,11 +49,11 @@ struct Said(CommandStatus, Option<u64>);
 
 pub(super) async fn take(simulator: &Arc<Simulator>, bound: &Arc<Bound>, sequence: u32, pdu: &SubmitSm) {
     if !bound.kind.transmits() {
-        return refuse(bound, sequence, CommandStatus::EsmeRinvbndsts).await;
+        return refuse(bound, sequence, CommandStatus::EsmeRinvbndsts);
     }
     if bound.unanswered.fetch_add(1, Ordering::Relaxed) >= simulator.options.smpp.window_max {
         bound.unanswered.fetch_sub(1, Ordering::Relaxed);
-        return refuse(bound, sequence, CommandStatus::EsmeRthrottled).await;
+        return refuse(bound, sequence, CommandStatus::EsmeRthrottled);
     }
     let number = phones::e164(&format!("+{}", pdu.destination_addr.as_str().trim_start_matches('+')));
     let troubles = match &number {
@@ -103,14 +103,14 @@ async fn answer(simulator: &Arc<Simulator>, bound: &Arc<Bound>, sequence: u32, v
         pause(delay_ms).await;
         bound.unanswered.fetch_sub(1, Ordering::Relaxed);
         let id = COctetString::from_string(id).unwrap_or_default();
-        bound.answer(sequence, status, SubmitSmResp::builder().message_id(id).build()).await;
+        bound.answer(sequence, status, SubmitSmResp::builder().message_id(id).build());
     };
     // What is slow holds up nothing but itself.
     if delay_ms > 0 { simulator.spawn(say) } else { say.await }
 }
 
-async fn refuse(bound: &Bound, sequence: u32, status: CommandStatus) {
-    bound.answer(sequence, status, Pdu::SubmitSmResp(SubmitSmResp::default())).await;
+fn refuse(bound: &Bound, sequence: u32, status: CommandStatus) {
+    bound.answer(sequence, status, Pdu::SubmitSmResp(SubmitSmResp::default()));
 }
 
 /// The id in the form of the answers.
