@@ -55,6 +55,8 @@ pub(super) fn parts(
         .dest_addr_ton(Ton::from(settings.destination_ton))
         .dest_addr_npi(Npi::from(settings.destination_npi))
         .destination_addr(string("the recipient", digits)?)
+        // The library's own default is an acknowledgement.
+        .esm_class(EsmClass::from(0))
         .validity_period(validity(expires.filter(|_| settings.validity))?)
         .registered_delivery(RegisteredDelivery::from(FINAL_RECEIPT))
         .data_coding(DataCoding::from(data_coding))

@@ -97,6 +97,8 @@ fn addressed((ton, source): (u8, &str), (to_ton, to): (u8, &str)) -> DeliverSm {
         .dest_addr_ton(Ton::from(to_ton))
         .dest_addr_npi(Npi::from(to_ton))
         .destination_addr(COctetString::from_string(to.to_owned()).unwrap_or_default())
+        // The library's own default is an acknowledgement.
+        .esm_class(EsmClass::from(0))
         .build()
 }
 
