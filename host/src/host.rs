@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    channel::{self, Provider, cm::Cm, marks::Marks, meta::Meta, price, standing::Standing, twilio::Twilio},
+    channel::{
+        self, Provider, cm::Cm, marks::Marks, meta::Meta, price, smpp, smpp::Smpp, standing::Standing, twilio::Twilio,
+    },
     clock::Clock,
     config::Config,
     dispatch,
@@ -37,9 +39,32 @@ pub struct Running {
     pub plugins: Arc<Plugins>,
     watch: Arc<accounts::Watch>,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
+    sessions: Sessions,
     server: JoinHandle<std::io::Result<()>>,
     shutdown: Shutdown,
     grace: Duration,
+}
+
+/// The sessions with SMSCs: needed for as long as anything is sent, so they end last.
+struct Sessions {
+    tasks: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+impl Sessions {
+    fn keep(links: Vec<Arc<smpp::Link>>, reports: &Arc<dyn smpp::Reports>) -> Sessions {
+        let stop = CancellationToken::new();
+        let tasks = links.into_iter().map(|link| tokio::spawn(link.keep(reports.clone(), stop.clone())));
+        Sessions { tasks: tasks.collect(), stop }
+    }
+
+    async fn end(&mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        for task in &mut self.tasks {
+            task.await.context("a session with an SMSC ended badly")?;
+        }
+        Ok(())
+    }
 }
 
 /// What is left after the grace period needs no time: it is dropped where it stands. More than this is a disk that hangs.
@@ -85,8 +110,8 @@ pub async fn start_with_page(
     let public_url = config.server.public_url.as_deref();
     let lasts = config.links.lasts(config.retention.bodies_days);
     let links = public_url.map(|url| Links::new(url, &secret, lasts));
+    let (providers, smscs) = providers(&config, &plugins)?;
     let dispatching = dispatch::Settings { fallback: config.fallback.clone(), ..config.dispatch.clone() };
-    let providers = providers(&config, &plugins)?;
     let marks = Marks::new(&providers);
     let dispatch_parts = Arc::new(dispatch::Parts {
         store: store.clone(),
@@ -146,15 +171,15 @@ pub async fn start_with_page(
     ];
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });
-    let router = router(
-        &config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing, served,
-        media_wake,
-    )?;
+    let receipts = receipts(&config, &store, &clock, &plugins, marks.clone(), &standing, media_wake)?;
+    let sessions = Sessions::keep(smscs, &receipt::over_smpp(receipts.clone()));
+    let router =
+        router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, served, receipts);
     let router = router.layer(axum::Extension(lateness)).layer(axum::Extension(desk));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
     tracing::info!(%address, store = %config.store.url, "the host is ready");
-    Ok(Running { address, store, plugins, watch, tasks, server, shutdown, grace })
+    Ok(Running { address, store, plugins, watch, tasks, sessions, server, shutdown, grace })
 }
 
 async fn open_store(
@@ -183,10 +208,11 @@ impl Running {
             tokio::time::sleep(CLOSE_MAX).await;
         };
         let drained = tokio::select! {
-            drained = drain(&mut self.server, &mut self.tasks) => drained,
+            drained = drain(&mut self.server, &mut self.tasks, &mut self.sessions) => drained,
             () = patience => {
                 tracing::error!("the host does not come to rest; what it has acknowledged is in the store");
                 self.tasks.iter().for_each(|(_, task)| task.abort());
+                self.sessions.tasks.iter().for_each(JoinHandle::abort);
                 Ok(())
             }
         };
@@ -202,11 +228,13 @@ impl Running {
 async fn drain(
     server: &mut JoinHandle<std::io::Result<()>>,
     tasks: &mut [(&'static str, JoinHandle<()>)],
+    sessions: &mut Sessions,
 ) -> anyhow::Result<()> {
     let served = server.await.context("the listener ended badly");
     for (name, task) in tasks {
         task.await.with_context(|| format!("the {name} stage ended badly"))?;
     }
+    sessions.end().await?;
     Ok(served??)
 }
 
@@ -222,9 +250,8 @@ fn router(
     phones: Option<String>,
     foresight: Arc<Planner>,
     marks: Marks,
-    standing: &Arc<Standing>,
     served: links::Served,
-    media: Arc<tokio::sync::Notify>,
+    receipts: receipt::ReceiptState,
 ) -> anyhow::Result<Router> {
     let state = ingress::AppState {
         store: store.clone(),
@@ -244,8 +271,27 @@ fn router(
         marks: marks.clone(),
         closing: stop.clone(),
     };
+    let page = page::Settings { phones, open: config.ingress.open };
+    let all = ingress::router(state.clone())
+        .merge(api::router(state))
+        .merge(receipt::router(receipts))
+        .merge(links::router(served))
+        .merge(page::router(page));
+    ingress::problem::with_fallbacks(all)
+}
+
+/// What records whatever providers report and customers write, by webhook or over a session.
+fn receipts(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    plugins: &Arc<Plugins>,
+    marks: Marks,
+    standing: &Arc<Standing>,
+    media: Arc<tokio::sync::Notify>,
+) -> anyhow::Result<receipt::ReceiptState> {
     let (routes, listeners) = (plugins.clone(), plugins.clone());
-    let receipts = receipt::ReceiptState {
+    Ok(receipt::ReceiptState {
         store: store.clone(),
         clock: clock.clone(),
         tenant: TenantId::default_tenant(),
@@ -264,18 +310,15 @@ fn router(
         gateways: Arc::new(gateway::Reader { plugins: plugins.clone() }),
         listeners: Arc::new(move || listeners.listeners()),
         media,
-    };
-    let page = page::Settings { phones, open: config.ingress.open };
-    let all = ingress::router(state.clone())
-        .merge(api::router(state))
-        .merge(receipt::router(receipts))
-        .merge(links::router(served))
-        .merge(page::router(page));
-    Ok(ingress::problem::with_fallbacks(all))
+    })
 }
 
-/// All accounts, in the order of preference: as the configuration has them, and for SMS CM.com before Twilio.
-fn providers(config: &Config, plugins: &Arc<Plugins>) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
+/// All accounts, in the order of preference: as the configuration has them, and for SMS CM.com before Twilio before SMPP. And the
+/// ways to SMSCs, on which sessions are to be kept.
+fn providers(
+    config: &Config,
+    plugins: &Arc<Plugins>,
+) -> anyhow::Result<(Vec<Arc<dyn Provider>>, Vec<Arc<smpp::Link>>)> {
     let client = channel::http_client(&config.http)?;
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     for account in &config.accounts.meta {
@@ -288,10 +331,16 @@ fn providers(config: &Config, plugins: &Arc<Plugins>) -> anyhow::Result<Vec<Arc<
         let public_url = config.server.public_url.as_deref().unwrap_or_default();
         providers.push(Arc::new(Twilio::new(account, public_url, client.clone())?));
     }
+    let mut links = Vec::new();
+    for account in &config.accounts.smpp {
+        let smpp = Smpp::new(account, Duration::from_millis(config.http.timeout_ms))?;
+        links.push(smpp.link());
+        providers.push(Arc::new(smpp));
+    }
     for account in &config.accounts.plugin {
         providers.push(Arc::new(gateway::Gateway::new(account, plugins.clone())));
     }
-    Ok(providers)
+    Ok((providers, links))
 }
 
 fn prices(config: &Config) -> anyhow::Result<price::Table> {

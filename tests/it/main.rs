@@ -53,6 +53,7 @@ mod retention;
 mod rules;
 mod runs;
 mod shutdown;
+mod smpp;
 mod stats;
 mod stories;
 mod talk;

@@ -197,7 +197,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 21] = [
+const SETTINGS: [(&str, &[&str]); 22] = [
     ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/settings.rs", &["Settings"]),
@@ -217,6 +217,7 @@ const SETTINGS: [(&str, &[&str]); 21] = [
     ("media/mod.rs", &["Settings"]),
     ("channel/sms/render.rs", &["Settings"]),
     ("channel/settings.rs", &["HttpSettings", "TemplateSettings"]),
+    ("channel/smpp/settings.rs", &["SmppSettings"]),
     ("channel/marks.rs", &["WhatsappSettings"]),
     ("notice/settings.rs", &["Settings"]),
 ];

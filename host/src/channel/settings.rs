@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 
-pub use super::accounts::{CmSettings, ContentTemplate, Fallback, GatewaySettings, MetaSettings, TwilioSettings};
+pub use super::{
+    accounts::{CmSettings, ContentTemplate, Fallback, GatewaySettings, MetaSettings, TwilioSettings},
+    smpp::SmppSettings,
+};
 use crate::{domain::customer::Channel, secret::Secret};
 
 /// All accounts of the configuration, in the order in which they stand there.
@@ -15,6 +18,7 @@ pub struct Accounts {
     pub cm: Vec<CmSettings>,
     pub twilio: Vec<TwilioSettings>,
     pub plugin: Vec<GatewaySettings>,
+    pub smpp: Vec<SmppSettings>,
 }
 
 impl Accounts {
@@ -62,13 +66,23 @@ impl Accounts {
             served(&place, &account.countries)?;
         }
         names("plugin", self.plugin.iter().map(|account| &account.account))?;
+        for account in &self.smpp {
+            let place = format!("accounts.smpp `{}`", account.account);
+            account.check().map_err(|problem| format!("{place}: {problem}"))?;
+            served(&place, &account.countries)?;
+        }
         names("meta", self.meta.iter().map(|account| &account.account))?;
         names("cm", self.cm.iter().map(|account| &account.account))?;
-        names("twilio", self.twilio.iter().map(|account| &account.account))
+        names("twilio", self.twilio.iter().map(|account| &account.account))?;
+        names("smpp", self.smpp.iter().map(|account| &account.account))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.meta.is_empty() && self.cm.is_empty() && self.twilio.is_empty() && self.plugin.is_empty()
+        self.meta.is_empty()
+            && self.cm.is_empty()
+            && self.twilio.is_empty()
+            && self.smpp.is_empty()
+            && self.plugin.is_empty()
     }
 
     /// The account that a customer wrote to, by the number or id that the provider's webhook names, so that an answer goes out

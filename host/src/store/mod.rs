@@ -37,7 +37,7 @@ pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use figures::{By, Figures, Part, StatRow, StatSpan};
 pub use files::Files;
 pub use handover::Handover;
-pub use heard::{Conversation, Moved, NewIncoming, Recorded, UNREAD_MAX};
+pub use heard::{Conversation, Moved, NewIncoming, NewPart, Recorded, UNREAD_MAX};
 pub use notices::{EndpointChange, EndpointChanged, EndpointPatch, NoticeFilter, Notices};
 pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
@@ -352,6 +352,10 @@ pub trait Store: Notices + Files + Send + Sync + 'static {
     /// Records what customers wrote: matched to the message it answers, the window opened, consents changed, runs made.
     /// `true` for what is new.
     async fn record_incoming(&self, incoming: Vec<NewIncoming>, now: Timestamp) -> Result<Vec<bool>>;
+
+    /// Keeps a part of what a customer wrote. The whole, once all parts are there: it is still to be recorded, and has the same
+    /// id however often it is put together.
+    async fn keep_part(&self, part: NewPart) -> Result<Option<Incoming>>;
 
     /// Records a consent that was given or withdrawn from an address, with whoever has it. Where nobody has, a refusal is
     /// kept as a keyed hash of the address, for the day when somebody does.

@@ -19,9 +19,9 @@ use crate::{
     ids::{CustomerId, EndpointId, Entity, EventId, MessageId, NoticeId, PluginName, RunId, TenantId},
     store::{
         Accepted, Adrift, Bulk, Changed, Committed, Conversation, CustomerProfile, EndpointChange, EndpointChanged,
-        Error, EventStory, Figures, Files, Fired, MessageChange, MessageFilter, Moved, NewIncoming, Note, NoticeFilter,
-        Notices, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent, RunCommit,
-        RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
+        Error, EventStory, Figures, Files, Fired, MessageChange, MessageFilter, Moved, NewIncoming, NewPart, Note,
+        NoticeFilter, Notices, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained, RoutedEvent,
+        RunCommit, RunFailed, RunFilter, RunStory, StatRow, StatSpan, Store, Vitals,
     },
 };
 
@@ -177,6 +177,9 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn read_through(&self, _: &TenantId, _: Vec<(String, i64)>) -> Result<()> {
+        Err(Error::Closed)
+    }
+    async fn keep_part(&self, _: NewPart) -> Result<Option<Incoming>> {
         Err(Error::Closed)
     }
     async fn record_address_consent(&self, _: &TenantId, _: &str, _: Consent) -> Result<()> {

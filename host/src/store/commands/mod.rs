@@ -19,6 +19,7 @@ pub(super) mod files;
 pub(super) mod incoming;
 pub(super) mod messages;
 pub(super) mod notices;
+pub(super) mod parts;
 pub(super) mod plugins;
 pub(super) mod quota;
 pub(super) mod receipts;

@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0007_stats.sql"), oldest_host: 1 },
     Migration { sql: include_str!("migrations/0008_conversations.sql"), oldest_host: 1 },
     Migration { sql: include_str!("migrations/0009_files.sql"), oldest_host: 1 },
+    Migration { sql: include_str!("migrations/0010_attempt_parts.sql"), oldest_host: 1 },
 ];
 
 /// How often a step of the schema is tried that others are in the way of, and the pause after the first try, which grows.

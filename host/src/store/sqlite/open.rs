@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_stats.sql"),
     include_str!("migrations/0009_conversations.sql"),
     include_str!("migrations/0010_files.sql"),
+    include_str!("migrations/0011_attempt_parts.sql"),
 ];
 
 fn unusable(path: &Path, reason: impl Into<String>, advice: impl Into<String>) -> Error {
