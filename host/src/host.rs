@@ -174,7 +174,7 @@ pub async fn start_with_page(
     let receipts = receipts(&config, &store, &clock, &plugins, marks.clone(), &standing, media_wake)?;
     let sessions = Sessions::keep(smscs, &receipt::over_smpp(receipts.clone()));
     let router =
-        router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, served, receipts);
+        router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing, served, receipts);
     let router = router.layer(axum::Extension(lateness)).layer(axum::Extension(desk));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
@@ -250,9 +250,10 @@ fn router(
     phones: Option<String>,
     foresight: Arc<Planner>,
     marks: Marks,
+    standing: &Arc<Standing>,
     served: links::Served,
     receipts: receipt::ReceiptState,
-) -> anyhow::Result<Router> {
+) -> Router {
     let state = ingress::AppState {
         store: store.clone(),
         clock: clock.clone(),

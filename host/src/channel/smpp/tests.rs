@@ -510,6 +510,7 @@ impl Scene {
             expires: None,
             mime_type: None,
             instead: None,
+            media_id: None,
         };
         let smpp = self.smpp.clone();
         tokio::spawn(async move { smpp.send(&outgoing).await })

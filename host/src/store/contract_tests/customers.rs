@@ -267,7 +267,7 @@ pub(crate) async fn what_comes_in_parts_is_put_together_once_they_are_all_there(
     // Whoever got no answer sends the part again.
     assert_eq!(keep(part_of("k", (2, 3), "b", 62)).await.unwrap().id, whole.id);
     let record = async |incoming: &Incoming| {
-        let new = NewIncoming { incoming: incoming.clone(), others: Vec::new(), consent: None };
+        let new = NewIncoming { incoming: incoming.clone(), others: Vec::new(), consent: None, free_until: None };
         world.store.record_incoming(vec![new], at(100)).await.unwrap()
     };
     assert_eq!((record(&whole).await, record(&whole).await), (vec![true], vec![false]));
