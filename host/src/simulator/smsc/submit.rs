@@ -131,7 +131,7 @@ fn judge(simulator: &Arc<Simulator>, pdu: &SubmitSm, number: Option<String>, vis
     let (place, text) = if is_headed { split(&octets) } else { (by_fields(pdu), octets.as_slice()) };
     // 140 octets, which hold 160 septets of the default coding.
     let header = octets.len() - text.len();
-    let most = if u8::from(pdu.data_coding) == alphabet::UCS2 { 140 - header } else { 160 - header.div_ceil(7) * 8 };
+    let most = if u8::from(pdu.data_coding) == alphabet::UCS2 { 140 - header } else { 160 - (header * 8).div_ceil(7) };
     let is_payload = pdu.short_message().as_ref().is_empty();
     if text.len() > most && !is_payload {
         return refused(CommandStatus::EsmeRinvmsglen);
