@@ -47,13 +47,7 @@ impl Files for SqliteSource<'_> {
     }
 }
 
-fn row(
-    tenant: TenantId,
-    name: String,
-    due: Timestamp,
-    body: &str,
-    bytes: Arc<[u8]>,
-) -> serde_json::Result<FileRow> {
+fn row(tenant: TenantId, name: String, due: Timestamp, body: &str, bytes: Arc<[u8]>) -> serde_json::Result<FileRow> {
     Ok(FileRow { tenant, name, due, state: serde_json::from_str(body)?, bytes })
 }
 
