@@ -173,8 +173,9 @@ pub async fn start_with_page(
     let foresight = Arc::new(Planner { parts: dispatch_parts });
     let receipts = receipts(&config, &store, &clock, &plugins, marks.clone(), &standing, media_wake)?;
     let sessions = Sessions::keep(smscs, &receipt::over_smpp(receipts.clone()));
-    let router =
-        router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing, served, receipts);
+    let router = router(
+        &config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, marks, &standing, served, receipts,
+    );
     let router = router.layer(axum::Extension(lateness)).layer(axum::Extension(desk));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
