@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    channel::{self, Provider, cm::Cm, meta::Meta, price, twilio::Twilio},
+    channel::{self, Provider, cm::Cm, meta::Meta, price, smpp, smpp::Smpp, twilio::Twilio},
     clock::Clock,
     config::Config,
     dispatch,
@@ -32,9 +32,32 @@ pub struct Running {
     pub store: Arc<dyn Store>,
     pub plugins: Arc<Plugins>,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
+    sessions: Sessions,
     server: JoinHandle<std::io::Result<()>>,
     shutdown: Shutdown,
     grace: Duration,
+}
+
+/// The sessions with SMSCs: needed for as long as anything is sent, so they end last.
+struct Sessions {
+    tasks: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+impl Sessions {
+    fn keep(links: Vec<Arc<smpp::Link>>, reports: &Arc<dyn smpp::Reports>) -> Sessions {
+        let stop = CancellationToken::new();
+        let tasks = links.into_iter().map(|link| tokio::spawn(link.keep(reports.clone(), stop.clone())));
+        Sessions { tasks: tasks.collect(), stop }
+    }
+
+    async fn end(&mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        for task in &mut self.tasks {
+            task.await.context("a session with an SMSC ended badly")?;
+        }
+        Ok(())
+    }
 }
 
 /// What is left after the grace period needs no time: it is dropped where it stands. More than this is a disk that hangs.
@@ -76,11 +99,12 @@ pub async fn start_with_page(
         alerts: run::Alerts::default(),
         lateness: lateness.clone(),
     };
+    let (providers, links) = providers(&config)?;
     let dispatching = dispatch::Settings { fallback: config.fallback.clone(), ..config.dispatch.clone() };
     let dispatch_parts = Arc::new(dispatch::Parts {
         store: store.clone(),
         clock: clock.clone(),
-        providers: providers(&config)?,
+        providers,
         prices: prices(&config)?,
         sms: config.sms.clone(),
         rules: config.rules.clone(),
@@ -106,12 +130,14 @@ pub async fn start_with_page(
     ];
 
     let foresight = Arc::new(Planner { parts: dispatch_parts });
-    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight)?;
+    let receipts = receipts(&config, &store, &clock, &plugins);
+    let sessions = Sessions::keep(links, &receipt::over_smpp(receipts.clone()));
+    let router = router(&config, &store, &clock, &plugins, &hand, &quotas, &stop, phones, foresight, receipts)?;
     let router = router.layer(axum::Extension(lateness));
     let server = tokio::spawn(ingress::listen::serve(listener, router, config.listen.clone(), shutdown.clone()));
     let grace = Duration::from_secs(config.server.grace_s);
     tracing::info!(%address, store = %config.store.url, "the host is ready");
-    Ok(Running { address, store, plugins, tasks, server, shutdown, grace })
+    Ok(Running { address, store, plugins, tasks, sessions, server, shutdown, grace })
 }
 
 async fn open_store(
@@ -135,10 +161,11 @@ impl Running {
             tokio::time::sleep(CLOSE_MAX).await;
         };
         let drained = tokio::select! {
-            drained = drain(&mut self.server, &mut self.tasks) => drained,
+            drained = drain(&mut self.server, &mut self.tasks, &mut self.sessions) => drained,
             () = patience => {
                 tracing::error!("the host does not come to rest; what it has acknowledged is in the store");
                 self.tasks.iter().for_each(|(_, task)| task.abort());
+                self.sessions.tasks.iter().for_each(JoinHandle::abort);
                 Ok(())
             }
         };
@@ -154,11 +181,13 @@ impl Running {
 async fn drain(
     server: &mut JoinHandle<std::io::Result<()>>,
     tasks: &mut [(&'static str, JoinHandle<()>)],
+    sessions: &mut Sessions,
 ) -> anyhow::Result<()> {
     let served = server.await.context("the listener ended badly");
     for (name, task) in tasks {
         task.await.with_context(|| format!("the {name} stage ended badly"))?;
     }
+    sessions.end().await?;
     Ok(served??)
 }
 
@@ -173,6 +202,7 @@ fn router(
     stop: &CancellationToken,
     phones: Option<String>,
     foresight: Arc<Planner>,
+    receipts: receipt::ReceiptState,
 ) -> anyhow::Result<Router> {
     let state = ingress::AppState {
         store: store.clone(),
@@ -186,8 +216,23 @@ fn router(
         foresight,
         closing: stop.clone(),
     };
+    let page = page::Settings { phones, open: config.ingress.open };
+    let all = ingress::router(state.clone())
+        .merge(api::router(state))
+        .merge(receipt::router(receipts))
+        .merge(page::router(page));
+    Ok(ingress::problem::with_fallbacks(all))
+}
+
+/// What records whatever providers report and customers write, by webhook or over a session.
+fn receipts(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    plugins: &Arc<Plugins>,
+) -> receipt::ReceiptState {
     let (routes, listeners) = (plugins.clone(), plugins.clone());
-    let receipts = receipt::ReceiptState {
+    receipt::ReceiptState {
         store: store.clone(),
         clock: clock.clone(),
         tenant: TenantId::default_tenant(),
@@ -198,17 +243,12 @@ fn router(
             (routing.runs, routing.notes)
         }),
         listeners: Arc::new(move || listeners.listeners()),
-    };
-    let page = page::Settings { phones, open: config.ingress.open };
-    let all = ingress::router(state.clone())
-        .merge(api::router(state))
-        .merge(receipt::router(receipts))
-        .merge(page::router(page));
-    Ok(ingress::problem::with_fallbacks(all))
+    }
 }
 
-/// All accounts, in the order of preference: as the configuration has them, and for SMS CM.com before Twilio.
-fn providers(config: &Config) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
+/// All accounts, in the order of preference: as the configuration has them, and for SMS CM.com before Twilio before SMPP. And the
+/// ways to SMSCs, on which sessions are to be kept.
+fn providers(config: &Config) -> anyhow::Result<(Vec<Arc<dyn Provider>>, Vec<Arc<smpp::Link>>)> {
     let client = channel::http_client(&config.http)?;
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     for account in &config.accounts.meta {
@@ -221,7 +261,13 @@ fn providers(config: &Config) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
         let public_url = config.server.public_url.as_deref().unwrap_or_default();
         providers.push(Arc::new(Twilio::new(account, public_url, client.clone())?));
     }
-    Ok(providers)
+    let mut links = Vec::new();
+    for account in &config.accounts.smpp {
+        let smpp = Smpp::new(account, Duration::from_millis(config.http.timeout_ms))?;
+        links.push(smpp.link());
+        providers.push(Arc::new(smpp));
+    }
+    Ok((providers, links))
 }
 
 fn prices(config: &Config) -> anyhow::Result<price::Table> {

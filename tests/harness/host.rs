@@ -318,6 +318,7 @@ impl Host {
             store_url: &self.store_url,
             start: self.sim.now(),
             providers: &self.sim.url,
+            smsc: &self.sim.smsc,
             options: &self.sim.options,
         });
         std::fs::write(self.config_file(), text).unwrap();

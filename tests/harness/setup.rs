@@ -6,7 +6,7 @@ use std::{
 };
 
 use relais::clock::Timestamp;
-use relais::simulator::{Options, Template, Timing, WebhookOptions, Window};
+use relais::simulator::{Options, SmppOptions, Template, Timing, WebhookOptions, Window};
 
 use super::{Db, Packages, plugins};
 
@@ -17,6 +17,8 @@ pub(crate) enum Sms {
     Twilio,
     /// CM.com, and Twilio where that rests.
     Both,
+    /// An SMSC, by SMPP.
+    Smpp,
 }
 
 /// A host to be started. [`Setup::new`] is the usual one: WhatsApp by Meta, SMS by CM.com, the six plugins, nobody needs a key.
@@ -40,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) own_cache: bool,
     /// How many requests and how many webhooks the simulator remembers.
     pub(crate) remembered_max: usize,
+    /// What the SMSC is like.
+    pub(crate) smsc: SmppOptions,
 }
 
 /// How long a host of the tests keeps shards that it does nothing for.
@@ -53,6 +57,8 @@ pub(super) struct Wiring<'a> {
     pub(super) store_url: &'a str,
     pub(super) start: Timestamp,
     pub(super) providers: &'a str,
+    /// Where the SMSC among them is.
+    pub(super) smsc: &'a str,
     pub(super) options: &'a Options,
 }
 
@@ -72,6 +78,7 @@ impl Setup {
             webhook_batch_max: 1,
             own_cache: false,
             remembered_max: Options::default().keep.requests_max,
+            smsc: SmppOptions { retry_ms: 50, ..SmppOptions::default() },
         }
     }
 
@@ -103,7 +110,7 @@ impl Setup {
         Setup { meta: false, ..self }
     }
 
-    /// One more account with `cm` or `twilio`.
+    /// One more account with `cm`, `twilio` or `smpp`.
     pub(crate) fn account(mut self, provider: &'static str, settings: &str) -> Setup {
         self.accounts.push((provider, settings.to_owned()));
         self
@@ -135,6 +142,7 @@ impl Setup {
         };
         let mut options = Options { timing: self.timing, webhooks, ..Options::default() };
         options.twilio.tries_max = 1_000;
+        options.smpp = self.smsc.clone();
         options.meta.window = Window::Webhook;
         options.keep.requests_max = self.remembered_max;
         options.keep.webhooks_max = self.remembered_max;
@@ -144,7 +152,7 @@ impl Setup {
 
     /// The configuration file's text.
     pub(super) fn config(&self, wiring: &Wiring<'_>) -> String {
-        let Wiring { dir, port, public_url, store_url, start, providers, options } = wiring;
+        let Wiring { dir, port, public_url, store_url, start, providers, smsc, options } = wiring;
         let secret = |name: &str, value: &str| secret_file(dir, name, value);
         let packages = self.plugins.directory(dir);
         let cache = if self.own_cache { dir.join("machine-code") } else { plugins::shared_cache() };
@@ -196,7 +204,22 @@ impl Setup {
                 options.twilio.number,
             ));
         }
+        let smpp = || {
+            format!(
+                "address = \"{smsc}\"\nsystem-id = \"{}\"\npassword = {}\n\
+                 reconnect-first-ms = 20\nreconnect-longest-ms = 200",
+                options.smpp.system_id,
+                secret("smpp-password", &options.smpp.password),
+            )
+        };
+        if self.sms == Some(Sms::Smpp) {
+            text.push_str(&format!("[[accounts.smpp]]\nsender = \"+{}\"\n{}\n", options.smpp.number, smpp()));
+        }
         for (provider, settings) in &self.accounts {
+            if *provider == "smpp" {
+                text.push_str(&format!("[[accounts.smpp]]\n{}\n{settings}\n", smpp()));
+                continue;
+            }
             let own = match *provider {
                 "cm" => format!(
                     "product-token = {}\nwebhook-secrets = [{}]",

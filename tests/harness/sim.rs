@@ -15,6 +15,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(300);
 
 pub(crate) struct Sim {
     pub(crate) url: String,
+    /// Where its SMSC is.
+    pub(crate) smsc: String,
     /// Runs with the host's clock.
     pub(crate) clock: Arc<AdjustableClock>,
     pub(crate) options: Options,
@@ -37,8 +39,11 @@ impl Sim {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let simulator = Simulator::new(options.clone()).unwrap();
         let stop = CancellationToken::new();
+        let smsc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let smsc = smsc_listener.local_addr().unwrap().to_string();
+        tokio::spawn(simulator.clone().serve_smpp(smsc_listener, stop.clone().cancelled_owned()));
         tokio::spawn(simulator.clone().serve(listener, stop.clone().cancelled_owned()));
-        Sim { url, clock, options, simulator, client, _stops: stop.drop_guard() }
+        Sim { url, smsc, clock, options, simulator, client, _stops: stop.drop_guard() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -53,6 +58,16 @@ impl Sim {
 
     pub(crate) fn online(&self, number: &str, online: bool) {
         self.simulator.set_online(number, online).unwrap();
+    }
+
+    /// Whether the SMSC is there. When it goes, every session breaks.
+    pub(crate) fn smsc_up(&self, up: bool) {
+        self.simulator.smsc_up(up);
+    }
+
+    /// How many are bound to the SMSC.
+    pub(crate) fn bound(&self) -> usize {
+        self.simulator.smsc_view()["sessions"].as_array().unwrap().len()
     }
 
     /// Has something go wrong, in the words of the simulator's own door.

@@ -49,6 +49,7 @@ mod retention;
 mod rules;
 mod runs;
 mod shutdown;
+mod smpp;
 mod stories;
 mod tidy;
 mod timers;

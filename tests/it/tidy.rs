@@ -197,7 +197,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// The files of settings, and what their structs are called in the configuration.
-const SETTINGS: [(&str, &[&str]); 16] = [
+const SETTINGS: [(&str, &[&str]); 17] = [
     ("config.rs", &["Config", "Server", "ClockSettings", "LogSettings", "PriceSettings"]),
     ("ingress/settings.rs", &["Settings", "ListenLimits"]),
     ("store/settings.rs", &["Settings"]),
@@ -214,6 +214,7 @@ const SETTINGS: [(&str, &[&str]); 16] = [
     ("plugin/http/mod.rs", &["HttpSettings"]),
     ("channel/sms/render.rs", &["Settings"]),
     ("channel/settings.rs", &["HttpSettings"]),
+    ("channel/smpp/settings.rs", &["SmppSettings"]),
 ];
 
 /// Whether a key is in the defaults: set, shown in a comment, or the name of a table.

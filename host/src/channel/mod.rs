@@ -1,7 +1,7 @@
 //! The channel layer's edge: providers, and the words they speak.
 //!
 //! **What comes in.** From the dispatcher an [`Outgoing`]: a message that is rendered, addressed and named by its attempt's
-//! token. From the receipt stage the raw bytes of a webhook.
+//! token. From the receipt stage the raw bytes of a webhook; over a session with an SMSC what it delivers.
 //!
 //! **What goes out.** To the dispatcher an [`Answer`]: taken, certainly not taken, or in doubt. To the receipt stage
 //! [`Report`]s, the same whoever the provider is.
@@ -21,6 +21,7 @@ pub mod phone;
 pub mod price;
 pub mod settings;
 pub mod signature;
+pub mod smpp;
 pub mod sms;
 pub mod twilio;
 pub mod whatsapp;
@@ -30,7 +31,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::settings::{
-    Accounts, CmSettings, ContentTemplate, Fallback, HttpSettings, MetaSettings, TwilioSettings, http_client,
+    Accounts, CmSettings, ContentTemplate, Fallback, HttpSettings, MetaSettings, SmppSettings, TwilioSettings,
+    http_client,
 };
 use crate::{
     clock::Timestamp,
@@ -71,7 +73,7 @@ pub enum Rendition {
 /// One account with one provider.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// `meta`, `cm`, `twilio`.
+    /// `meta`, `cm`, `twilio`, `smpp`.
     fn name(&self) -> &'static str;
     /// The account's name in the configuration.
     fn account(&self) -> &str;
@@ -113,6 +115,8 @@ pub enum Report {
     Status(StatusReport),
     /// What a customer wrote.
     Incoming(IncomingReport),
+    /// A part of what a customer wrote, of several that come one by one.
+    Part(PartReport),
     /// A customer stopped, or allowed again, marketing on WhatsApp.
     MarketingPreference { address: String, stopped: bool, time: Option<Timestamp> },
     /// A customer is reached at another address from now on: a new number, or a new id of the channel's own.
@@ -162,6 +166,18 @@ pub struct IncomingReport {
     pub quoted: Option<String>,
     /// What its kind has beyond all this, by the registry's names.
     pub attributes: Vec<(String, String)>,
+}
+
+/// A part of what a customer wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartReport {
+    /// What the whole will be, with the part's text.
+    pub incoming: IncomingReport,
+    /// What the parts of a message have in common.
+    pub key: String,
+    /// From 1.
+    pub no: u8,
+    pub total: u8,
 }
 
 /// A webhook's body that is not what the provider sends at all. A single unreadable piece is a [`Report::Notice`] instead.

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 
-pub use super::accounts::{CmSettings, ContentTemplate, Fallback, MetaSettings, TwilioSettings};
+pub use super::{
+    accounts::{CmSettings, ContentTemplate, Fallback, MetaSettings, TwilioSettings},
+    smpp::SmppSettings,
+};
 use crate::{domain::customer::Channel, secret::Secret};
 
 /// All accounts of the configuration, in the order in which they stand there.
@@ -14,6 +17,7 @@ pub struct Accounts {
     pub meta: Vec<MetaSettings>,
     pub cm: Vec<CmSettings>,
     pub twilio: Vec<TwilioSettings>,
+    pub smpp: Vec<SmppSettings>,
 }
 
 impl Accounts {
@@ -53,13 +57,19 @@ impl Accounts {
             served(&place, &account.countries)?;
             account.check_templates().map_err(|problem| format!("{place}: {problem}"))?;
         }
+        for account in &self.smpp {
+            let place = format!("accounts.smpp `{}`", account.account);
+            account.check().map_err(|problem| format!("{place}: {problem}"))?;
+            served(&place, &account.countries)?;
+        }
         names("meta", self.meta.iter().map(|account| &account.account))?;
         names("cm", self.cm.iter().map(|account| &account.account))?;
-        names("twilio", self.twilio.iter().map(|account| &account.account))
+        names("twilio", self.twilio.iter().map(|account| &account.account))?;
+        names("smpp", self.smpp.iter().map(|account| &account.account))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.meta.is_empty() && self.cm.is_empty() && self.twilio.is_empty()
+        self.meta.is_empty() && self.cm.is_empty() && self.twilio.is_empty() && self.smpp.is_empty()
     }
 
     /// The account that a customer wrote to, by the number or id that the provider's webhook names, so that an answer goes out

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::{
     clock::SystemClock,
     process::asked_to_stop,
-    simulator::{self, Options, Phone},
+    simulator::{Options, Phone, Simulator},
     terminal::say,
 };
 
@@ -26,6 +26,9 @@ pub(super) struct Simulate {
     /// Where webhooks go: the host's base URL with /v1/webhooks
     #[arg(long, default_value = "http://127.0.0.1:8080/v1/webhooks", value_name = "URL")]
     webhooks: String,
+    /// Where the SMSC listens for SMPP; without it there is none
+    #[arg(long, value_name = "ADDRESS")]
+    smpp: Option<SocketAddr>,
     /// Phones to begin with, in E.164; repeat for more. All have WhatsApp; PATCH /sim/phones/{number} changes that
     #[arg(long = "phone", value_name = "NUMBER")]
     phones: Vec<String>,
@@ -44,7 +47,20 @@ impl Simulate {
         let address = listener.local_addr()?;
         say(format_args!("simulated providers on http://{address}/, webhooks to {}", self.webhooks));
         say(accounts(&options, &format!("http://{address}")));
-        simulator::serve(listener, options, asked_to_stop()).await
+        let smpp = options.smpp.clone();
+        let simulator = Simulator::new(options)?;
+        if let Some(address) = self.smpp {
+            let listener =
+                TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for SMPP"))?;
+            let address = listener.local_addr()?;
+            say(format_args!(
+                "an SMSC on {address}:\n\n[[accounts.smpp]]\naddress = \"{address}\"\nsender = \"+{}\"\nsystem-id = \"{}\"\n\
+                 password = {{ env = \"SMPP_PASSWORD\" }}\n\nexport SMPP_PASSWORD={}\n",
+                smpp.number, smpp.system_id, smpp.password,
+            ));
+            tokio::spawn(simulator.clone().serve_smpp(listener, std::future::pending()));
+        }
+        simulator.serve(listener, asked_to_stop()).await
     }
 }
 

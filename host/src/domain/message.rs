@@ -292,14 +292,14 @@ pub struct Attempt {
     /// From 1.
     pub no: u32,
     pub channel: Channel,
-    /// `meta`, `cm`, `twilio`.
+    /// `meta`, `cm`, `twilio`, `smpp`.
     pub provider: String,
     /// The account's name in the configuration.
     pub account: String,
     /// E.164 with the plus.
     pub address: String,
     pub state: AttemptState,
-    /// The provider's id for it.
+    /// The provider's id for it; those of its parts, joined by spaces, where it was sent in parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
     /// `text`, `template`, `sms`, …: what was sent.
@@ -316,6 +316,19 @@ pub struct Attempt {
     pub failure: Option<AttemptFailure>,
     /// Which rules were checked, which routes weighed, and why this one.
     pub decision: serde_json::Value,
+}
+
+impl Attempt {
+    /// The provider's ids of it: one, or one for each part of a long SMS where the parts are sent one by one.
+    pub fn provider_ids(&self) -> impl Iterator<Item = &str> {
+        // No provider's id holds a space; whoever sends in parts joins their ids by one.
+        self.provider_id.iter().flat_map(|ids| ids.split(' '))
+    }
+
+    /// Whether its provider knows each of its parts by an id of its own.
+    pub fn is_in_parts(&self) -> bool {
+        self.provider_ids().nth(1).is_some()
+    }
 }
 
 /// What is known once the request to a provider was made.

@@ -1,7 +1,7 @@
 //! The receipt stage: what providers say afterwards, and what customers write.
 //!
-//! **What comes in.** Webhooks of Meta, CM.com and Twilio, at `/v1/webhooks/{provider}`. By nature late, repeated, batched and
-//! out of order, and from anybody who knows the URL.
+//! **What comes in.** Webhooks of Meta, CM.com and Twilio, at `/v1/webhooks/{provider}`: by nature late, repeated, batched and
+//! out of order, and from anybody who knows the URL. What SMSCs deliver over their sessions ([`over_smpp`]).
 //!
 //! **What goes out.** Receipts, incoming messages and consents in the store ([`record`]), and then `200`. Not before: whoever
 //! gets no `200` sends again, for days, and that is our queue while the store is down.
@@ -19,7 +19,10 @@ mod meta;
 mod moving;
 mod preference;
 mod record;
+mod smpp;
 mod twilio;
+
+pub use self::smpp::over_smpp;
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use super::{
     preference,
 };
 use crate::{
-    channel::{IncomingReport, Report, StatusReport},
+    channel::{IncomingReport, PartReport, Report, StatusReport},
     clock::Timestamp,
     domain::{
         message::AttemptFailure,
@@ -14,12 +14,22 @@ use crate::{
         text::{strip_nul, strip_nul_of},
     },
     ids::MessageId,
-    store::{self, NewIncoming, Receipt},
+    store::{self, NewIncoming, NewPart, Receipt},
 };
 
 /// Makes everything durable that one webhook reports. On an error the provider sends all of it again, and what was already
 /// recorded is known as repeated.
 pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Report>) -> store::Result<()> {
+    record_from(state, provider, None, reports).await
+}
+
+/// The same where it is known which account of ours it came to.
+pub(super) async fn record_from(
+    state: &ReceiptState,
+    provider: &str,
+    account: Option<&str>,
+    reports: Vec<Report>,
+) -> store::Result<()> {
     let now = state.clock.now();
     let mut receipts = Vec::new();
     let mut incoming = Vec::new();
@@ -29,7 +39,8 @@ pub(super) async fn record(state: &ReceiptState, provider: &str, reports: Vec<Re
         strip(&mut report);
         match report {
             Report::Status(status) => receipts.push(receipt(state, provider, status, now)),
-            Report::Incoming(report) => incoming.push(written(state, provider, report, now)),
+            Report::Incoming(report) => incoming.push(written(state, provider, account, report, now)),
+            Report::Part(part) => incoming.extend(whole(state, provider, account, part, now).await?),
             Report::MarketingPreference { address, stopped, time } => {
                 preferences.push((address, stopped, at(time, now)))
             }
@@ -62,30 +73,36 @@ fn strip(report: &mut Report) {
             strip_nul_of(&mut status.provider_id);
             status.failure.iter_mut().for_each(AttemptFailure::strip_nul);
         }
-        Report::Incoming(written) => {
-            for text in [&mut written.sender, &mut written.provider_id, &mut written.kind, &mut written.text] {
-                strip_nul(text);
-            }
-            for text in [&mut written.sender_id, &mut written.sender_name, &mut written.choice, &mut written.quoted] {
-                strip_nul_of(text);
-            }
-            for (name, value) in &mut written.attributes {
-                strip_nul(name);
-                strip_nul(value);
-            }
-            for media in &mut written.media {
-                strip_nul(&mut media.id);
-                strip_nul(&mut media.mime_type);
-                strip_nul_of(&mut media.filename);
-            }
-            if let Some(place) = &mut written.location {
-                strip_nul_of(&mut place.name);
-                strip_nul_of(&mut place.address);
-            }
+        Report::Part(part) => {
+            strip_nul(&mut part.key);
+            strip_incoming(&mut part.incoming);
         }
+        Report::Incoming(written) => strip_incoming(written),
         Report::MarketingPreference { address, .. } => strip_nul(address),
         Report::Moved { provider_id, from, to, .. } => [provider_id, from, to].into_iter().for_each(strip_nul),
         Report::Notice { .. } => {}
+    }
+}
+
+fn strip_incoming(written: &mut IncomingReport) {
+    for text in [&mut written.sender, &mut written.provider_id, &mut written.kind, &mut written.text] {
+        strip_nul(text);
+    }
+    for text in [&mut written.sender_id, &mut written.sender_name, &mut written.choice, &mut written.quoted] {
+        strip_nul_of(text);
+    }
+    for (name, value) in &mut written.attributes {
+        strip_nul(name);
+        strip_nul(value);
+    }
+    for media in &mut written.media {
+        strip_nul(&mut media.id);
+        strip_nul(&mut media.mime_type);
+        strip_nul_of(&mut media.filename);
+    }
+    if let Some(place) = &mut written.location {
+        strip_nul_of(&mut place.name);
+        strip_nul_of(&mut place.address);
     }
 }
 
@@ -103,11 +120,18 @@ fn receipt(state: &ReceiptState, provider: &str, status: StatusReport, now: Time
 }
 
 /// The store finds out whose it is, what it answers and whether it opens a conversation.
-fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Timestamp) -> NewIncoming {
+fn written(
+    state: &ReceiptState,
+    provider: &str,
+    account: Option<&str>,
+    report: IncomingReport,
+    now: Timestamp,
+) -> NewIncoming {
     let time = at(report.time, now);
     // By our clock: providers say whole seconds, and a STOP in the second of an earlier consent must not lose to it.
     let consent = keywords::consent(&report, now);
-    let account = state.accounts.written_to(provider, report.channel, report.to.as_deref()).map(str::to_owned);
+    let written_to = || state.accounts.written_to(provider, report.channel, report.to.as_deref());
+    let account = account.or_else(written_to).map(str::to_owned);
     let incoming = Incoming {
         id: MessageId::of_incoming(&state.tenant, provider, &report.provider_id),
         tenant: state.tenant.clone(),
@@ -134,6 +158,22 @@ fn written(state: &ReceiptState, provider: &str, report: IncomingReport, now: Ti
         attributes: report.attributes,
     };
     NewIncoming { incoming, others: Vec::new(), consent }
+}
+
+/// What a part makes whole. The whole is what a STOP is looked for in.
+async fn whole(
+    state: &ReceiptState,
+    provider: &str,
+    account: Option<&str>,
+    part: PartReport,
+    now: Timestamp,
+) -> store::Result<Option<NewIncoming>> {
+    let PartReport { incoming: report, key, no, total } = part;
+    let new = written(state, provider, account, report.clone(), now);
+    let part = NewPart { incoming: new.incoming, key, no, total };
+    let Some(incoming) = state.store.keep_part(part).await? else { return Ok(None) };
+    let consent = keywords::consent(&IncomingReport { text: incoming.text.clone(), ..report }, now);
+    Ok(Some(NewIncoming { incoming, consent, others: Vec::new() }))
 }
 
 /// Asked once for a webhook, so that all of its messages go to the same plugins.

@@ -25,6 +25,7 @@
 //! | `GET /sim/requests?provider=&to=&token=&accepted=&after=&limit=` | `{"requests":[request…],"seen","forgotten"}`, oldest first; `to` with `%2B` |
 //! | `GET /sim/webhooks?provider=&state=&number=&token=&after=&limit=` | `{"webhooks":[webhook…],"seen","forgotten"}` |
 //! | `POST /sim/meta/verify-webhook` | calls the webhook with `hub.challenge` as Meta does → `{"verified","status","answer","url"}` |
+//! | `GET /sim/smsc`, `PATCH /sim/smsc` | `{"up":true\|false}`: while it is down every session breaks → `{"up","address","sessions":[{"system_id","kind","unacknowledged"}…]}` |
 //! | `GET /sim/media/{id}` | a file that was uploaded or that a phone sent |
 //! | `GET /sim/stream` | server-sent events, below |
 //!
@@ -91,6 +92,7 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/sim/webhooks", get(list_webhooks))
         .route("/sim/meta/verify-webhook", post(verify_webhook))
         .route("/sim/media/{id}", get(media))
+        .route("/sim/smsc", get(smsc_view).patch(smsc_change))
         .route("/sim/stream", get(stream))
         .layer(middleware::from_fn(loopback_pages_only));
     own.merge(meta::router()).merge(cm::router()).merge(twilio::router()).with_state(simulator)
@@ -336,6 +338,22 @@ impl Simulator {
     fn show_troubles(&self) {
         self.stream.send("troubles", || json!({"troubles": self.troubles.all()}));
     }
+}
+
+async fn smsc_view(State(simulator): Shared) -> Json<Value> {
+    Json(simulator.smsc_view())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SmscChange {
+    up: bool,
+}
+
+async fn smsc_change(State(simulator): Shared, body: Bytes) -> Answered<Json<Value>> {
+    let SmscChange { up } = read(&body)?;
+    simulator.smsc_up(up);
+    Ok(Json(simulator.smsc_view()))
 }
 
 async fn list_templates(State(simulator): Shared) -> Json<Value> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Button, Channel, Content, Entry, EntryMedia, Error, Phone, Place, Provider, Simulator, Ticks, Write, cm, delivery,
-    meta, meta_hooks, phones,
+    meta, meta_hooks, phones, smsc,
     threads::Thread,
     twilio,
     webhooks::{self, About, Outgoing},
@@ -93,7 +93,10 @@ impl Simulator {
         let last = self.phones.with(number, |state| state.last_provider.get(&channel).copied())?;
         let provider = write.provider.or(last).unwrap_or(default);
         if channel == Channel::Sms && provider == Provider::Meta {
-            return Err(Error::Field { field: "provider", problem: "meta has no SMS; use cm or twilio".into() });
+            return Err(Error::Field { field: "provider", problem: "meta has no SMS; use cm, twilio or smpp".into() });
+        }
+        if channel == Channel::Whatsapp && provider == Provider::Smpp {
+            return Err(Error::Field { field: "provider", problem: "smpp has no WhatsApp".into() });
         }
         let content = self.compose(channel, provider, write)?;
         let kind = content.kind.clone();
@@ -205,6 +208,7 @@ impl Simulator {
             Provider::Meta => self.ids.wamid_in(number),
             Provider::Cm => format!("cm-{}", self.ids.reference()),
             Provider::Twilio => self.ids.sid("SM"),
+            Provider::Smpp => format!("smpp-{}", self.ids.reference()),
         };
         let mut entry = Entry {
             seq: 0,
@@ -234,6 +238,10 @@ impl Simulator {
             Provider::Meta => meta_hooks::message(self, number, &name, &id, self.complete(own, &content)),
             Provider::Cm => cm::incoming(self, number, &name, channel, &content),
             Provider::Twilio => twilio::incoming(self, number, &name, &id, channel, &content),
+            Provider::Smpp => {
+                smsc::deliver::incoming(self, number, &content);
+                None
+            }
         };
         if let Some((url, parcel)) = outgoing {
             let about = About { id, number: number.to_owned(), token: None, status: None };
@@ -248,6 +256,7 @@ impl Simulator {
             Provider::Meta => self.options.meta.display_phone_number.clone(),
             Provider::Cm => self.options.cm.number.clone(),
             Provider::Twilio => self.options.twilio.number.clone(),
+            Provider::Smpp => self.options.smpp.number.clone(),
         }
     }
 

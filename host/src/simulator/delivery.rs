@@ -7,6 +7,7 @@ use super::{
     door::pause,
     meta_hooks,
     phones::State,
+    smsc::{self, Piece},
     trouble::Fate,
     twilio,
     webhooks::{self, Outgoing},
@@ -44,6 +45,10 @@ pub(crate) enum Wire {
     Twilio {
         to: String,
         callback: Option<String>,
+    },
+    /// The parts, each with its receipt.
+    Smpp {
+        pieces: Vec<Piece>,
     },
 }
 
@@ -221,7 +226,7 @@ pub(crate) fn code_of(provider: Provider, reason: &Reason) -> i64 {
     match provider {
         Provider::Meta => meta_hooks::code_of(reason),
         Provider::Cm => cm::code_of(reason),
-        Provider::Twilio => twilio::code_of(reason),
+        Provider::Twilio | Provider::Smpp => twilio::code_of(reason),
     }
 }
 
@@ -272,8 +277,12 @@ async fn send_now(simulator: &Arc<Simulator>, carried: &Carried, report: &Report
             Provider::Meta => meta_hooks::status(simulator, carried, report),
             Provider::Cm => cm::report(simulator, carried, report),
             Provider::Twilio => twilio::report(simulator, carried, report),
+            Provider::Smpp => {
+                smsc::deliver::report(simulator, carried, report);
+                None
+            }
         };
-        let Some((url, parcel)) = outgoing else { return };
+        let Some((url, parcel)) = outgoing else { continue };
         let about = webhooks::About {
             id: carried.id.clone(),
             number: carried.number.clone(),

@@ -96,11 +96,11 @@ pub(crate) async fn answer(
     let (closes, hangs, delay_ms) = after(&visit.troubles, accepted);
     let settings = simulator.settings();
     if closes || hangs {
-        record(simulator, visit, None, Value::Null);
+        note(simulator, visit, None, Value::Null);
     } else if settings.quiet {
         simulator.ledger.count();
     } else {
-        record(simulator, visit, Some(said.status), said.body.clone());
+        note(simulator, visit, Some(said.status), said.body.clone());
     }
     pause(settings.timing.answer_ms.saturating_add(delay_ms)).await;
     if hangs {
@@ -111,14 +111,14 @@ pub(crate) async fn answer(
 
 /// Never answers. Ends when the client closes its connection or the simulator stops.
 pub(crate) async fn refuse_to_answer(simulator: &Arc<Simulator>, visit: Visit) -> Response {
-    record(simulator, visit, None, Value::Null);
+    note(simulator, visit, None, Value::Null);
     hang().await;
     close()
 }
 
 /// Closes the connection in place of an answer.
 pub(crate) fn close_now(simulator: &Arc<Simulator>, visit: Visit) -> Response {
-    record(simulator, visit, None, Value::Null);
+    note(simulator, visit, None, Value::Null);
     close()
 }
 
@@ -133,7 +133,7 @@ async fn hang() {
 }
 
 /// Whether the connection closes or hangs although the message was taken, and how late the answer is.
-fn after(troubles: &[Kind], accepted: bool) -> (bool, bool, u64) {
+pub(crate) fn after(troubles: &[Kind], accepted: bool) -> (bool, bool, u64) {
     troubles.iter().fold((false, false, 0), |(closes, hangs, delay), trouble| match trouble {
         Kind::Reset => (accepted || closes, hangs, delay),
         Kind::Hang { accepted: true } => (closes, accepted || hangs, delay),
@@ -157,7 +157,8 @@ fn write(said: Said, retry_after_s: Option<u32>) -> Response {
     response
 }
 
-fn record(simulator: &Simulator, visit: Visit, status: Option<u16>, body: Value) {
+/// Writes a visit into the ledger; without a status it got no answer.
+pub(crate) fn note(simulator: &Simulator, visit: Visit, status: Option<u16>, body: Value) {
     let mut request = Request {
         seq: 0,
         at: simulator.now(),

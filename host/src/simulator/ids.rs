@@ -33,6 +33,11 @@ impl Ids {
         format!("{prefix}{:08x}{:024x}", self.seed, self.count())
     }
 
+    /// A number that fits ten digits for long.
+    pub(crate) fn number(&self) -> u64 {
+        u64::from(self.seed % 4_000) * 1_000_000 + self.count()
+    }
+
     pub(crate) fn media(&self) -> String {
         format!("{}{:010}", 1_000_000 + u64::from(self.seed % 1_000_000), self.count())
     }

@@ -1,8 +1,9 @@
-//! The providers, simulated: what Meta, CM.com and Twilio are on the wire, with telephones behind them.
+//! The providers, simulated: what Meta, CM.com, Twilio and an SMSC are on the wire, with telephones behind them.
 //!
 //! **What comes in.** Real HTTP on one listener: `POST /v25.0/{phone-number-id}/messages` is Meta's Cloud API,
-//! `POST /v1.0/message` is CM.com's gateway and `POST /2010-04-01/Accounts/{sid}/Messages.json` is Twilio. Under `/sim` is
-//! the simulator's own door (see [`control`]): phones are added there, write, tap, go offline, and trouble is ordered.
+//! `POST /v1.0/message` is CM.com's gateway and `POST /2010-04-01/Accounts/{sid}/Messages.json` is Twilio. SMPP
+//! has a listener of its own ([`smsc`]). Under `/sim` is the simulator's own door (see [`control`]): phones are added there,
+//! write, tap, go offline, and trouble is ordered.
 //!
 //! **What goes out.** Answers with the providers' bodies and codes, and webhooks, signed as the providers sign them, to the
 //! URLs in the settings: a status for each step of a message (sent, delivered, read, failed) and what the phones write.
@@ -13,7 +14,7 @@
 //! **What it never does.** It knows nothing of whoever sends to it but the base URL of the webhooks: no type, table or
 //! function of the host is used here except the clock. Nothing is stored: with the process ends all it knew.
 //!
-//! A message's way: a provider's file ([`meta`], [`cm`], [`twilio`]) checks it and answers; [`delivery`] carries it to the
+//! A message's way: a provider's file ([`meta`], [`cm`], [`twilio`], [`smsc`]) checks it and answers; [`delivery`] carries it to the
 //! phone ([`phones`], [`threads`]) and has each step reported; [`webhooks`] sends the reports.
 
 pub(crate) mod cm;
@@ -36,6 +37,7 @@ mod options;
 mod phones;
 mod signature;
 mod sms_parts;
+pub(crate) mod smsc;
 mod stream;
 mod templates;
 #[cfg(test)]
@@ -60,6 +62,7 @@ pub use self::{
         WebhookOptions, Window,
     },
     phones::{Channel, Error, Phone, Provider, Rule, Write},
+    smsc::{ReceiptForm, SmppOptions},
     templates::Template,
     threads::{Button, Content, Entry, Media as EntryMedia, Place, Tick, Ticks, UsedTemplate},
     trouble::{Kind, Trouble},
@@ -90,6 +93,7 @@ pub struct Simulator {
     pub(crate) ids: ids::Ids,
     pub(crate) throughput: meta::Throughput,
     pub(crate) profile: meta_profile::Profile,
+    pub(crate) smsc: smsc::Smsc,
     alive: CancellationToken,
     /// Ends with every reset, and with it every message that was still under way.
     round: Mutex<CancellationToken>,
@@ -110,6 +114,7 @@ impl Simulator {
             ids: ids::Ids::new(options.id_seed)?,
             throughput: meta::Throughput::default(),
             profile: meta_profile::Profile::default(),
+            smsc: smsc::Smsc::default(),
             round: Mutex::new(alive.child_token()),
             alive,
             options,
@@ -139,6 +144,7 @@ impl Simulator {
         self.media.clear();
         self.profile.clear();
         self.troubles.clear();
+        self.smsc.clear();
         self.ledger.clear();
         self.sender.clear();
         self.furnish();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Phone, Template};
+use super::{Phone, SmppOptions, Template};
 use crate::clock::{Clock, SystemClock};
 
 /// What the simulator is started with.
@@ -17,6 +17,7 @@ pub struct Options {
     pub meta: MetaOptions,
     pub cm: CmOptions,
     pub twilio: TwilioOptions,
+    pub smpp: SmppOptions,
     pub phones: Vec<Phone>,
     pub templates: Vec<Template>,
     pub timing: Timing,
@@ -38,6 +39,7 @@ impl Default for Options {
             meta: MetaOptions::default(),
             cm: CmOptions::default(),
             twilio: TwilioOptions::default(),
+            smpp: SmppOptions::default(),
             phones: Vec::new(),
             templates: Vec::new(),
             timing: Timing::default(),

@@ -26,6 +26,7 @@ pub enum Provider {
     Meta,
     Cm,
     Twilio,
+    Smpp,
 }
 
 /// A telephone as it is set up. Its number is E.164 with a plus.

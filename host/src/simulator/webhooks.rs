@@ -327,7 +327,7 @@ async fn attempt(simulator: &Arc<Simulator>, sealed: &Sealed, seq: Option<u64>, 
 fn is_taken(provider: Provider, status: u16) -> bool {
     match provider {
         Provider::Meta => status == 200,
-        Provider::Cm | Provider::Twilio => (200..300).contains(&status),
+        Provider::Cm | Provider::Twilio | Provider::Smpp => (200..300).contains(&status),
     }
 }
 

@@ -99,13 +99,15 @@ macro_rules! store_contract {
                 receipts_in_any_order_and_repeated_end_alike, a_receipt_before_the_answer_counts,
                 a_receipt_about_an_unknown_attempt_is_matched_later, a_message_that_arrives_twice_is_counted,
                 a_message_that_was_given_up_can_still_arrive, a_failed_attempt_is_planned_again,
-                a_stop_that_a_provider_reports_is_a_refusal,
+                a_stop_that_a_provider_reports_is_a_refusal, a_message_in_parts_has_arrived_when_all_parts_have,
+                a_message_in_parts_fails_with_one_of_them,
             }
             customers::{
                 an_address_names_one_customer, an_older_consent_does_not_overrule_a_newer_one,
                 a_profile_sent_again_does_not_undo_a_stop, a_number_is_its_customer_or_a_stranger_with_refusals,
                 what_a_customer_writes_opens_the_window, an_answer_goes_to_the_plugin_that_asked,
                 a_number_picks_the_choice, a_stop_of_a_stranger_is_remembered,
+                what_comes_in_parts_is_put_together_once_they_are_all_there,
                 an_erased_customer_is_gone_and_stays_suppressed,
             }
         }

@@ -25,6 +25,18 @@ pub struct NewIncoming {
     pub consent: Option<Consent>,
 }
 
+/// A part of what a customer wrote, where the parts of a long SMS come one by one.
+#[derive(Clone, Debug)]
+pub struct NewPart {
+    /// Who wrote, by which provider, when: everything that the whole will have. Its text is the part's.
+    pub incoming: Incoming,
+    /// What the parts of a message have in common: account, sender, recipient, reference.
+    pub key: String,
+    /// From 1.
+    pub no: u8,
+    pub total: u8,
+}
+
 /// What came of moving a customer to another address.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Moved {

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use adrift::{ADRIFT_MAX, Adrift, HostLine, Vitals};
 pub use figures::{Figures, Part};
 pub use handover::Handover;
-pub use heard::{Moved, NewIncoming, Recorded};
+pub use heard::{Moved, NewIncoming, NewPart, Recorded};
 pub use retention::{Aged, RetainStep, Retained};
 pub use settings::Settings;
 pub use url::StoreUrl;
@@ -442,6 +442,10 @@ pub trait Store: Send + Sync + 'static {
     /// Records what customers wrote: matched to the message it answers, the window opened, consents changed, runs made.
     /// `true` for what is new.
     async fn record_incoming(&self, incoming: Vec<NewIncoming>, now: Timestamp) -> Result<Vec<bool>>;
+
+    /// Keeps a part of what a customer wrote. The whole, once all parts are there: it is still to be recorded, and has the same
+    /// id however often it is put together.
+    async fn keep_part(&self, part: NewPart) -> Result<Option<Incoming>>;
 
     /// Records a consent that was given or withdrawn from an address, with whoever has it. Where nobody has, a refusal is
     /// kept as a keyed hash of the address, for the day when somebody does.

@@ -17,8 +17,8 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageFilter, Moved, NewIncoming, NewPart, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
     },
 };
 
@@ -121,6 +121,9 @@ impl Store for OneCustomer {
         Err(Error::Closed)
     }
     async fn record_incoming(&self, _: Vec<NewIncoming>, _: Timestamp) -> Result<Vec<bool>> {
+        Err(Error::Closed)
+    }
+    async fn keep_part(&self, _: NewPart) -> Result<Option<Incoming>> {
         Err(Error::Closed)
     }
     async fn record_address_consent(&self, _: &TenantId, _: &str, _: Consent) -> Result<()> {

@@ -16,6 +16,7 @@ pub(super) mod entities;
 pub(super) mod erase;
 pub(super) mod incoming;
 pub(super) mod messages;
+pub(super) mod parts;
 pub(super) mod plugins;
 pub(super) mod quota;
 pub(super) mod receipts;

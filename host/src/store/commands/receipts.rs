@@ -66,11 +66,13 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
         .address
         .is_empty()
         .then(|| Receipt { failure: receipt.failure.clone().map(without_words), ..receipt.clone() });
-    if !tx.source.write_receipt(seq, no, receipt_code(receipt), nameless.as_ref().unwrap_or(receipt), now)? {
+    let code = part_of(attempt, receipt).unwrap_or(receipt_code(receipt));
+    if !tx.source.write_receipt(seq, no, code, nameless.as_ref().unwrap_or(receipt), now)? {
         return Ok(false);
     }
+    let reached = reached(tx, attempt, seq, receipt)?;
     let before = attempt.state;
-    attempt.state = before.after(receipt.state);
+    attempt.state = before.after(reached);
     // Nothing is added to what was erased: a provider's id may hold the number.
     if attempt.provider_id.is_none() && !attempt.address.is_empty() {
         attempt.provider_id.clone_from(&receipt.provider_id);
@@ -86,6 +88,24 @@ fn apply(tx: &mut Tx<'_>, held: &mut Held, no: u32, receipt: &Receipt, now: Time
         remember(tx, &held.record.message, &attempt, failure, now)?;
     }
     Ok(true)
+}
+
+/// The part that is said to have arrived, where parts are reported one by one. It is the receipt's code, so that the receipts of
+/// two parts are two, and one that is repeated is one.
+fn part_of<'a>(attempt: &Attempt, receipt: &'a Receipt) -> Option<&'a str> {
+    let id = receipt.provider_id.as_deref().filter(|_| receipt.state == AttemptState::Delivered)?;
+    (attempt.is_in_parts() && attempt.provider_ids().any(|part| part == id)).then_some(id)
+}
+
+/// How far a receipt brings its attempt. A part that arrived is not the message: that has arrived once all of them have, in
+/// whatever order that is heard. One part that failed is a message that nobody can read.
+fn reached(tx: &mut Tx<'_>, attempt: &Attempt, message: i64, receipt: &Receipt) -> Outcome<AttemptState> {
+    if part_of(attempt, receipt).is_none() {
+        return Ok(receipt.state);
+    }
+    let arrived = tx.source.delivered_codes(message, attempt.no)?;
+    let all = attempt.provider_ids().all(|part| arrived.iter().any(|code| code == part));
+    Ok(if all { AttemptState::Delivered } else { AttemptState::Sent })
 }
 
 fn without_words(failure: AttemptFailure) -> AttemptFailure {
@@ -104,7 +124,7 @@ pub(super) fn take_parked(tx: &mut Tx<'_>, held: &mut Held, no: u32) -> Outcome<
     let tenant = held.record.message.tenant.clone();
     let token = AttemptToken { message: held.record.message.id, attempt: no };
     let mut found = tx.source.parked_by_token(&tenant, &token.to_string())?;
-    if let Some(provider_id) = &attempt.provider_id {
+    for provider_id in attempt.provider_ids() {
         found.extend(tx.source.parked_by_id(&tenant, &attempt.provider, provider_id)?);
     }
     found.sort_by_key(|parked| parked.id);

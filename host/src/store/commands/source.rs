@@ -88,7 +88,7 @@ pub(in crate::store) trait Outbox {
     fn insert_attempt(&mut self, message: i64, attempt: &Attempt) -> Outcome<()>;
     /// Writes what may change once an attempt has been planned.
     fn update_attempt(&mut self, message: i64, attempt: &Attempt) -> Outcome<()>;
-    /// The latest attempt that a provider knows under this id.
+    /// The latest attempt that a provider knows, or of which it knows a part, under this id.
     fn attempt_by_provider_id(
         &mut self,
         tenant: &TenantId,
@@ -133,6 +133,8 @@ pub(in crate::store) trait Heard {
         now: Timestamp,
     ) -> Outcome<bool>;
     fn failed_receipts(&mut self, message: i64, attempt: u32) -> Outcome<Vec<FailedReceipt>>;
+    /// The codes of the receipts that say `delivered`: of an attempt in parts, the parts that arrived.
+    fn delivered_codes(&mut self, message: i64, attempt: u32) -> Outcome<Vec<String>>;
     /// Keeps a receipt about nothing that is known yet, and of those kept too long the oldest no more.
     fn park(&mut self, code: &str, receipt: &Receipt, now: Timestamp) -> Outcome<()>;
     fn parked_by_token(&mut self, tenant: &TenantId, token: &str) -> Outcome<Vec<Parked>>;

@@ -9,7 +9,7 @@ use crate::{
         message::Choice,
         run::{Incoming, StateChange, StateEntry, TimerChange},
     },
-    store::{CustomerProfile, NewIncoming, Paging},
+    store::{CustomerProfile, NewIncoming, NewPart, Paging},
 };
 
 const NUMBER: &str = "+33611111111";
@@ -234,4 +234,43 @@ pub(crate) async fn an_erased_customer_is_gone_and_stays_suppressed(place: &dyn 
     let list = CustomerProfile { consents: vec![consent(true, 4)], ..profile(&[NUMBER]) };
     let again = put(&world, "ann", list).await;
     assert!(!again.consent(Channel::Sms, ConsentScope::Marketing).unwrap().granted);
+}
+
+/// A part of what a customer writes, `no` of `total`, in the hour that begins `minutes` after the first.
+fn part_of(key: &str, (no, total): (u8, u8), text: &str, minutes: i64) -> NewPart {
+    let incoming = Incoming { received: at(minutes * 60_000), ..incoming("part", Channel::Sms, text).incoming };
+    NewPart { incoming, key: key.into(), no, total }
+}
+
+pub(crate) async fn what_comes_in_parts_is_put_together_once_they_are_all_there(place: &dyn Place) {
+    let world = open(place).await;
+    let keep = async |part: NewPart| world.store.keep_part(part).await.unwrap();
+    assert_eq!(keep(part_of("k", (3, 3), "c", 0)).await, None);
+    assert_eq!(keep(part_of("k", (1, 3), "a", 1)).await, None);
+    assert_eq!(keep(part_of("other", (2, 3), "x", 1)).await, None, "of another message");
+    assert_eq!(keep(part_of("k", (3, 3), "c", 1)).await, None, "repeated");
+    // The hour may change in between.
+    let whole = keep(part_of("k", (2, 3), "b", 61)).await.unwrap();
+    assert_eq!((whole.text.as_str(), whole.kind.as_str(), whole.sender.as_str()), ("abc", "text", NUMBER));
+    // Whoever got no answer sends the part again.
+    assert_eq!(keep(part_of("k", (2, 3), "b", 62)).await.unwrap().id, whole.id);
+    let record = async |incoming: &Incoming| {
+        let new = NewIncoming { incoming: incoming.clone(), others: Vec::new(), consent: None };
+        world.store.record_incoming(vec![new], at(100)).await.unwrap()
+    };
+    assert_eq!((record(&whole).await, record(&whole).await), (vec![true], vec![false]));
+    // All of it again, also after it was recorded, is what it was.
+    for (no, text) in [(1, "a"), (2, "b"), (3, "c")] {
+        assert_eq!(keep(part_of("k", (no, 3), text, 62)).await.unwrap().id, whole.id);
+    }
+    // The telephone uses the number again, for a message that begins differently and ends alike.
+    for (no, text) in [(1, "A"), (2, "B")] {
+        let kept = keep(part_of("k", (no, 3), text, 63)).await;
+        assert!(kept.is_none_or(|kept| kept.text == "ABc"), "a mixture");
+    }
+    let second = keep(part_of("k", (3, 3), "c", 64)).await.unwrap();
+    assert_eq!(second.text, "ABc");
+    assert_ne!(second.id, whole.id);
+    // Much later it is all forgotten.
+    assert_eq!(keep(part_of("k", (1, 3), "a", 600)).await, None);
 }

@@ -56,6 +56,60 @@ pub(crate) async fn receipts_in_any_order_and_repeated_end_alike(place: &dyn Pla
     assert_eq!(world.store.figures(&tenant()).await.unwrap().open_messages, 0);
 }
 
+/// What is reported of the parts of a message in three parts, each under an id of its own.
+fn part(name: &str, no: u32, state: AttemptState) -> Receipt {
+    Receipt {
+        token: None,
+        provider_id: Some(format!("{name}.{no}")),
+        failure: (state == AttemptState::Failed).then(|| failure("undeliverable", Remember::Nothing)),
+        ..receipt(MessageId::of_request(&tenant(), name), 1, state)
+    }
+}
+
+pub(crate) async fn a_message_in_parts_has_arrived_when_all_parts_have(place: &dyn Place) {
+    let world = open(place).await;
+    let arrived = [1, 2, 3].map(|no| (no, AttemptState::Delivered));
+    let mut number = 0;
+    for (last, wanted) in [(None, AttemptState::Delivered), (Some((2, AttemptState::Failed)), AttemptState::Delivered)]
+    {
+        let reports: Vec<_> = arrived.into_iter().chain(last).collect();
+        for order in permutations(&reports) {
+            number += 1;
+            let name = format!("m{number}");
+            let ids = [1, 2, 3].map(|no| format!("{name}.{no}")).join(" ");
+            let id = sent(&*world.store, &name, &ids).await;
+            let mut heard = std::collections::BTreeSet::new();
+            for (no, state) in &order {
+                let report = part(&name, *no, *state);
+                let recorded = world.store.record_receipts(vec![report.clone(), report], at(200)).await.unwrap();
+                assert_eq!(recorded, [Recorded::New, Recorded::Repeated]);
+                heard.extend((*state == AttemptState::Delivered).then_some(*no));
+                let state = read(&*world.store, id).await.attempts[0].state;
+                assert_eq!(state == AttemptState::Delivered, heard.len() == 3, "{order:?}");
+            }
+            assert_eq!(read(&*world.store, id).await.attempts[0].state, wanted, "{order:?}");
+        }
+    }
+}
+
+pub(crate) async fn a_message_in_parts_fails_with_one_of_them(place: &dyn Place) {
+    let world = open(place).await;
+    let reports = [(1, AttemptState::Delivered), (2, AttemptState::Failed), (3, AttemptState::Delivered)];
+    for (number, order) in permutations(&reports).into_iter().enumerate() {
+        let name = format!("m{number}");
+        // Two of them are heard of before the answer is written down.
+        let early: Vec<_> = order[..2].iter().map(|(no, state)| part(&name, *no, *state)).collect();
+        assert_eq!(world.store.record_receipts(early, at(50)).await.unwrap(), [Recorded::Parked; 2]);
+        let ids = [1, 2, 3].map(|no| format!("{name}.{no}")).join(" ");
+        let id = sent(&*world.store, &name, &ids).await;
+        let (no, state) = order[2];
+        assert_eq!(world.store.record_receipts(vec![part(&name, no, state)], at(200)).await.unwrap(), [Recorded::New]);
+        let attempt = &read(&*world.store, id).await.attempts[0];
+        assert_eq!(attempt.state, AttemptState::Failed, "{order:?}");
+        assert_eq!(attempt.failure.as_ref().unwrap().code, "undeliverable");
+    }
+}
+
 pub(crate) async fn a_receipt_before_the_answer_counts(place: &dyn Place) {
     let world = open(place).await;
     let id = message("m").id;

@@ -65,9 +65,8 @@ fn receipts(tables: &Tables) -> Vec<Adrift> {
         let by_id = || {
             let mut attempts = tables.attempts.iter();
             let of = attempts.find(|(_, attempt)| {
-                receipt.provider_id.is_some()
-                    && attempt.provider_id == receipt.provider_id
-                    && attempt.provider == receipt.provider
+                attempt.provider == receipt.provider
+                    && attempt.provider_ids().any(|id| receipt.provider_id.as_deref() == Some(id))
             });
             of.and_then(|((seq, _), _)| tables.messages.get(seq)).map(|row| row.message.id)
         };

@@ -56,6 +56,15 @@ impl Heard for MemorySource<'_> {
         Ok(failed.collect())
     }
 
+    fn delivered_codes(&mut self, message: i64, attempt: u32) -> Outcome<Vec<String>> {
+        let from = (message, attempt, AttemptState::Delivered, String::new());
+        let rows =
+            self.tables.receipts.range(from..).take_while(|((of, no, state, _), _)| {
+                (*of, *no, *state) == (message, attempt, AttemptState::Delivered)
+            });
+        Ok(rows.map(|((.., code), _)| code.clone()).collect())
+    }
+
     fn park(&mut self, code: &str, receipt: &Receipt, now: Timestamp) -> Outcome<()> {
         let token = receipt.token.map(|token| token.to_string()).unwrap_or_default();
         let same = |row: &ParkedRow| {

@@ -86,7 +86,7 @@ impl Outbox for MemorySource<'_> {
         provider_id: &str,
     ) -> Outcome<Option<(MessageId, u32)>> {
         let found = self.tables.attempts.iter().rev().find_map(|((seq, no), attempt)| {
-            let named = attempt.provider == provider && attempt.provider_id.as_deref() == Some(provider_id);
+            let named = attempt.provider == provider && attempt.provider_ids().any(|id| id == provider_id);
             let message = self.tables.messages.get(seq).filter(|row| row.message.tenant == *tenant)?;
             named.then_some((message.message.id, *no))
         });

@@ -19,9 +19,11 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep, Retained,
-        RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
-        commands::{accept, change, commit, customers, erase, incoming, messages, plugins, receipts, runs, timers},
+        MessageFilter, Moved, NewIncoming, NewPart, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
+        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunState, RunStory, Store, Vitals,
+        commands::{
+            accept, change, commit, customers, erase, incoming, messages, parts, plugins, receipts, runs, timers,
+        },
     },
 };
 
@@ -124,6 +126,10 @@ impl Store for MemoryStore {
 
     async fn record_incoming(&self, incoming: Vec<NewIncoming>, now: Timestamp) -> Result<Vec<bool>> {
         self.write("record_incoming", |tx| incoming::record_incoming(tx, &incoming, now)).await
+    }
+
+    async fn keep_part(&self, part: NewPart) -> Result<Option<Incoming>> {
+        self.write("keep_part", |tx| parts::keep_part(tx, &part)).await
     }
 
     async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()> {

@@ -83,7 +83,7 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 }
 
 /// In the order in which they are moved.
-pub(in crate::store) const TABLES: [Table; 22] = [
+pub(in crate::store) const TABLES: [Table; 23] = [
     // PostgreSQL keeps a part for each host, which are added up.
     Table {
         instead: &[("part", "0")],
@@ -143,6 +143,11 @@ pub(in crate::store) const TABLES: [Table; 22] = [
         &["message", "no"],
         "message int8, no int4, channel text, provider text, account text, address text, state text, provider_id text?, \
          rendition text, parts int4, price_micros int8?, planned int8, answered int8?, failure text?, decision text",
+    ),
+    table(
+        "attempt_parts",
+        &["provider", "provider_id", "message", "no"],
+        "provider text, provider_id text, message int8, no int4",
     ),
     table(
         "receipts",

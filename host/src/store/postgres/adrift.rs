@@ -77,13 +77,18 @@ async fn runs(client: &ClientWrapper) -> Outcome<Vec<Adrift>> {
 
 /// Receipts that wait for an attempt which is known: by what we gave the provider, or by what the provider calls it.
 async fn receipts(client: &ClientWrapper) -> Outcome<Vec<Adrift>> {
-    let sql = "SELECT m.tenant, m.id FROM parked_receipts p \
-               JOIN attempts a ON a.provider = p.provider AND a.provider_id = p.provider_id \
-               JOIN messages m ON m.seq = a.message AND m.tenant = p.tenant \
-               WHERE a.provider_id IS NOT NULL LIMIT $1";
+    let named = |table: &str| {
+        format!(
+            "SELECT m.tenant, m.id FROM parked_receipts p \
+             JOIN {table} a ON a.provider = p.provider AND a.provider_id = p.provider_id \
+             JOIN messages m ON m.seq = a.message AND m.tenant = p.tenant \
+             WHERE a.provider_id IS NOT NULL LIMIT $1"
+        )
+    };
     let kind = "receipt-not-matched";
     let why = "a receipt about one of its attempts is kept and was not counted";
-    let mut found = read::all(client, sql, &[&max()], |row| message(row, kind, why)).await?;
+    let mut found = read::all(client, &named("attempts"), &[&max()], |row| message(row, kind, why)).await?;
+    found.extend(read::all(client, &named("attempt_parts"), &[&max()], |row| message(row, kind, why)).await?);
     let tokens = read::all(client, "SELECT tenant, token FROM parked_receipts WHERE token <> ''", &[], |row| {
         let token = row.try_get::<_, &str>(1)?.parse::<AttemptToken>().ok();
         token.map(|token| Ok((row.try_get::<_, String>(0)?, token))).transpose()

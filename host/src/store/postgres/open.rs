@@ -29,6 +29,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0003_due_by_tenant.sql"), oldest_host: 1 },
     Migration { sql: include_str!("migrations/0004_plugins.sql"), oldest_host: 1 },
     Migration { sql: include_str!("migrations/0005_plugin_use.sql"), oldest_host: 1 },
+    Migration { sql: include_str!("migrations/0006_attempt_parts.sql"), oldest_host: 1 },
 ];
 
 /// How often a step of the schema is tried that others are in the way of, and the pause after the first try, which grows.

@@ -156,10 +156,19 @@ pub(super) async fn attempts_by_provider_ids(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT n.tenant, n.provider, n.id, x.id, x.no \
-               FROM unnest($1::text[], $2::text[], $3::text[]) AS n (tenant, provider, id) CROSS JOIN LATERAL \
-               (SELECT m.id, a.no FROM attempts a JOIN messages m ON m.seq = a.message WHERE a.provider = n.provider \
-               AND a.provider_id = n.id AND m.tenant = n.tenant ORDER BY a.message DESC, a.no DESC LIMIT 1) x";
+    let of = |table: &str| {
+        format!(
+            "(SELECT m.id, a.no, a.message FROM {table} a JOIN messages m ON m.seq = a.message WHERE a.provider = n.provider \
+             AND a.provider_id = n.id AND m.tenant = n.tenant ORDER BY a.message DESC, a.no DESC LIMIT 1)"
+        )
+    };
+    let sql = &*format!(
+        "SELECT n.tenant, n.provider, n.id, x.id, x.no \
+         FROM unnest($1::text[], $2::text[], $3::text[]) AS n (tenant, provider, id) CROSS JOIN LATERAL \
+         (SELECT id, no FROM ({} UNION ALL {}) y ORDER BY message DESC LIMIT 1) x",
+        of("attempts"),
+        of("attempt_parts")
+    );
     let column = |of: fn(&ProviderKey) -> &str| ids.iter().map(of).collect::<Vec<_>>();
     let (tenants, providers, names) = (column(|key| key.0.as_str()), column(|key| &key.1), column(|key| &key.2));
     read::all(client, sql, &[&tenants, &providers, &names], |row| {

@@ -147,6 +147,7 @@ impl Kind {
             "WITH gone AS (DELETE FROM messages r WHERE r.seq IN ({}) RETURNING r.seq, r.id, r.tenant, r.lane, r.created), \
              states AS (DELETE FROM message_states s USING gone g WHERE s.seq = g.seq), \
              tried AS (DELETE FROM attempts a USING gone g WHERE a.message = g.seq RETURNING g.tenant, a.state), \
+             named AS (DELETE FROM attempt_parts p USING gone g WHERE p.message = g.seq), \
              heard AS (DELETE FROM receipts h USING gone g WHERE h.message = g.seq), \
              keys AS (DELETE FROM dedup_keys d USING gone g \
              WHERE d.tenant = g.tenant AND d.lane = g.lane AND d.message = g.id), \

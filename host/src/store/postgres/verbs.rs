@@ -24,10 +24,11 @@ use crate::{
     ids::{AttemptToken, CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, EventStory, Figures, Fired, MessageChange,
-        MessageChangeKind, MessageFilter, Moved, NewIncoming, Paging, Part, Receipt, ReceiptLine, Recorded, Result,
-        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageChangeKind, MessageFilter, Moved, NewIncoming, NewPart, Paging, Part, Receipt, ReceiptLine, Recorded,
+        Result, RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
-            accept, change, commit, customers, entities, erase, incoming, messages, plugins, quota, receipts, runs,
+            accept, change, commit, customers, entities, erase, incoming, messages, parts, plugins, quota, receipts,
+            runs,
             source::{Sequence, author_name},
             timers,
         },
@@ -203,6 +204,17 @@ impl Store for PgStore {
     async fn record_incoming(&self, incoming: Vec<NewIncoming>, now: Timestamp) -> Result<Vec<bool>> {
         let wants = vec![Want::Next(Sequence::Incoming, count(incoming.len()))];
         self.write(wants, move |tx| incoming::record_incoming(tx, &incoming, now)).await
+    }
+
+    async fn keep_part(&self, part: NewPart) -> Result<Option<Incoming>> {
+        let wants = || vec![Want::Next(Sequence::Incoming, 1)];
+        let again = part.clone();
+        match self.write(wants(), move |tx| parts::keep_part(tx, &part)).await? {
+            Some(whole) => Ok(Some(whole)),
+            // Another host may have kept the last part beside us, and neither saw the other's. Now that ours is there, whoever
+            // came second sees both.
+            None => self.write(wants(), move |tx| parts::keep_part(tx, &again)).await,
+        }
     }
 
     async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()> {

@@ -60,6 +60,7 @@ impl Erasing for PgSource {
         let sql = "UPDATE attempts SET address = '', provider_id = NULL, failure = NULL, decision = 'null' \
                    WHERE message = $1::int8";
         self.statement(sql, row![seq]);
+        self.statement("DELETE FROM attempt_parts WHERE message = $1::int8", row![seq]);
         self.statement("UPDATE receipts SET failure = NULL WHERE message = $1::int8", row![seq]);
         Ok(())
     }

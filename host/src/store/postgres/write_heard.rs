@@ -81,6 +81,11 @@ impl Heard for PgSource {
         Ok(failed.collect())
     }
 
+    fn delivered_codes(&mut self, message: i64, attempt: u32) -> Outcome<Vec<String>> {
+        let known = look!(self, receipts, (message, attempt))?;
+        Ok(known.iter().filter(|known| known.state == "delivered").map(|known| known.code.clone()).collect())
+    }
+
     fn park(&mut self, code: &str, receipt: &Receipt, now: Timestamp) -> Outcome<()> {
         let token = receipt.token.map(|token| token.to_string()).unwrap_or_default();
         let provider_id = receipt.provider_id.clone().unwrap_or_default();

@@ -149,9 +149,13 @@ impl PgSource {
         let Some((tenant, id)) = self.message_ids.get(&message) else {
             return Err(Trouble::unreadable(format!("the attempt of message {message}, which was not read")));
         };
-        if let Some(provider_id) = &attempt.provider_id {
-            let key = (tenant.clone(), attempt.provider.clone(), provider_id.clone());
-            self.over.by_provider.insert(key, Some((*id, attempt.no)));
+        for provider_id in attempt.provider_ids() {
+            let name = (tenant.clone(), attempt.provider.clone(), provider_id.to_owned());
+            self.over.by_provider.insert(name, Some((*id, attempt.no)));
+            if attempt.is_in_parts() {
+                let key = format!("{}/{provider_id}/{message}/{}", attempt.provider, attempt.no).into_bytes();
+                self.writes.attempt_parts.set(key, row![attempt.provider.as_str(), provider_id, message, attempt.no]);
+            }
         }
         Ok(())
     }

@@ -157,6 +157,11 @@ tables! {
          state = excluded.state, provider_id = excluded.provider_id, answered = excluded.answered, \
          failure = excluded.failure, decision = excluded.decision", true
     }
+    attempt_parts: ATTEMPT_PARTS {
+        "provider text, provider_id text, message int8, no int8",
+        "INSERT INTO attempt_parts ({columns}) SELECT {columns} FROM {rows} \
+         ON CONFLICT (provider, provider_id, message, no) DO NOTHING", false
+    }
     receipts: RECEIPTS {
         "message int8, attempt int8, state text, code text, time int8, received int8, failure text, pricing text",
         "INSERT INTO receipts ({columns}) SELECT {columns} FROM {rows} ON CONFLICT (message, attempt, state, code) \

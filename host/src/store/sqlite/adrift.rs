@@ -106,10 +106,17 @@ fn known(
             return Ok(Some(MessageId(id)));
         }
     }
-    let sql = "SELECT m.id FROM attempts a JOIN messages m ON m.seq = a.message WHERE a.provider = ?1 \
-               AND a.provider_id IS NOT NULL AND a.provider_id = ?2 AND m.tenant = ?3 LIMIT 1";
-    let found = conn.prepare_cached(sql)?.query_row(params![provider, provider_id, tenant], |row| row.get(0));
-    Ok(found.optional()?.map(MessageId))
+    for table in ["attempts", "attempt_parts"] {
+        let sql = format!(
+            "SELECT m.id FROM {table} a JOIN messages m ON m.seq = a.message WHERE a.provider = ?1 \
+             AND a.provider_id IS NOT NULL AND a.provider_id = ?2 AND m.tenant = ?3 LIMIT 1"
+        );
+        let found = conn.prepare_cached(&sql)?.query_row(params![provider, provider_id, tenant], |row| row.get(0));
+        if let Some(id) = found.optional()? {
+            return Ok(Some(MessageId(id)));
+        }
+    }
+    Ok(None)
 }
 
 fn listed(

@@ -63,6 +63,7 @@ impl Erasing for SqliteSource<'_> {
         let sql = "UPDATE attempts SET address = '', provider_id = NULL, failure = NULL, decision = 'null' \
                    WHERE message = ?1";
         self.execute(sql, [seq])?;
+        self.execute("DELETE FROM attempt_parts WHERE message = ?1", [seq])?;
         self.execute("UPDATE receipts SET failure = NULL WHERE message = ?1", [seq])?;
         Ok(())
     }

@@ -57,6 +57,11 @@ impl Heard for SqliteSource<'_> {
         })?)
     }
 
+    fn delivered_codes(&mut self, message: i64, attempt: u32) -> commands::Outcome<Vec<String>> {
+        let sql = "SELECT code FROM receipts WHERE message = ?1 AND attempt = ?2 AND state = 'delivered'";
+        Ok(self.all(sql, params![message, attempt], |row| row.get(0))?)
+    }
+
     fn park(&mut self, code: &str, receipt: &Receipt, now: Timestamp) -> commands::Outcome<()> {
         let sql = "INSERT INTO parked_receipts (tenant, provider, token, provider_id, state, code, time, received, failure, pricing) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \

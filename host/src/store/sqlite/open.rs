@@ -26,6 +26,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_due_by_tenant.sql"),
     include_str!("migrations/0005_plugins.sql"),
     include_str!("migrations/0006_plugin_use.sql"),
+    include_str!("migrations/0007_attempt_parts.sql"),
 ];
 
 fn unusable(path: &Path, reason: impl Into<String>, advice: impl Into<String>) -> Error {

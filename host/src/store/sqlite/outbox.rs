@@ -105,7 +105,7 @@ impl Outbox for SqliteSource<'_> {
                 serde_json::to_string(&attempt.decision)?,
             ],
         )?;
-        Ok(())
+        self.write_parts(message, attempt)
     }
 
     fn update_attempt(&mut self, message: i64, attempt: &Attempt) -> commands::Outcome<()> {
@@ -123,7 +123,7 @@ impl Outbox for SqliteSource<'_> {
                 serde_json::to_string(&attempt.decision)?,
             ],
         )?;
-        Ok(())
+        self.write_parts(message, attempt)
     }
 
     fn attempt_by_provider_id(
@@ -135,7 +135,13 @@ impl Outbox for SqliteSource<'_> {
         let sql = "SELECT m.id, a.no FROM attempts a JOIN messages m ON m.seq = a.message WHERE a.provider = ?1 \
                    AND a.provider_id = ?2 AND m.tenant = ?3 ORDER BY a.message DESC, a.no DESC LIMIT 1";
         let key = params![provider, provider_id, tenant.as_str()];
-        Ok(self.one(sql, key, |row| Ok((MessageId(row.get(0)?), row.get(1)?)))?)
+        let read = |row: &Row<'_>| Ok((MessageId(row.get(0)?), row.get(1)?));
+        if let Some(whole) = self.one(sql, key, read)? {
+            return Ok(Some(whole));
+        }
+        let sql = "SELECT m.id, p.no FROM attempt_parts p JOIN messages m ON m.seq = p.message WHERE p.provider = ?1 \
+                   AND p.provider_id = ?2 AND m.tenant = ?3 ORDER BY p.message DESC, p.no DESC LIMIT 1";
+        Ok(self.one(sql, key, read)?)
     }
 
     fn sent_to(
@@ -150,6 +156,21 @@ impl Outbox for SqliteSource<'_> {
         let [lane, other] = lanes;
         let key = params![tenant.as_str(), lane, other, earliest.0, limit];
         Ok(self.all(sql, key, |row| row.get(0).map(MessageId))?)
+    }
+}
+
+impl SqliteSource<'_> {
+    /// By which a part's receipt finds its attempt.
+    fn write_parts(&mut self, message: i64, attempt: &Attempt) -> commands::Outcome<()> {
+        if !attempt.is_in_parts() {
+            return Ok(());
+        }
+        let sql = "INSERT INTO attempt_parts (provider, provider_id, message, no) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (provider, provider_id, message, no) DO NOTHING";
+        for part in attempt.provider_ids() {
+            self.execute(sql, params![attempt.provider, part, message, attempt.no])?;
+        }
+        Ok(())
     }
 }
 

@@ -150,7 +150,8 @@ impl Kind {
              (SELECT r.tenant, 'to/' || r.lane FROM messages r WHERE r.seq = ?1 AND {SETTLED}) \
              AND at < (SELECT r.created + 3600000 FROM messages r WHERE r.seq = ?1)"
         );
-        let before = [keys, places, of("attempts", "message"), of("receipts", "message")];
+        let parts = of("attempt_parts", "message");
+        let before = [keys, places, of("attempts", "message"), parts, of("receipts", "message")];
         let mut kind = Kind::gone("messages", "created", SETTLED, &before);
         // The state goes after the message, because it says whether the message may go.
         kind.statements.push("DELETE FROM message_states WHERE seq = ?1 AND settled = 1".to_owned());

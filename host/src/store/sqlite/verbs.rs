@@ -18,10 +18,11 @@ use crate::{
     ids::{CustomerId, Entity, EventId, MessageId, PluginName, RunId, TenantId},
     store::{
         self, Accepted, Adrift, Bulk, Changed, Committed, CustomerProfile, Error, EventStory, Figures, Fired,
-        MessageChange, MessageFilter, Moved, NewIncoming, Paging, Receipt, ReceiptLine, Recorded, Result, RetainStep,
-        Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
+        MessageChange, MessageFilter, Moved, NewIncoming, NewPart, Paging, Receipt, ReceiptLine, Recorded, Result,
+        RetainStep, Retained, RoutedEvent, RunCommit, RunFailed, RunFilter, RunStory, Store, Vitals,
         commands::{
-            accept, change, commit, customers, entities, erase, incoming, messages, plugins, receipts, runs, timers,
+            accept, change, commit, customers, entities, erase, incoming, messages, parts, plugins, receipts, runs,
+            timers,
         },
     },
 };
@@ -144,6 +145,10 @@ impl Store for SqliteStore {
 
     async fn record_incoming(&self, incoming: Vec<NewIncoming>, now: Timestamp) -> Result<Vec<bool>> {
         self.write(move |tx| incoming::record_incoming(tx, &incoming, now)).await
+    }
+
+    async fn keep_part(&self, part: NewPart) -> Result<Option<Incoming>> {
+        self.write(move |tx| parts::keep_part(tx, &part)).await
     }
 
     async fn record_address_consent(&self, tenant: &TenantId, address: &str, consent: Consent) -> Result<()> {
