@@ -266,7 +266,7 @@ async fn a_configuration_is_checked_and_the_key_at_fault_is_named() {
     let wrong = file.to_str().unwrap();
     for (text, words) in [
         (format!("{good}\n[dispatch]\nfallback-aftr-s = 3\n"), ["fallback-aftr-s", "wrong.toml"]),
-        (format!("{good}\n[dispatch]\nfallback-after-s = \"soon\"\n"), ["fallback-after-s", "invalid type"]),
+        (format!("{good}\n[fallback]\nafter-s = \"soon\"\n"), ["after-s", "invalid type"]),
         (good.replace("open = true", "open = false"), ["there is no API key", "[[ingress.keys]]"]),
         (good.replace("listen = \"127.0.0.1:", "listen = \"0.0.0.0:"), ["can be reached from other machines", "open"]),
         ("[server\n".to_owned(), ["wrong.toml", "line 1"]),
@@ -286,7 +286,7 @@ async fn the_defaults_that_are_printed_are_a_configuration() {
     let host = Host::prepare(Setup::new()).await;
     let defaults = done(&relais(&["config", "defaults"]).await);
     let table: toml::Table = defaults.parse().unwrap();
-    assert_eq!(table["dispatch"]["fallback-after-s"].as_integer(), Some(120));
+    assert_eq!(table["fallback"]["after-s"].as_integer(), Some(120));
     let file = host.dir().join("defaults.toml");
     fs::write(&file, defaults).unwrap();
     let open = [("RELAIS_INGRESS__OPEN", "true")];

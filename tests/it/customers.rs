@@ -174,8 +174,10 @@ async fn of_an_erased_customer_no_number_and_no_text_is_left_in_the_stores_files
     host.only_message("lea", "delivered").await;
     host.until("what he wrote is stored", async || {
         let paul = host.get("/v1/customers/customer-4711").await;
-        let wrote = paul["addresses"].as_array().unwrap().iter().all(|address| !address["last_incoming"].is_null());
-        if wrote { Ok(()) } else { Err(paul.to_string()) }
+        // The id that WhatsApp tells of him is an address too, which nothing was written from.
+        let numbers = paul["addresses"].as_array().unwrap().iter().filter(|address| address["address"] == PAUL);
+        let wrote = numbers.filter(|address| !address["last_incoming"].is_null()).count();
+        if wrote == 2 { Ok(()) } else { Err(paul.to_string()) }
     })
     .await;
     let number = PAUL.trim_start_matches("+33");

@@ -118,5 +118,5 @@ async fn rich_content_goes_on_whatsapp_and_falls_back_to_the_text_of_the_body() 
     assert_eq!(screen[0]["content"]["text"], "Votre commande 4821 est prete.");
     let listed = host.get("/v1/messages").await;
     let id = listed["messages"][0]["id"].as_str().unwrap();
-    assert!(host.message(id).await.way().ends_with("sms delivered"), "{listed:#}");
+    assert!(host.until_state(id, "delivered").await.way().ends_with("sms delivered"), "{listed:#}");
 }
