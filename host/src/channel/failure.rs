@@ -112,10 +112,11 @@ impl Table {
 
     /// What follows from a provider's code.
     pub fn classify(&self, provider_code: &str, detail: Option<&str>, hint: Hint) -> AttemptFailure {
-        let (code, retry, sms, remember) = match self.find(provider_code, hint.day) {
-            Some(row) => (row.code.as_str(), row.again(hint), row.sms, row.remember),
-            None => (UNKNOWN, Retry::Never, SmsVerdict::Transactional, Remember::Nothing),
-        };
+        let (code, retry, sms, remember) =
+            match self.find(provider_code, hint.day).or_else(|| self.find(provider_code, None)) {
+                Some(row) => (row.code.as_str(), row.again(hint), row.sms, row.remember),
+                None => (UNKNOWN, Retry::Never, SmsVerdict::Transactional, Remember::Nothing),
+            };
         AttemptFailure {
             code: code.to_owned(),
             provider_code: Some(shortened(provider_code)),
@@ -473,7 +474,7 @@ mod tests {
             assert_eq!(on(code, Some("2026-09-30")), "old");
             assert_eq!(on(code, Some("2026-10-01")), "new");
             assert_eq!(on(code, None), "new", "what holds without an end");
-            assert_eq!(on(code, Some("2019-12-31")), UNKNOWN, "the file does not hold yet");
+            assert_eq!(on(code, Some("1970-01-01")), "new", "a time that cannot be is no reason to know nothing");
         }
         let overlap = row("old", "until = \"2026-10-02\"") + &row("new", "from = \"2026-10-01\"");
         assert!(matches!(self::table(&overlap), Err(BadTable::Twice(_))));
