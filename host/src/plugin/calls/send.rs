@@ -377,10 +377,19 @@ fn names(draft: &Draft) -> Result<(), Refusal> {
 fn sender(incoming: &Incoming) -> Result<Recipient, Refusal> {
     match &incoming.customer {
         Some(customer) => Ok(Recipient::Customer(customer.clone())),
-        // Who hides the number is answered at the id that stands for it.
-        None if is_user_id(&incoming.sender) => Ok(Recipient::Phone(incoming.sender.clone())),
+        // It goes back to where the provider says that it came from: to the id of who hides the number, and to a number of a range
+        // that no table of numbers has yet.
+        None if is_user_id(&incoming.sender) || is_written_out(&incoming.sender) => {
+            Ok(Recipient::Phone(incoming.sender.clone()))
+        }
         None => e164(&incoming.sender).map(Recipient::Phone),
     }
+}
+
+/// A plus, and as many digits as E.164 has at most.
+fn is_written_out(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn e164(number: &str) -> Result<String, Refusal> {
