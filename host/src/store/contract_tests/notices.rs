@@ -75,9 +75,10 @@ pub(crate) async fn what_becomes_of_a_message_is_told_to_those_that_ask_for_it(p
     store.record_receipts(vec![failed], at(50)).await.unwrap();
     begin(store, id, 2, Channel::Sms).await;
     answer(store, id, 2, Answer::Unknown { detail: "timed out".into() }, Next::At(at(HOUR))).await;
-    store.record_receipts(vec![receipt(id, 2, AttemptState::Delivered)], at(60)).await.unwrap();
+    let by_sms = || Receipt { provider: "cm".into(), ..receipt(id, 2, AttemptState::Delivered) };
+    store.record_receipts(vec![by_sms()], at(60)).await.unwrap();
     // The same once more tells nothing.
-    store.record_receipts(vec![receipt(id, 2, AttemptState::Delivered)], at(61)).await.unwrap();
+    store.record_receipts(vec![by_sms()], at(61)).await.unwrap();
     store.record_receipts(vec![receipt(id, 1, AttemptState::Read)], at(62)).await.unwrap();
     let told = kinds(store, everything).await;
     assert_eq!(told.first().unwrap(), "message.accepted");

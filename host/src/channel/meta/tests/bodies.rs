@@ -52,14 +52,14 @@ async fn posted(vector: &Vector) -> Value {
         As::Template => Form::Template,
     };
     let rendered = render(&vector.content, form).unwrap_or_else(|error| panic!("{}: {error}", vector.of));
-    let mut answers: Vec<Reply> = vec![(200, None, taken())];
-    if rendered.upload.is_some() {
-        answers.insert(0, (200, None, json!({"id": "1310000000000001"})));
-    }
+    let answers: Vec<Reply> = vec![(200, None, taken())];
+    // A file is given to Meta before its message, which has the id then.
+    let media_id = rendered.upload.as_ref().map(|_| "1310000000000001".to_owned());
     let (meta, posts) = playing(answers).await;
     let mut message = Outgoing {
         body: Rendition::Whatsapp(rendered),
         quote: vector.quote.clone(),
+        media_id,
         ..outgoing(&Content { text: Some("instead of which the vector's goes".into()), ..Content::default() })
     };
     if let Some(to) = &vector.to {
