@@ -23,6 +23,9 @@ const OTHER: &[&str] = &[
     "plugin-waits",
     "plugin-update-not-loaded",
     "endpoint-fails",
+    "template",
+    "template-held-back",
+    "account",
 ];
 /// How long a shard may be without a host, after a host was lost, on a machine that does other things as well.
 const TAKEN_OVER_MAX: Duration = Duration::from_secs(20);
