@@ -270,7 +270,7 @@ fn router(
         counters: Arc::default(),
         quotas: quotas.clone(),
         foresight,
-        marks: marks.clone(),
+        marks,
         closing: stop.clone(),
     };
     let page = page::Settings { phones, open: config.ingress.open };
@@ -315,12 +315,12 @@ fn receipts(
     })
 }
 
+/// Every account that something can be sent with.
+type Accounts = Vec<Arc<dyn Provider>>;
+
 /// All accounts, in the order of preference: as the configuration has them, and for SMS CM.com before Twilio before SMPP. And the
 /// ways to SMSCs, on which sessions are to be kept.
-fn providers(
-    config: &Config,
-    plugins: &Arc<Plugins>,
-) -> anyhow::Result<(Vec<Arc<dyn Provider>>, Vec<Arc<smpp::Link>>)> {
+fn providers(config: &Config, plugins: &Arc<Plugins>) -> anyhow::Result<(Accounts, Vec<Arc<smpp::Link>>)> {
     let client = channel::http_client(&config.http)?;
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     for account in &config.accounts.meta {

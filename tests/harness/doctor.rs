@@ -23,6 +23,7 @@ const OTHER: &[&str] = &[
     "plugin-waits",
     "plugin-update-not-loaded",
     "endpoint-fails",
+    "endpoints",
     "template",
     "template-held-back",
     "account",

@@ -107,13 +107,13 @@ async fn a_webhook_needs_the_secret_of_its_account_and_a_body_that_its_component
 #[tokio::test]
 async fn a_component_cannot_speak_of_another_providers_message() {
     let host = with_gateway(Setup { sms: None, ..Setup::new() }, true).await;
-    host.sim.online(PAUL, false);
     host.sim.writes(PAUL, "whatsapp", "Is it ready?").await;
     host.until("the window is open", async || {
         let customer = host.get("/v1/customers/paul").await;
         if customer["window_ends"].is_null() { Err(customer.to_string()) } else { Ok(()) }
     })
     .await;
+    host.sim.online(PAUL, false);
     let id = asks(&host).await;
     host.until_state(&id, "sent").await;
     let secret = host.sim.options.cm.webhook_secret.clone();

@@ -103,6 +103,19 @@ pub struct Standing {
     pub changed: Notify,
 }
 
+/// For how long a list that was read says of a template that there is none. After that it may have been approved meanwhile, and its
+/// provider is asked: a message that is refused costs less than one that is held back in error.
+const ABSENT_FOR: std::time::Duration = std::time::Duration::from_secs(600);
+
+impl Known {
+    /// Whether the template is in no list, and the list is older than that.
+    fn may_be_new(&self, business: &str, shape: &Shape, now: Timestamp) -> bool {
+        let Some(listed) = self.listed.get(business) else { return false };
+        let known = listed.templates.contains_key(&(shape.name.clone(), shape.language.clone()));
+        !known && listed.read.is_some_and(|read| now.since(read) > ABSENT_FOR)
+    }
+}
+
 impl Standing {
     pub fn new(accounts: &Accounts, hold: bool) -> Standing {
         #[expect(clippy::expect_used, reason = "the text is compiled in, and a test reads it")]
@@ -267,6 +280,9 @@ impl Standing {
             return Some(Against { code: ACCOUNT_PROBLEM, why: health.why.clone(), until: health.until });
         }
         let shape = template.filter(|_| is_template && self.hold)?;
+        if known.may_be_new(business, shape, now) {
+            return None;
+        }
         let found = self.misfits(&known, business, shape)?;
         let holds = found.into_iter().find(|misfit| misfit.holds)?;
         let why = format!("the template `{}` in `{}`: {}", shape.name, shape.language, holds.why);

@@ -104,13 +104,13 @@ pub fn misfits(shape: &Shape, approved: &Approved) -> Vec<Misfit> {
         // What the provider calls marketing needs a consent that nobody has asked for.
         found.push(if filed == "marketing" { Misfit::holds(why) } else { Misfit::warns(why) });
     }
-    found.extend(approved.told.iter().map(Misfit::warns_of));
+    found.extend(approved.told.iter().map(|told| Misfit::warns_of(told)));
     found
 }
 
 impl Misfit {
-    fn warns_of(told: &String) -> Misfit {
-        Misfit::warns(told.clone())
+    fn warns_of(told: &str) -> Misfit {
+        Misfit::warns(told.to_owned())
     }
 }
 

@@ -107,7 +107,7 @@ impl Dev {
             tokio::time::sleep(LOOK).await;
             desk.seen = Sources::of(&self.dir, self.no_build);
             match self.build().await {
-                Ok(package) => desk.take(package).await?,
+                Ok(package) => Box::pin(desk.take(package)).await?,
                 Err(error) => say(format_args!("== it does not build; the build before it goes on serving\n{error:#}")),
             }
         }

@@ -175,9 +175,9 @@ impl Cli {
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Serve(serve) => Ok(serve.run().await?),
-        Command::Demo(demo) => demo.run().await,
-        Command::Dev(dev) => Ok(dev.run().await?),
+        Command::Serve(serve) => Ok(Box::pin(serve.run()).await?),
+        Command::Demo(demo) => Box::pin(demo.run()).await,
+        Command::Dev(dev) => Ok(Box::pin(dev.run()).await?),
         Command::Simulate(simulate) => Ok(simulate.run().await?),
         Command::Event { command } => command.run().await,
         Command::Message { command } => command.run().await,

@@ -64,7 +64,7 @@ impl Demo {
         log_to_stderr(&LogSettings { level: self.log.clone(), format: LogFormat::Text })?;
         let day = self.day()?;
         let data = self.data()?;
-        let ended_well = self.play(day, &data.path).await?;
+        let ended_well = Box::pin(self.play(day, &data.path)).await?;
         if ended_well { Ok(()) } else { Err(Failure::Silent) }
     }
 

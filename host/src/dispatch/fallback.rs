@@ -228,7 +228,7 @@ impl Fallback {
     /// What no single setting can know.
     pub fn check(&self) -> Result<(), String> {
         let nested = |place: String, scope: &Fallback, tables: bool| {
-            if !scope.tenant.is_empty() || (!tables && !(scope.purpose.is_empty() && scope.plugin.is_empty())) {
+            if !scope.tenant.is_empty() || !(tables || scope.purpose.is_empty() && scope.plugin.is_empty()) {
                 return Err(format!(
                     "{place} has a table that is looked at nowhere; there are [fallback.purpose.…], [fallback.plugin.…] and \
                      [fallback.tenant.…], and in the last the first two"

@@ -60,7 +60,7 @@ impl Closed {
     fn weight(&self, channel: Channel) -> Value {
         let mut weight = json!({ "channel": channel, "taken": false, "code": self.code, "why": self.why });
         if !self.accounts.is_empty() {
-            weight["accounts"] = Value::Array(self.accounts.clone());
+            merge(&mut weight, &json!({ "accounts": self.accounts }));
         }
         weight
     }
@@ -84,10 +84,11 @@ fn along(record: &MessageRecord, mut channels: impl Iterator<Item = Channel>, fa
                 weighed.extend(channels.map(|other| in_reserve(record, other, facts)));
                 planned.decision = json!({ "why": why, "checks": checks, "routes": weighed });
                 if let Some(text) = &planned.instead {
-                    planned.decision["fallback"] = json!({
+                    let fallback = json!({
                         "by": "provider", "why": "the provider falls back by itself: no SMS follows from here",
                         "sms": { "text": text.text, "parts": text.parts, "encoding": text.encoding },
                     });
+                    merge(&mut planned.decision, &json!({ "fallback": fallback }));
                 }
                 return Plan::Attempt(planned);
             }
@@ -201,9 +202,10 @@ pub(super) fn open(
     }
     let mut decision = json!({ "price": source, "accounts": accounts });
     if let Rendition::Sms(text) = &body {
-        decision["sms"] = json!({
+        let sms = json!({
             "encoding": text.encoding, "units": text.units, "parts": text.parts, "changed": text.changed,
         });
+        merge(&mut decision, &json!({ "sms": sms }));
     }
     let planned = Planned {
         provider,

@@ -178,7 +178,7 @@ impl Share {
     pub(super) fn hand_over(&mut self, record: MessageRecord) {
         let newer = record.seq > self.cursor;
         let known = self.known.contains_key(&record.message.id);
-        if !known && !(newer && self.behind) && self.passes_over(&record) {
+        if !(known || newer && self.behind) && self.passes_over(&record) {
             self.cursor = if self.behind { self.cursor } else { self.cursor.max(record.seq) };
             return;
         }

@@ -54,6 +54,9 @@ use crate::{
 /// Meta documents bodies of up to 3 MB; a third more, should it count otherwise than we do.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
+/// The runs that an event sets off, with notes about those that it does not.
+pub type Route = Arc<dyn Fn(&Arc<Event>) -> (Vec<NewRun>, Vec<String>) + Send + Sync>;
+
 /// What every webhook needs. Cloned for each request, so all of it is shared.
 #[derive(Clone)]
 pub struct ReceiptState {
@@ -71,7 +74,7 @@ pub struct ReceiptState {
     /// the `Host` that we see.
     pub public_url: Option<Arc<str>>,
     /// Which runs an event of the host's own sets off, with notes about those that it does not.
-    pub route: Arc<dyn Fn(&Arc<Event>) -> (Vec<NewRun>, Vec<String>) + Send + Sync>,
+    pub route: Route,
     /// Reads webhooks of channels that components bring.
     pub gateways: Arc<dyn Gateways>,
     /// Those who can be told that a message was read, and whether they are as soon as it was received.

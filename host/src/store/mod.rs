@@ -180,6 +180,10 @@ pub struct MessageChange {
 }
 
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made for each change and moved on at once; most of them begin or answer an attempt"
+)]
 pub enum MessageChangeKind {
     /// Write down an attempt that is about to be made; look again at `look_again` if nothing is heard.
     Begin { attempt: Attempt, look_again: Timestamp },

@@ -90,7 +90,8 @@ async fn a_read_that_fails_is_answered_503_and_the_host_recovers_by_itself() {
     let files = [store.clone(), beside(&store, "-wal")];
     // Counted for each thread: those that answer requests read little at the start. SQLite calls some of these reads damage,
     // which is not to be believed for longer than until it was looked at again.
-    host.under = strace::under(&strace::inject(&files, &["pread64:error=EIO:when=60..64"]), &host.dir().join("trace"));
+    host.under =
+        strace::under(&strace::inject(&files, &["pread64:error=EIO:when=100..104"]), &host.dir().join("trace"));
     host.launch().await;
     host.customer("paul", PAUL).await;
     let ledger = Ledger::default();

@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         customer::{Channel, Consent, WINDOW},
-        message::{Choice, MessageRecord},
+        message::{Because, Choice, MessageRecord},
         run::{Cause, EntityKey, Incoming, NewRun},
         status::AttemptState,
     },
@@ -183,8 +183,15 @@ fn unanswered(tx: &mut Tx<'_>, incoming: &Incoming, asked: &MessageRecord) -> Ou
     if incoming.time.plus(Duration::from_secs(1)) <= at {
         return Ok(false);
     }
-    let last = tx.source.last_incoming(&incoming.tenant, incoming.channel, &incoming.sender)?;
-    Ok(last.is_none_or(|last| last < at))
+    let Some(last) = tx.source.last_incoming(&incoming.tenant, incoming.channel, &incoming.sender)? else {
+        return Ok(true);
+    };
+    // In the second of the question it was written before it only where the question answers it.
+    let before = match asked.message.because {
+        Because::Incoming(id) => tx.source.incoming(id)?.is_some_and(|cause| last <= cause.time),
+        _ => false,
+    };
+    Ok(last < at && (before || last.plus(Duration::from_secs(1)) <= at))
 }
 
 /// `1`, ` 2. `, `3)`: what is answered to numbered choices.

@@ -119,7 +119,7 @@ impl MemoryStore {
                 address_key: [7; 32],
                 address_unusable: settings.address_unusable(),
                 answer_within: settings.answer_within(),
-                caps: settings.tenant_caps.clone(),
+                caps: settings.tenant_caps,
             },
             caches: Caches {
                 entities: Cache::of_bytes(0),
