@@ -1,6 +1,6 @@
 //! Channels that components bring: a plugin is the gateway, under the same rules, limits and permissions.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ async fn with_gateway(setup: Setup, granted: bool) -> Host {
     host
 }
 
-fn path(path: &PathBuf) -> toml::Value {
+fn path(path: &Path) -> toml::Value {
     toml::Value::String(path.display().to_string())
 }
 

@@ -204,7 +204,9 @@ async fn who_writes_stop_to_the_smsc_is_left_alone_and_other_words_reach_a_plugi
     })
     .await;
     let ended = host.event(steps("paul", "e", json!([{"send": {"text": "Encore"}}]))).await;
-    assert!(ended["results"][0]["messages"].as_array().is_none_or(Vec::is_empty), "{ended:#}");
+    let id = ended["results"][0]["messages"][0]["id"].as_str().unwrap_or_else(|| panic!("{ended:#}"));
+    let message = host.until_state(id, "failed").await;
+    assert!(message["decision"].to_string().contains("has stopped messages on sms"), "{message:#}");
     assert_eq!(screen(&host).await, ["Bonjour"]);
 }
 

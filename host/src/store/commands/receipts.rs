@@ -21,6 +21,9 @@ pub(in crate::store) fn record_receipts(
 }
 
 fn record(tx: &mut Tx<'_>, receipt: &Receipt, now: Timestamp) -> Outcome<Recorded> {
+    if of_another(tx, receipt)? {
+        return Ok(Recorded::Repeated);
+    }
     let Some((message, no)) = attempt_of(tx, receipt)? else {
         tx.source.park(receipt_code(receipt), receipt, now)?;
         return Ok(Recorded::Parked);
@@ -41,6 +44,14 @@ fn record(tx: &mut Tx<'_>, receipt: &Receipt, now: Timestamp) -> Outcome<Recorde
         tx.pending.changes.push(change);
     }
     Ok(Recorded::New)
+}
+
+/// Whether the receipt names an attempt that another provider was given: it is nobody's to tell of, and kept nowhere.
+fn of_another(tx: &mut Tx<'_>, receipt: &Receipt) -> Outcome<bool> {
+    let Some(token) = receipt.token else { return Ok(false) };
+    let held = tx.held_message(&receipt.tenant, token.message)?;
+    let another = |attempt: &Attempt| attempt.no == token.attempt && attempt.provider != receipt.provider;
+    Ok(held.is_some_and(|held| held.record.attempts.iter().any(another)))
 }
 
 fn attempt_of(tx: &mut Tx<'_>, receipt: &Receipt) -> Outcome<Option<(MessageId, u32)>> {

@@ -31,9 +31,7 @@ impl Plugin for Hostile {
             "log-in-one-line" => info!("{}", "x".repeat(1 << 20)),
             "stderr" => for_ever(|_| eprintln!("{}", "x".repeat(1000))),
             "messages" => for_ever(|no| _ = send(&event, no)),
-            "refusals" => {
-                for_ever(|no| _ = Message::to_phone(format!("+3363998{no:04}"), Purpose::Alert).text("x").send())
-            }
+            "refusals" => for_ever(|no| _ = Message::to_phone(format!("+33{no:04}"), Purpose::Alert).text("x").send()),
             "timers" => for_ever(|no| timers::after(no.to_string(), Duration::from_secs(3600)).set()),
             "events" => for_ever(|_| events::event("com.example.idle").emit()),
             "state" => for_ever(|no| _ = state::set(&no.to_string(), &"x".repeat(30_000))),
