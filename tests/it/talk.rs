@@ -52,7 +52,11 @@ async fn listed(host: &Host, count: usize) -> Vec<Value> {
 async fn conversation(host: &Host, path: &str, count: usize) -> Value {
     host.until(&format!("{count} messages of {path}"), async || {
         let page = host.get(path).await;
-        if page["messages"].as_array().unwrap().len() == count { Ok(page) } else { Err(format!("{page:#}")) }
+        let said = page["messages"].as_array().unwrap();
+        // Who wrote is read before what was written: of a message in between the next look knows both.
+        let asks = said.last().filter(|last| last["direction"] == "in" && last["kind"] != "reaction");
+        let seen = asks.is_none_or(|last| page["window"]["open"] == false || page["window"]["because"] == last["id"]);
+        if said.len() == count && seen { Ok(page) } else { Err(format!("{page:#}")) }
     })
     .await
 }
@@ -169,7 +173,13 @@ async fn a_long_conversation_is_read_page_by_page(db: Db) {
         let (asks, says) = (format!("Question {no}"), format!("Answer {no}"));
         host.advance("10s").await;
         host.sim.writes(PAUL, "whatsapp", &asks).await;
-        let talk = conversation(&host, "/v1/customers/paul/conversation", said.len() + 1).await;
+        let path = "/v1/customers/paul/conversation";
+        host.until("the window is open", async || {
+            let page = host.get(path).await;
+            if page["window"]["open"] == true { Ok(()) } else { Err(format!("{page:#}")) }
+        })
+        .await;
+        let talk = conversation(&host, path, said.len() + 1).await;
         host.advance("10s").await;
         reply(&host, &talk, &says, json!({})).await.ok();
         said.extend([asks, says]);

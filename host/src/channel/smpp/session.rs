@@ -176,6 +176,8 @@ impl Session {
             () = self.closed.cancelled() => "it was given up".to_owned(),
             () = self.unbind(stop) => "this host stops".to_owned(),
         };
+        // Whoever was asked to unbind may hang up before its answer is read.
+        let reason = if stop.is_cancelled() { "this host stops".to_owned() } else { reason };
         self.end();
         // What is being stored is stored; its answer finds no session, and the SMSC delivers it again.
         drop((heard, answers));
